@@ -1,0 +1,11 @@
+"""keras_kd: knowledge distillation for Keras 3, on TensorFlow, JAX and PyTorch."""
+
+from keras_kd import data as data
+from keras_kd import losses as losses
+from keras_kd import projectors as projectors
+from keras_kd import recipes as recipes
+from keras_kd.distiller import Distiller as Distiller
+from keras_kd.terms import Labels as Labels
+from keras_kd.terms import Term as Term
+
+__version__ = "0.1.0"

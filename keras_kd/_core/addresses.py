@@ -1,0 +1,37 @@
+"""Addresses: `"role:path"` names one tensor of one participant."""
+
+from typing import NamedTuple
+
+#: The ground truth of the batch, in any form that `fit` was given.
+LABELS = "labels"
+#: The path that names what a model returns.
+OUTPUT = "output"
+
+
+class Address(NamedTuple):
+    role: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.role}:{self.path}"
+
+
+def parse(address: str) -> Address:
+    """`"teacher:backbone/conv4"` -> `Address("teacher", "backbone/conv4")`."""
+    if not isinstance(address, str):
+        raise TypeError(
+            "An address is a string such as 'student:output' or 'teacher:block3'. "
+            f"Received: {address!r} of type {type(address).__name__}."
+        )
+    role, colon, path = address.partition(":")
+    if not (role and colon and path) or address != address.strip():
+        raise ValueError(
+            "An address names a role and a path, such as 'student:output' or 'teacher:block3' "
+            f"(or is 'labels', as a target). Received: {address!r}."
+        )
+    return Address(role, path)
+
+
+def as_tuple(side: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """One address or several, always as a tuple."""
+    return (side,) if isinstance(side, str) else tuple(side)

@@ -1,0 +1,20 @@
+"""`get_config` told once: the constructor's arguments, read back from attributes of their names."""
+
+import inspect
+from typing import Any
+
+import keras
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def arguments_of(instance: Any) -> dict[str, Any]:
+    """The named arguments of `instance`'s constructor, serialised from its attributes."""
+    parameters = inspect.signature(type(instance).__init__).parameters.values()
+    names = [p.name for p in parameters if p.kind in _NAMED and p.name != "self"]
+    return {n: keras.saving.serialize_keras_object(getattr(instance, n)) for n in names}
+
+
+def restored(config: dict[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments that `arguments_of` wrote down."""
+    return {n: keras.saving.deserialize_keras_object(v) for n, v in config.items()}

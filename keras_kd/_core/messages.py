@@ -1,0 +1,36 @@
+"""How the package words its errors: what is wrong, what was expected, what to do."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+
+def snake_case(name: str) -> str:
+    """`SoftTarget` -> `soft_target`, `ReverseKL` -> `reverse_kl`."""
+    name = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    return re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name).lower()
+
+
+def listing(names: Iterable[str], most: int = 8) -> str:
+    """The names in quotes, the first `most` of them."""
+    names = list(names)
+    shown = ", ".join(repr(name) for name in names[:most])
+    return f"{shown}, ..." if len(names) > most else shown
+
+
+def did_you_mean(wrong: str, known: Iterable[str], prefix: str = "") -> str:
+    """` Did you mean 'x'?` for the nearest known name, or nothing."""
+    known = list(known)
+    nearest = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    if not nearest:  # the last part alone: 'conv4' is meant for 'backbone/conv4'
+        tails = {name.rsplit("/", 1)[-1]: name for name in known}
+        tail = difflib.get_close_matches(wrong.rsplit("/", 1)[-1], list(tails), n=1, cutoff=0.6)
+        nearest = [tails[t] for t in tail]
+    return f" Did you mean '{prefix}{nearest[0]}'?" if nearest else ""
+
+
+def shape_of(tensor: Any) -> tuple[int | None, ...]:
+    """The shape to show: the batch is always `None`, for no message depends on it."""
+    shape = tuple(tensor.shape)
+    return (None, *shape[1:]) if shape else shape

@@ -1,0 +1,42 @@
+"""A number that may follow the training step: a float, or a Keras schedule."""
+
+from typing import Any
+
+from keras.optimizers.schedules import LearningRateSchedule
+
+#: What stands wherever a float stands: a constant, or a schedule read at the current step.
+Number = float | LearningRateSchedule
+
+
+def at(number: Number, step: Any) -> Any:
+    """The value of `number` at `step`: itself when constant, a scalar tensor when scheduled."""
+    return number(step) if isinstance(number, LearningRateSchedule) else number
+
+
+def positive(value: Number, argument: str) -> Number:
+    """`value`, checked as far as a constant can be: a schedule is trusted."""
+    if isinstance(value, LearningRateSchedule):
+        return value
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+        raise ValueError(
+            f"`{argument}` must be a number above 0 or a "
+            f"keras.optimizers.schedules.LearningRateSchedule. Received: {argument}={value!r}."
+        )
+    return value
+
+
+def finite(value: Number, argument: str) -> Number:
+    """`value`, checked to be a finite number or a schedule."""
+    if isinstance(value, LearningRateSchedule):
+        return value
+    if (
+        not isinstance(value, (int, float))
+        or isinstance(value, bool)
+        or value != value
+        or value in (float("inf"), float("-inf"))
+    ):
+        raise ValueError(
+            f"`{argument}` must be a finite number or a "
+            f"keras.optimizers.schedules.LearningRateSchedule. Received: {argument}={value!r}."
+        )
+    return value

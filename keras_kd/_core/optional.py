@@ -1,0 +1,24 @@
+"""Optional packages, asked for where they are used."""
+
+import importlib
+from types import ModuleType
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """`module`, imported; or an error that says what to install.
+
+    Args:
+        module: Name to import, such as `"matplotlib"`.
+        extra: The extra of this package that brings it, such as `"report"`.
+        purpose: Who asks and for what, as the start of a sentence: `"keras_kd.report draws"`.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise ModuleNotFoundError(
+            f"{purpose} with {module.split('.')[0]}, which is not installed. "
+            f'Run: pip install "keras-kd[{extra}]".',
+            name=error.name,
+        ) from None

@@ -1,0 +1,48 @@
+"""The step, told once.
+
+    unpack -> the teachers' answers -> the students' one pass and the sum of the terms
+    -> scale -> gradients -> apply -> step + 1 -> logs
+
+The files beside this one say it in each backend's words for state and gradients. What a term, a
+teacher or a student is, only the distiller knows: it gives `answers`, `objective` and `advance`.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+
+class Outcome(NamedTuple):
+    """What one pass came to."""
+
+    total: Any  # the scalar to minimise
+    values: list[Any]  # each term's value, before its weight
+    outputs: Any  # what the students returned
+    faults: Any  # per watched target, 1 when it holds NaN or Inf
+
+
+def batch_size(x: Any) -> Any:
+    """Number of examples in the batch `x`, as a tensor when only the run will tell."""
+    first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
+    return ops.shape(first)[0]
+
+
+class Step:
+    """The part of a step that is the same on every backend."""
+
+    def unscaled(self, value: Any) -> Any:
+        """`value` as one device would have computed it."""
+        return value
+
+    def record(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
+        """Moves the metrics by one batch and returns the logs."""
+        examples = batch_size(x)
+        self._loss_tracker.update_state(self.unscaled(outcome.total), sample_weight=examples)
+        for tracker, value in zip(self.term_trackers, outcome.values, strict=True):
+            tracker.update_state(self.unscaled(value), sample_weight=examples)
+        self.watch.update_state(outcome.faults)
+        return self.compute_metrics(x, y, outcome.outputs, sample_weight)
+
+    def settle(self) -> None:
+        """Brings the metrics' variables up to date, where a backend keeps them elsewhere."""

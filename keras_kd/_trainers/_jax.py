@@ -1,0 +1,96 @@
+"""The step on JAX: state goes in and comes out, nothing is changed in place."""
+
+from typing import Any
+
+import jax
+import keras
+
+from keras_kd._trainers._base import Outcome, Step
+
+Values = list[Any]
+
+
+class JAXStep(Step):
+    def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
+        trainable, non_trainable, optimizer, metrics = state
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        answers = self._answers_of(trainable, non_trainable, x)
+
+        def scaled(trainable: Values) -> tuple[Any, tuple]:
+            scope, outcome = self._objective_of(
+                trainable, non_trainable, metrics, x, y, sample_weight, answers, training=True
+            )
+            loss = outcome.total
+            with keras.StatelessScope(zip(self.optimizer.variables, optimizer, strict=True)):
+                loss = self.optimizer.scale_loss(loss)
+            moved = (
+                _values(scope, self.non_trainable_variables),
+                _values(scope, self.metrics_variables),
+            )
+            return loss, (outcome, *moved)
+
+        gradient = jax.grad(scaled, has_aux=True)
+        gradients, (outcome, non_trainable, metrics) = gradient(trainable)
+        trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
+        with self._holding(trainable, non_trainable) as scope:
+            self.advance()
+        non_trainable = _values(scope, self.non_trainable_variables)
+        logs, metrics = self._record_of(metrics, x, y, sample_weight, outcome)
+        return logs, (trainable, non_trainable, optimizer, metrics)
+
+    def test_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
+        trainable, non_trainable, metrics = state
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        answers = self._answers_of(trainable, non_trainable, x)
+        scope, outcome = self._objective_of(
+            trainable, non_trainable, metrics, x, y, sample_weight, answers, training=False
+        )
+        metrics = _values(scope, self.metrics_variables)
+        logs, metrics = self._record_of(metrics, x, y, sample_weight, outcome)
+        return logs, (trainable, non_trainable, metrics)
+
+    def settle(self) -> None:
+        self.jax_state_sync()
+
+    def _holding(
+        self, trainable: Values, non_trainable: Values, metrics: Values = (), **options: Any
+    ) -> keras.StatelessScope:
+        """A scope in which the variables have these values."""
+        pairs = [
+            *zip(self.trainable_variables, trainable, strict=True),
+            *zip(self.non_trainable_variables, non_trainable, strict=True),
+        ]
+        if metrics:
+            pairs += zip(self.metrics_variables, metrics, strict=True)
+        return keras.StatelessScope(pairs, **options)
+
+    def _answers_of(self, trainable: Values, non_trainable: Values, x: Any) -> Any:
+        with self._holding(trainable, non_trainable):  # what a teacher changes is forgotten
+            return self.answers(x)
+
+    def _objective_of(
+        self,
+        trainable: Values,
+        non_trainable: Values,
+        metrics: Values,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        answers: Any,
+        training: bool,
+    ) -> tuple[keras.StatelessScope, Outcome]:
+        with self._holding(trainable, non_trainable, metrics, collect_losses=True) as scope:
+            return scope, self.objective(x, y, sample_weight, answers, training=training)
+
+    def _record_of(
+        self, metrics: Values, x: Any, y: Any, sample_weight: Any, outcome: Outcome
+    ) -> tuple[dict[str, Any], Values]:
+        with keras.StatelessScope(zip(self.metrics_variables, metrics, strict=True)) as scope:
+            logs = self.record(x, y, sample_weight, outcome)
+        return logs, _values(scope, self.metrics_variables)
+
+
+def _values(scope: keras.StatelessScope, variables: list[keras.Variable]) -> Values:
+    """The variables' values in `scope`: as they were given, or as they were assigned there."""
+    values = ((v, scope.get_current_value(v)) for v in variables)
+    return [v.value if value is None else value for v, value in values]

@@ -1,0 +1,497 @@
+"""The Distiller: a Keras model with students, teachers and a list of terms."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd import _watch
+from keras_kd._core.addresses import LABELS, OUTPUT, parse
+from keras_kd._core.configs import restored
+from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.numbers import at
+from keras_kd._core.registry import export
+from keras_kd._trainers import BackendStep
+from keras_kd._trainers._base import Outcome
+from keras_kd.taps import Signals, Tap, input_of, symbolic
+from keras_kd.terms import Labels, Term
+
+Participants = keras.Model | Mapping[str, keras.Model]
+
+
+@export
+class Distiller(BackendStep, keras.Model):
+    """Trains a student from a teacher with `compile`, `fit` and `evaluate`.
+
+    A distiller has students, teachers and terms. One pass of each model gives signals; each term
+    compares two of them; the loss is the weighted sum of the terms, and what the student's own
+    regularisers and `add_loss` ask for:
+
+    `loss = Σ weight_i · term_i`
+
+    Nothing is renormalised. Teachers are frozen (`teacher.trainable = False` is set on them) and
+    always run in inference mode; none of their variables moves. The metrics given to `compile`
+    judge the student's output. The logs hold each term by name, before its weight.
+
+    The teacher's answers may also come with the batch, as `{"inputs": x, "signals": {"teacher:
+    output": ...}}` in place of `x`; a teacher whose every answer is there is not run.
+
+    Args:
+        student: The `keras.Model` to train, with the role `"student"`; or a dict of several, by
+            role.
+        teacher: A trained `keras.Model` that takes the same input, with the role `"teacher"`; a
+            dict of several, by role; or `None` when its answers come with the batch, or when no
+            term asks for one.
+        terms: List of `Term` and `Labels`. Defaults to `keras_kd.recipes.hinton()`.
+        name: Name of the model. Defaults to `"distiller"`.
+
+    Raises:
+        ValueError: If an address names no role or no layer, if two sides of a term differ in
+            shape, if a teacher is (or shares weights with) a student, or holds NaN.
+
+    Example:
+
+    >>> teacher = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
+    >>> distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> x, y = np.ones((8, 4)), np.zeros(8, "int32")
+    >>> history = distiller.fit(x, y, verbose=0)
+    >>> sorted(history.history)
+    ['labels', 'loss', 'soft_target']
+
+    Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
+    arXiv:1503.02531.
+    """
+
+    def __init__(
+        self,
+        *,
+        student: Participants,
+        teacher: Participants | None = None,
+        terms: Sequence[Term | Labels] | None = None,
+        name: str = "distiller",
+        **kwargs: Any,
+    ):
+        students = _by_role(student, "student")
+        teachers = _by_role(teacher, "teacher") if teacher is not None else {}
+        _check_participants(students, teachers)
+        kwargs.setdefault("dtype", _policy(students.values()))
+        super().__init__(name=name, **kwargs)
+        self.students, self.teachers = students, teachers
+        self.terms = _hinton() if terms is None else list(terms)
+        _check_terms(self.terms, students, teachers)
+        for model in teachers.values():
+            model.trainable = False
+        self.step = self.add_weight(
+            name="step", shape=(), dtype="int32", initializer="zeros", trainable=False,
+            aggregation="only_first_replica",
+        )  # fmt: skip
+        self._taps = {
+            role: Tap(role, model, self._asked_of(role))
+            for role, model in {**students, **teachers}.items()
+        }
+        self.term_trackers = [keras.metrics.Mean(name=name) for name in self.term_names]
+        self._watched = self._targets_to_watch()
+        self.watch = _watch.Faults(self._watched)
+        self._input_config: Any = None
+        self._prepared = False
+        inputs = input_of(next(iter(students.values())))
+        if inputs is not None:
+            self._rehearse(inputs)
+
+    # Who takes part.
+
+    @property
+    def student(self) -> keras.Model:
+        """The student: the model to keep."""
+        return _only(self.students, "student")
+
+    @property
+    def teacher(self) -> keras.Model | None:
+        """The teacher, if there is one."""
+        return _only(self.teachers, "teacher") if self.teachers else None
+
+    @property
+    def term_names(self) -> list[str]:
+        """The terms' names in the logs; the second of a name gets `_2`, and so on."""
+        names: list[str] = []
+        for term in self.terms:
+            same = sum(other.name == term.name for other in self.terms[: len(names)])
+            names.append(f"{term.name}_{same + 1}" if same else term.name)
+        return names
+
+    @property
+    def output_names(self) -> list[str]:
+        """The student's output names, so that `compile` takes losses by name."""
+        if len(self.students) > 1:
+            raise AttributeError("output_names")
+        return self.student.output_names
+
+    def _asked_of(self, role: str) -> dict[str, str]:
+        """The paths asked of `role`, each with who asks."""
+        asked: dict[str, str] = {}
+        for term in self.terms:
+            for address in map(parse, term.addresses()):
+                if address.role == role:
+                    asked.setdefault(address.path, f"Term '{term.name}'")
+        return asked
+
+    def _targets_to_watch(self) -> list[str]:
+        targets = (a for term in self.terms for a in term.targets())
+        return [a for a in dict.fromkeys(targets) if parse(a).role not in self.students]
+
+    # Building: once, on symbolic inputs where the student tells them, else on the first batch.
+
+    def _rehearse(self, inputs: Any) -> None:
+        """One dry run: every model takes the input, every address and every shape is right."""
+        signals: Signals = {}
+        for role, tap in self._taps.items():
+            try:
+                signals.update(symbolic(lambda x, tap=tap: tap(x, training=False)[1], inputs))
+            except Exception as error:
+                shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
+                raise ValueError(
+                    f"{role.capitalize()} '{tap.model.name}' could not run on the student's input "
+                    f"{shapes}: {error}"
+                ) from error
+        self._prepare(signals, inputs)
+
+    def _prepare(self, signals: Signals, inputs: Any) -> None:
+        """Builds what the terms own; runs once."""
+        if self._prepared:
+            return
+        for term in self.terms:
+            term.check(signals)
+        self._input_config = keras.tree.map_structure(
+            lambda x: {"shape": [None, *x.shape[1:]], "dtype": keras.backend.standardize_dtype(x.dtype)},
+            inputs,
+        )  # fmt: skip
+        self._prepared = self.built = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing by itself: the models and projectors build when they see data."""
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        return {"inputs": self._input_config} if self._prepared else None
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        if config and not self._prepared:
+            self._rehearse(_symbolic_inputs(config["inputs"]))
+
+    # One pass.
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The student's answer; with several students, a dict by role."""
+        if not self._prepared:
+            x, _ = _split(inputs)
+            answers = self.answers(inputs)
+            outputs, signals = self._respond(x, training=False)
+            self._prepare({**answers, **signals}, x)
+            return outputs
+        x, _ = _split(inputs)
+        outputs = {role: m(x, training=training) for role, m in self.students.items()}
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    def answers(self, inputs: Any) -> Signals:
+        """The teachers' signals for a batch: those that came with it, and those computed now."""
+        x, given = _split(inputs)
+        signals = dict(given)
+        for role in self.teachers:
+            asked = [f"{role}:{path}" for path in self._asked_of(role)]
+            if not all(address in given for address in asked):
+                _, said = self._taps[role](x, training=False)
+                signals.update({a: s for a, s in said.items() if a not in given})
+        return signals
+
+    def _respond(self, x: Any, training: bool) -> tuple[Any, Signals]:
+        """The students' outputs and signals, from one pass of each."""
+        outputs: dict[str, Any] = {}
+        signals: Signals = {}
+        for role in self.students:
+            outputs[role], said = self._taps[role](x, training=training)
+            signals.update(said)
+        return (next(iter(outputs.values())) if len(outputs) == 1 else outputs), signals
+
+    def objective(
+        self, inputs: Any, y: Any, sample_weight: Any, answers: Signals, training: bool
+    ) -> Outcome:
+        """The sum of the terms on one batch, and what it was made of."""
+        x, _ = _split(inputs)
+        outputs, said = self._respond(x, training=training)
+        signals = {**answers, **said, LABELS: y}
+        self._prepare(signals, x)
+        total, values = 0.0, []
+        for term in self.terms:
+            self._check_present(term, signals)
+            weights = _weights_for(term, sample_weight)
+            value = term(signals, step=self.step, sample_weight=weights, training=training)
+            values.append(value)
+            total += at(term.weight, self.step) * value
+        learners = (*self.students.values(), *self.terms)
+        for extra in (loss for learner in learners for loss in learner.losses):
+            total += ops.cast(ops.sum(extra), "float32")
+        return Outcome(total, values, outputs, _watch.faults(signals, self._watched))
+
+    def advance(self) -> None:
+        """One training step is done."""
+        self.step.assign_add(1)
+
+    def _check_present(self, term: Term | Labels, signals: Signals) -> None:
+        for address in term.addresses():
+            if address not in signals:
+                raise ValueError(
+                    f"Term '{term.name}' needs '{address}', which no model here gives and which "
+                    "did not come with the batch. Pass `teacher=` to the Distiller, or feed "
+                    f"{{'inputs': x, 'signals': {{'{address}': ...}}}} in place of x."
+                )
+
+    # What Keras's own `compile` and `fit` ask of a model.
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`; `loss` is what the `Labels` terms apply.
+
+        With several students, `metrics` and `weighted_metrics` may be dicts by role; a list is
+        given to each of them.
+        """
+        labels = [term for term in self.terms if isinstance(term, Labels)]
+        if labels and loss is None:
+            raise ValueError(
+                f"Term '{labels[0].name}' applies the loss given to compile(), and none was given. "
+                "Pass for example loss=keras.losses.SparseCategoricalCrossentropy("
+                "from_logits=True), or leave Labels out of the terms."
+            )
+        if loss is not None and not labels:
+            raise ValueError(
+                f"compile() was given loss={loss!r}, but no Labels is among the terms "
+                f"({listing(self.term_names)}), so nothing would apply it. Add keras_kd.Labels() "
+                "to the terms, or leave out `loss`."
+            )
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=self._for_each_student(metrics),
+            weighted_metrics=self._for_each_student(weighted_metrics),
+            **kwargs,
+        )
+        for term in labels:
+            term.use(self._compile_loss)
+
+    def _for_each_student(self, metrics: Any) -> Any:
+        if metrics is None or len(self.students) == 1 or isinstance(metrics, dict):
+            return metrics
+        config = keras.saving.serialize_keras_object(metrics)
+        return {role: keras.saving.deserialize_keras_object(config) for role in self.students}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The labels' part alone; Keras calls it to build the compiled loss."""
+        total = ops.zeros(())
+        for term in self.terms:
+            if isinstance(term, Labels) and y is not None:
+                role, path = parse(term.pred)
+                if path == OUTPUT:
+                    pred = y_pred[role] if len(self.students) > 1 else y_pred
+                    total += term({LABELS: y, term.pred: pred}, step=0, sample_weight=sample_weight)
+        return total
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """The logs; compiled metrics are left out of a batch without labels."""
+        if y is None:
+            compiled = self._compile_metrics
+            return _results(m for m in self.metrics if m is not compiled and m is not self.watch)
+        if len(self.students) > 1:
+            y = dict.fromkeys(self.students, y)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        unbuilt = [m for m in (self._compile_metrics,) if m is not None and not m.built]
+        return _results(m for m in self.metrics if m is not self.watch and m not in unbuilt)
+
+    def fit(
+        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
+    ):
+        """As `keras.Model.fit`."""
+        callbacks = _watch.with_watcher(callbacks)
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+
+    def evaluate(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`: the same sum of terms, in inference mode; moves nothing."""
+        return super().evaluate(*args, callbacks=_watch.with_watcher(callbacks), **kwargs)
+
+    # Saving.
+
+    def _seeds(self) -> list[keras.Variable]:
+        """The state of every random layer, which Keras leaves out of a file."""
+        weights = {id(v) for v in self.weights}
+        return [v for v in self.variables if id(v) not in weights]
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        for i, seed in enumerate(self._seeds()):
+            store[f"seed_{i}"] = seed.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        own = {key: store[key] for key in store if not key.startswith("seed_")}
+        super().load_own_variables(own)
+        for i, seed in enumerate(self._seeds()):
+            if f"seed_{i}" in store:
+                seed.assign(store[f"seed_{i}"])
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "student": serialize(_as_given(self.students, "student")),
+            "teacher": serialize(_as_given(self.teachers, "teacher")),
+            "terms": [serialize(term) for term in self.terms],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Distiller":
+        return cls(**restored(config))
+
+
+def _hinton() -> list[Term | Labels]:
+    from keras_kd.recipes import hinton  # the floor above: the one default that names a paper
+
+    return hinton()
+
+
+def _by_role(models: Participants, role: str) -> dict[str, keras.Model]:
+    by_role = dict(models) if isinstance(models, Mapping) else {role: models}
+    for name, model in by_role.items():
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"`{role}` must be a keras.Model or a dict of them by role. "
+                f"Received: {model!r} of type {type(model).__name__}."
+            )
+        if not name or ":" in name or name == LABELS:
+            raise ValueError(
+                f"A role is a non-empty name without ':' other than 'labels'. Received: {name!r}."
+            )
+    if not by_role:
+        raise ValueError(f"`{role}` must hold at least one model. Received: an empty dict.")
+    return by_role
+
+
+def _as_given(models: Mapping[str, keras.Model], role: str) -> Any:
+    if not models:
+        return None
+    return models[role] if list(models) == [role] else dict(models)
+
+
+def _only(models: Mapping[str, keras.Model], kind: str) -> keras.Model:
+    if len(models) > 1:
+        raise AttributeError(
+            f"This distiller has {len(models)} {kind}s: {listing(models)}. Use "
+            f"distiller.{kind}s['...']."
+        )
+    return next(iter(models.values()))
+
+
+def _check_participants(
+    students: Mapping[str, keras.Model], teachers: Mapping[str, keras.Model]
+) -> None:
+    if both := set(students) & set(teachers):
+        raise ValueError(f"Role {both.pop()!r} is given to a student and to a teacher.")
+    owners = {id(v): role for role, m in students.items() for v in m.variables}
+    for role, model in teachers.items():
+        if any(model is student for student in students.values()):
+            raise ValueError(
+                f"The {role} is the student itself: '{model.name}' cannot stand still and learn. "
+                "Give a trained model of its own, for example keras.models.clone_model(student) "
+                "with its weights set."
+            )
+        for variable in model.variables:
+            if id(variable) in owners:
+                raise ValueError(
+                    f"The {role} '{model.name}' shares the variable '{variable.path}' with the "
+                    f"{owners[id(variable)]}: it would be frozen in both. Give the teacher weights "
+                    "of its own."
+                )
+            if "float" in variable.dtype and not bool(ops.all(ops.isfinite(variable))):
+                raise ValueError(
+                    f"The {role} '{model.name}' holds NaN or infinite values in '{variable.path}', "
+                    "so its answers would be NaN. Load or train it again."
+                )
+
+
+def _check_terms(
+    terms: Sequence[Any], students: Mapping[str, Any], teachers: Mapping[str, Any]
+) -> None:
+    if not terms:
+        raise ValueError("`terms` must list at least one Term or Labels. Received: an empty list.")
+    roles = [*students, *(teachers or ["teacher"])]  # no teacher: its answers come with the batch
+    for term in terms:
+        if not isinstance(term, (Term, Labels)):
+            raise TypeError(f"`terms` must be a list of Term and Labels. Received: {term!r}.")
+        for address in map(parse, term.addresses()):
+            if address.role not in roles:
+                raise ValueError(
+                    f"Term '{term.name}' names the role '{address.role}' in '{address}', and there "
+                    f"is none. Expected one of {listing(roles)}."
+                    + did_you_mean(address.role, roles)
+                )
+
+
+def _policy(students: Any) -> Any:
+    """The students' precision: float16 anywhere in them asks for a scaled loss."""
+    policies = {layer.dtype_policy.name for m in students for layer in m._flatten_layers()}
+    mixed = [name for name in ("mixed_float16", "mixed_bfloat16") if name in policies]
+    return mixed[0] if mixed else None
+
+
+def _split(inputs: Any) -> tuple[Any, Signals]:
+    """The models' input, and the signals that came with it."""
+    if isinstance(inputs, Mapping) and set(inputs) == {"inputs", "signals"}:
+        return inputs["inputs"], dict(inputs["signals"])
+    return inputs, {}
+
+
+def _weights_for(term: Term | Labels, sample_weight: Any) -> Any:
+    """Weights given per output serve the labels, and a term on just that output."""
+    if isinstance(term, Labels) or not keras.tree.is_nested(sample_weight):
+        return sample_weight
+    if isinstance(sample_weight, Mapping) and isinstance(term.pred, str):
+        return sample_weight.get(term.pred.rpartition("/")[2])
+    return None
+
+
+def _symbolic_inputs(config: Any) -> Any:
+    if isinstance(config, dict) and set(config) == {"shape", "dtype"}:
+        return keras.KerasTensor(config["shape"], config["dtype"])
+    if isinstance(config, dict):
+        return {name: _symbolic_inputs(inner) for name, inner in config.items()}
+    return [_symbolic_inputs(inner) for inner in config]
+
+
+def _results(metrics: Any) -> dict[str, Any]:
+    logs: dict[str, Any] = {}
+    for metric in metrics:
+        result = metric.result()
+        logs.update(result if isinstance(result, dict) else {metric.name: result})
+    return logs

@@ -1,0 +1,98 @@
+"""Losses between the logits of a classifier and those of its teacher."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_kd._core.numbers import Number, positive
+from keras_kd._core.registry import export
+from keras_kd.losses._base import Loss
+
+
+@export
+class SoftTarget(Loss):
+    """Kullback-Leibler divergence from the teacher's softened answer to the student's.
+
+    The first and still the standard way to distil: at a temperature above 1 the teacher's small
+    probabilities become visible, and they tell the student which classes look alike. The factor
+    `T²` keeps the gradient's size when the temperature changes.
+
+    With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
+
+    `loss = T² · Σ_c p_c · (log p_c - log q_c)`
+
+    It is 0 exactly when the two rows of logits are equal up to a constant.
+
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
+
+    Args:
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `4.0`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `temperature` is not above 0.
+
+    Example:
+
+    >>> teacher, student = [[2.0, 0.0]], [[0.0, 0.0]]
+    >>> loss = keras_kd.losses.SoftTarget(temperature=1.0)
+    >>> round(float(loss(teacher, student)), 4)  # ln 2 minus the entropy of (0.881, 0.119)
+    0.3278
+
+    Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
+    arXiv:1503.02531, section 2.
+    """
+
+    def __init__(self, temperature: Number = 4.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.temperature = positive(temperature, "temperature")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        log_p = ops.log_softmax(y_true / self.temperature, axis=-1)
+        log_q = ops.log_softmax(y_pred / self.temperature, axis=-1)
+        return self.temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+@export
+class BinarySoftTarget(Loss):
+    """Kullback-Leibler divergence between sigmoid heads, summed over the logits.
+
+    For one-logit binary classifiers and for multi-label heads, where each logit is a question of
+    its own.
+
+    With `p = σ(y_true / T)` and `q = σ(y_pred / T)`, for each logit:
+
+    `loss = T² · Σ_c [p_c · log(p_c / q_c) + (1 - p_c) · log((1 - p_c) / (1 - q_c))]`
+
+    computed with softplus, so that no probability is ever rounded to 0 or 1.
+
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., labels)`; one value per `(batch, ...)`.
+
+    Args:
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `4.0`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `temperature` is not above 0.
+
+    Example:
+
+    >>> loss = keras_kd.losses.BinarySoftTarget(temperature=1.0)
+    >>> round(float(loss([[2.0]], [[0.0]])), 4)  # the two-class case above, as one logit
+    0.3278
+
+    Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
+    arXiv:1503.02531, section 2, applied to each logit's Bernoulli distribution.
+    """
+
+    def __init__(self, temperature: Number = 4.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.temperature = positive(temperature, "temperature")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        t, s = y_true / self.temperature, y_pred / self.temperature
+        p = ops.sigmoid(t)
+        # log σ(x) = -softplus(-x), and log(1 - σ(x)) = -softplus(x).
+        yes = p * (ops.softplus(-s) - ops.softplus(-t))
+        no = (1.0 - p) * (ops.softplus(s) - ops.softplus(t))
+        return self.temperature**2 * ops.sum(yes + no, axis=-1)

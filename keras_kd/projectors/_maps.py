@@ -1,0 +1,78 @@
+"""Maps from one layer's shape to another's."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd._core.registry import export
+
+
+@export
+class Conv1x1(keras.layers.Layer):
+    """1×1 convolution: maps the channels of a feature map, position by position.
+
+    The usual regressor of a hint, when student and teacher see maps of one size with different
+    numbers of channels.
+
+    Shapes: `(batch, height, width, channels)` -> `(batch, height, width, filters)`, or channels
+    first when `keras.config.image_data_format()` says so.
+
+    Args:
+        filters: Number of channels of the target.
+        use_bias: Whether a bias is added. Defaults to `False`.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Example:
+
+    >>> keras_kd.projectors.Conv1x1(256)(np.zeros((2, 8, 8, 64))).shape == (2, 8, 8, 256)
+    True
+
+    Reference: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550,
+    section 2.2.
+    """
+
+    def __init__(self, filters: int, *, use_bias: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters, self.use_bias = filters, use_bias
+        self.conv = keras.layers.Conv2D(filters, 1, use_bias=use_bias, dtype=self.dtype_policy)
+
+    def build(self, input_shape: tuple) -> None:
+        self.conv.build(input_shape)
+
+    def call(self, x: Any) -> Any:
+        return self.conv(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters, "use_bias": self.use_bias}
+
+
+@export
+class Resize(keras.layers.Layer):
+    """Resizes a feature map; it has no weights.
+
+    For hints between layers whose maps differ in height and width.
+
+    Shapes: `(batch, height, width, channels)` -> `(batch, *size, channels)`, or channels first
+    when `keras.config.image_data_format()` says so.
+
+    Args:
+        size: Height and width of the target, two integers.
+        interpolation: As in `keras.ops.image.resize`. Defaults to `"bilinear"`.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Example:
+
+    >>> keras_kd.projectors.Resize((4, 4))(np.zeros((2, 8, 8, 3))).shape == (2, 4, 4, 3)
+    True
+    """
+
+    def __init__(self, size: tuple[int, int], *, interpolation: str = "bilinear", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.size, self.interpolation = tuple(size), interpolation
+
+    def call(self, x: Any) -> Any:
+        return ops.image.resize(x, self.size, interpolation=self.interpolation)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "size": self.size, "interpolation": self.interpolation}

@@ -1,0 +1,179 @@
+"""Taps: one forward pass of a model, and what its layers said on the way.
+
+A layer's output is noted by standing in for its `call` while the pass lasts. That works alike for
+Functional, Sequential, subclassed and nested models, eager or compiled, on every backend, and
+leaves nothing behind.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+
+from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.messages import did_you_mean, listing
+
+Signals = dict[str, Any]
+
+
+def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
+    """Every layer inside `layer` by its path: names joined by `/`, outermost first."""
+    inner = (
+        layer.layers
+        if isinstance(layer, keras.Model)
+        else layer._flatten_layers(include_self=False, recursive=False)
+    )
+    paths: dict[str, keras.Layer] = {}
+    for child in inner:
+        if isinstance(child, keras.layers.InputLayer):
+            continue  # never called, so there is nothing to hear
+        path = prefix + child.name
+        if path not in paths:
+            paths[path] = child
+            paths.update(layer_paths(child, path + "/"))
+    return paths
+
+
+class Tap:
+    """A model whose one pass gives signals: its output, and the layers asked for.
+
+    Args:
+        role: The model's role, the first half of its signals' addresses.
+        model: The model.
+        paths: For each path, who asks for it (for the error, when there is no such layer).
+    """
+
+    def __init__(self, role: str, model: keras.Model, paths: dict[str, str]):
+        self.role, self.model = role, model
+        layers = layer_paths(model) if set(paths) - {OUTPUT} else {}
+        self._found = {path: self._find(path, layers, asker) for path, asker in paths.items()}
+
+    def _find(
+        self, path: str, layers: dict[str, keras.Layer], asker: str
+    ) -> tuple[keras.Layer | None, list[str]]:
+        """The layer of `path` (none: the model's output), and the keys into what it returns."""
+        parts = path.split("/")
+        for end in range(len(parts), 0, -1):
+            if layer := layers.get("/".join(parts[:end])):
+                return layer, parts[end:]
+        if parts[0] == OUTPUT:
+            return None, parts[1:]
+        raise ValueError(
+            f"No layer '{path}' in {self.role} '{self.model.name}', named by {asker}. "
+            f"Expected 'output' or one of its {len(layers)} layers: {listing(layers)}."
+            + did_you_mean(path, [OUTPUT, *layers], prefix=f"{self.role}:")
+        )
+
+    def __call__(self, x: Any, training: bool) -> tuple[Any, Signals]:
+        """One pass: what the model returns, and the signals by address."""
+        tapped = [layer for layer, _ in self._found.values() if layer is not None]
+        with recording(tapped) as heard:
+            output = self.model(x, training=training)
+        signals = {f"{self.role}:{OUTPUT}": output}
+        for path, (layer, keys) in self._found.items():
+            said = output if layer is None else self._once(path, heard[id(layer)])
+            signals[f"{self.role}:{path}"] = self._pick(path, said, keys)
+        return output, signals
+
+    def _once(self, path: str, calls: list[Any]) -> Any:
+        if len(calls) == 1:
+            return calls[0]
+        times = f"runs {len(calls)} times in one pass" if calls else "does not run in a pass"
+        raise ValueError(
+            f"Layer '{path}' of {self.role} '{self.model.name}' {times}, so "
+            f"'{self.role}:{path}' is not one signal. Name a layer that runs exactly once."
+        )
+
+    def _pick(self, path: str, said: Any, keys: list[str]) -> Any:
+        for key in keys:
+            choices = (
+                {str(k): v for k, v in said.items()}
+                if isinstance(said, dict)
+                else {str(i): v for i, v in enumerate(said)}
+                if isinstance(said, (list, tuple))
+                else {}
+            )
+            if key not in choices:
+                raise ValueError(
+                    f"'{self.role}:{path}' asks for '{key}', but what stands there "
+                    + (f"has {listing(choices)}." if choices else "is one tensor.")
+                )
+            said = choices[key]
+        return said
+
+
+# What each thread is listening to: replicas of one step run in threads of their own, in turns.
+_passes = threading.local()
+_lock = threading.Lock()
+_listeners: dict[int, int] = {}
+
+
+@contextlib.contextmanager
+def recording(layers: Iterable[keras.Layer]) -> Iterator[dict[int, list[Any]]]:
+    """What each of `layers` returns while the context lasts, by `id(layer)`, call by call."""
+    layers = list({id(layer): layer for layer in layers}.values())
+    heard: dict[int, list[Any]] = {id(layer): [] for layer in layers}
+    passes = vars(_passes).setdefault("now", [])
+    for layer in layers:
+        _listen(layer)
+    passes.append(heard)
+    try:
+        yield heard
+    finally:
+        passes.remove(heard)
+        for layer in layers:
+            _leave(layer)
+
+
+def _method(layer: keras.Layer) -> str:
+    return "quantized_call" if getattr(layer, "quantization_mode", None) is not None else "call"
+
+
+def _listen(layer: keras.Layer) -> None:
+    with _lock:
+        _listeners[id(layer)] = _listeners.get(id(layer), 0) + 1
+        if _listeners[id(layer)] > 1:
+            return
+        original = getattr(layer, _method(layer))
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            said = original(*args, **kwargs)
+            for heard in getattr(_passes, "now", ()):
+                if id(layer) in heard:
+                    heard[id(layer)].append(said)
+            return said
+
+        vars(layer)[_method(layer)] = call  # past Keras's attribute tracking, on purpose
+
+
+def _leave(layer: keras.Layer) -> None:
+    with _lock:
+        _listeners[id(layer)] -= 1
+        if not _listeners[id(layer)]:
+            del _listeners[id(layer)]
+            del vars(layer)[_method(layer)]
+
+
+class _Symbolic(keras.Operation):
+    """A function of tensors, asked for shapes and types only."""
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__()
+        self.function = function
+
+    def call(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+def symbolic(function: Callable[..., Any], *args: Any) -> Any:
+    """What `function` would return for symbolic `args`: nothing is computed, layers get built."""
+    return _Symbolic(function).compute_output_spec(*args)
+
+
+def input_of(model: keras.Model) -> Any:
+    """The symbolic input of `model`, as it takes it; `None` when only data can tell."""
+    if not getattr(model, "inputs", None):
+        return None
+    return model.input

@@ -1,0 +1,283 @@
+"""Terms: what is compared with what, by which loss, and how much it counts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd._core.addresses import LABELS, as_tuple, parse
+from keras_kd._core.configs import restored
+from keras_kd._core.messages import shape_of, snake_case
+from keras_kd._core.numbers import Number, finite
+from keras_kd._core.registry import export
+from keras_kd.losses import Loss
+from keras_kd.taps import Signals, symbolic
+
+Addresses = str | tuple[str, ...]
+
+
+@export
+class Term(keras.layers.Layer):
+    """One term of a distiller's loss: two signals, a loss between them, and a weight.
+
+    The target is held still: no gradient flows back through it, whoever made it. (A
+    `target_projector` does learn; what it was fed does not.)
+
+    Args:
+        loss: A `keras.losses.Loss`, of this package or any other; called as
+            `loss(target, pred, sample_weight)`.
+        pred: Address of the signal that learns, or a tuple of addresses. Defaults to
+            `"student:output"`.
+        target: Address of the signal to learn from, or a tuple of addresses; `"labels"` is the
+            ground truth. Defaults to `"teacher:output"`.
+        projector: Layer applied to `pred` before the comparison; trained with the student.
+        target_projector: Layer applied to `target` (to its first signal, when there are several
+            and the others are labels).
+        weight: Factor of this term in the total; a float or a schedule. Defaults to `1.0`.
+        name: Name of the term in the logs. Defaults to the loss's name.
+
+    Raises:
+        TypeError: If `loss` is not a `keras.losses.Loss`, or a projector not a layer.
+        ValueError: If an address or the weight is malformed.
+
+    Example:
+
+    >>> hint = keras_kd.Term(keras_kd.losses.FeatureMatch(), pred="student:a", target="teacher:b")
+    >>> signals = {"student:a": np.ones((2, 3)), "teacher:b": np.zeros((2, 3))}
+    >>> round(float(hint(signals, step=0)), 4)
+    1.0
+    """
+
+    def __init__(
+        self,
+        loss: keras.losses.Loss,
+        *,
+        pred: Addresses = "student:output",
+        target: Addresses = "teacher:output",
+        projector: keras.layers.Layer | None = None,
+        target_projector: keras.layers.Layer | None = None,
+        weight: Number = 1.0,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        if not isinstance(loss, keras.losses.Loss):
+            raise TypeError(
+                "`loss` must be a keras.losses.Loss instance, for example "
+                f"keras_kd.losses.SoftTarget(temperature=4.0). Received: {loss!r}."
+            )
+        for argument, layer in (("projector", projector), ("target_projector", target_projector)):
+            if layer is not None and not isinstance(layer, keras.layers.Layer):
+                raise TypeError(
+                    f"`{argument}` must be a keras.layers.Layer, for example "
+                    f"keras_kd.projectors.Conv1x1(256). Received: {layer!r}."
+                )
+        # Losses are float32 under any policy, so nothing is cast on the way in.
+        super().__init__(name=name or snake_case(loss.name), autocast=False, dtype="float32", **kwargs)
+        self.loss = loss
+        self.pred = pred if isinstance(pred, str) else tuple(pred)
+        self.target = target if isinstance(target, str) else tuple(target)
+        self.projector, self.target_projector = projector, target_projector
+        self.weight = finite(weight, "weight")
+        for address in (*as_tuple(self.pred), *as_tuple(self.target)):
+            if address != LABELS:
+                parse(address)
+        if LABELS in as_tuple(self.pred):
+            raise ValueError(f"Term '{self.name}': 'labels' can be a target, never a `pred`.")
+        self._convert_input_args = False  # the loss widens what it is given
+        self._allow_non_tensor_positional_args = True
+        self.built = True  # it owns no weights of its own; its projectors build themselves
+
+    def addresses(self) -> tuple[str, ...]:
+        """Every address this term reads, labels left out."""
+        both = (*as_tuple(self.pred), *as_tuple(self.target))
+        return tuple(dict.fromkeys(a for a in both if a != LABELS))
+
+    def targets(self) -> tuple[str, ...]:
+        """The addresses this term learns from, labels left out."""
+        return tuple(a for a in as_tuple(self.target) if a != LABELS)
+
+    def call(
+        self, signals: Signals, *, step: Any, sample_weight: Any = None, training: bool = False
+    ) -> Any:
+        pred, target = self._sides(signals, training)
+        loss = self.loss.at(step) if isinstance(self.loss, Loss) else self.loss
+        return loss(target, pred, sample_weight)
+
+    def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
+        pred = [signals[a] for a in as_tuple(self.pred)]
+        target = [
+            signals[a] if a == LABELS else _still(signals[a]) for a in as_tuple(self.target)
+        ]
+        pred = _projected(self.projector, pred, training)
+        if self.target_projector is not None:
+            seen = [t for t, a in zip(target, as_tuple(self.target), strict=True) if a != LABELS]
+            rest = [t for t, a in zip(target, as_tuple(self.target), strict=True) if a == LABELS]
+            target = [_projected(self.target_projector, seen, training), *rest]
+        return pred, target[0] if len(target) == 1 else tuple(target)
+
+    def check(self, signals: Signals) -> None:
+        """Builds the projectors on `signals` and proves that the two sides can be compared."""
+        known = [a for a in as_tuple(self.target) if a in signals]
+        if len(known) < len(as_tuple(self.target)):
+            if self.projector is not None:
+                self._symbolic_side(self.projector, [signals[a] for a in as_tuple(self.pred)])
+            return
+        pred = self._symbolic_side(self.projector, [signals[a] for a in as_tuple(self.pred)])
+        target = self._symbolic_side(self.target_projector, [signals[a] for a in known])
+        same_shape = isinstance(self.loss, Loss) and self.loss.same_shape
+        sides = keras.tree.flatten((pred, target))
+        if same_shape and len(sides) == 2 and shape_of(sides[0]) != shape_of(sides[1]):
+            raise ValueError(
+                f"Term '{self.name}' compares shapes that differ: pred '{self.pred}'"
+                f"{self._after(self.projector)} is {shape_of(sides[0])}, target '{self.target}'"
+                f"{self._after(self.target_projector)} is {shape_of(sides[1])}. "
+                + _suggestion(shape_of(sides[0]), shape_of(sides[1]))
+            )
+
+    @staticmethod
+    def _after(projector: keras.layers.Layer | None) -> str:
+        return "" if projector is None else f" after {type(projector).__name__}"
+
+    @staticmethod
+    def _symbolic_side(projector: keras.layers.Layer | None, tensors: list[Any]) -> Any:
+        single = tensors[0] if len(tensors) == 1 else tuple(tensors)
+        if projector is None:
+            return single
+        if keras.backend.is_keras_tensor(tensors[0]):
+            return symbolic(lambda *x: _projected(projector, list(x), False), *tensors)
+        return _projected(projector, tensors, False)
+
+    def get_config(self) -> dict[str, Any]:
+        keep = ("loss", "pred", "target", "projector", "target_projector", "weight")
+        serialize = keras.saving.serialize_keras_object
+        return {"name": self.name, **{n: serialize(getattr(self, n)) for n in keep}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Term":
+        return cls(**restored(config))
+
+
+@export
+class Labels(keras.layers.Layer):
+    """The term for the ground truth: the loss given to `compile`, on the student's output.
+
+    Args:
+        weight: Factor of this term in the total; a float or a schedule. Defaults to `1.0`.
+        pred: Address of the output that learns. Defaults to `"student:output"`.
+        name: Name of the term in the logs. Defaults to `"labels"`.
+
+    Raises:
+        ValueError: If the address or the weight is malformed.
+
+    Example:
+
+    >>> keras_kd.Labels(weight=0.1).weight
+    0.1
+    """
+
+    def __init__(
+        self,
+        weight: Number = 1.0,
+        *,
+        pred: str = "student:output",
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(name=name or LABELS, autocast=False, dtype="float32", **kwargs)
+        self.weight = finite(weight, "weight")
+        self.pred = pred
+        parse(pred)
+        self._compiled: Callable[..., Any] | None = None
+        self._convert_input_args = False  # integer labels stay integers
+        self._allow_non_tensor_positional_args = True
+        self.built = True
+
+    def use(self, loss: Callable[..., Any] | None) -> None:
+        """Takes the compiled loss, `loss(y, y_pred, sample_weight)`."""
+        self._compiled = loss
+
+    def addresses(self) -> tuple[str, ...]:
+        """Every address this term reads, labels left out."""
+        return (self.pred,)
+
+    def targets(self) -> tuple[str, ...]:
+        """The addresses this term learns from, labels left out: none."""
+        return ()
+
+    def call(
+        self, signals: Signals, *, step: Any, sample_weight: Any = None, training: bool = False
+    ) -> Any:
+        y, pred = signals[LABELS], signals[self.pred]
+        if y is None:
+            raise ValueError(
+                f"Term '{self.name}' needs labels, and this batch has none. Give `y` to fit, or "
+                "leave Labels out of the terms to learn from the teacher alone."
+            )
+        compiled = self._compiled
+        assert compiled is not None, "compile() sees to it"
+        shapes = self._shapes(y, pred)
+        try:
+            return compiled(y, pred, sample_weight)
+        except Exception as error:
+            raise ValueError(f"{shapes} {_LABELS_HELP} Keras said: {error}") from error
+
+    def _shapes(self, y: Any, pred: Any) -> str:
+        show = keras.tree.map_structure
+        text = (
+            f"Term '{self.name}': the loss given to compile cannot compare labels of shape "
+            f"{show(shape_of, y)} with '{self.pred}' of shape {show(shape_of, pred)}."
+        )
+        flat_y, flat_pred = keras.tree.flatten(y), keras.tree.flatten(pred)
+        if len(flat_y) == len(flat_pred):
+            for label, answer in zip(flat_y, flat_pred, strict=True):
+                if not len(answer.shape) - 1 <= len(label.shape) <= len(answer.shape):
+                    raise ValueError(f"{text} {_LABELS_HELP}")
+        return text
+
+    def check(self, signals: Signals) -> None:
+        """Nothing to build; labels are seen first with the data."""
+
+    def get_config(self) -> dict[str, Any]:
+        weight = keras.saving.serialize_keras_object(self.weight)
+        return {"name": self.name, "weight": weight, "pred": self.pred}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Labels":
+        return cls(**restored(config))
+
+
+_LABELS_HELP = (
+    "Integer labels (batch,) go with SparseCategoricalCrossentropy, one-hot labels "
+    "(batch, classes) with CategoricalCrossentropy, 0/1 labels (batch, 1) with BinaryCrossentropy."
+)
+
+
+def _still(signal: Any) -> Any:
+    return keras.tree.map_structure(ops.stop_gradient, signal)
+
+
+def _projected(projector: keras.layers.Layer | None, tensors: list[Any], training: bool) -> Any:
+    single = tensors[0] if len(tensors) == 1 else tuple(tensors)
+    if projector is None:
+        return single
+    if projector._call_has_training_arg:
+        return projector(single, training=training)
+    return projector(single)
+
+
+def _suggestion(pred: tuple, target: tuple) -> str:
+    """What would make `pred` comparable with `target`."""
+    give, module = "Give it a projector, for example projector=", "keras_kd.projectors"
+    if len(pred) == len(target) == 4:
+        if pred[1:3] == target[1:3]:
+            return f"{give}{module}.Conv1x1({target[-1]})."
+        resize = f"{module}.Resize({target[1:3]})"
+        if pred[-1] == target[-1]:
+            return f"{give}{resize}."
+        return f"{give}keras.Sequential([{resize}, {module}.Conv1x1({target[-1]})])."
+    if len(pred) == len(target) and pred[:-1] == target[:-1]:
+        return f"{give}{module}.Dense({target[-1]})."
+    if len(target) == 2:
+        return f"{give}{module}.AuxiliaryHead({target[-1]})."
+    return "Name layers of the same rank, or give it a projector that brings pred to that shape."
