@@ -355,10 +355,10 @@ class Distiller(BackendStep, keras.Model):
             store[f"seed_{i}"] = seed.numpy()
 
     def load_own_variables(self, store: Any) -> None:
-        own = {key: store[key] for key in store if not key.startswith("seed_")}
+        own = {k: store[k] for k in store.keys() if not k.startswith("seed_")}  # noqa: SIM118
         super().load_own_variables(own)
         for i, seed in enumerate(self._seeds()):
-            if f"seed_{i}" in store:
+            if f"seed_{i}" in store.keys():  # noqa: SIM118, a store is no dict
                 seed.assign(store[f"seed_{i}"])
 
     def get_config(self) -> dict[str, Any]:
