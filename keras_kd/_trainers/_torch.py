@@ -14,11 +14,13 @@ class TorchStep(Step):
         with torch.no_grad():
             answers = self.answers(x)
         outcome = self.objective(x, y, sample_weight, answers, training=True)
-        self.zero_grad()
-        self.optimizer.scale_loss(outcome.total).backward()
         weights = self.trainable_weights[:]
+        scaled = self.optimizer.scale_loss(outcome.total)
+        # Not backward() and zero_grad(): Keras lists a torch module's parameters by path, where a
+        # student's "dense/kernel" hides a teacher's, and gradients that are never zeroed add up.
+        gradients = torch.autograd.grad(scaled, [v.value for v in weights], allow_unused=True)
         with torch.no_grad():
-            self.optimizer.apply([v.value.grad for v in weights], weights)
+            self.optimizer.apply(list(gradients), weights)
             self.advance()
             return self.record(x, y, sample_weight, outcome)
 
