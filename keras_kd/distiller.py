@@ -1,9 +1,10 @@
 """The Distiller: a Keras model with students, teachers and a list of terms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_kd import _watch
@@ -219,6 +220,7 @@ class Distiller(BackendStep, keras.Model):
     ) -> Outcome:
         """The sum of the terms on one batch, and what it was made of."""
         x, _ = _split(inputs)
+        y, sample_weight = keras.tree.map_structure(_tensor, (y, sample_weight))
         outputs, said = self._respond(x, training=training)
         signals = {**answers, **said, LABELS: y}
         self._prepare(signals, x)
@@ -238,7 +240,7 @@ class Distiller(BackendStep, keras.Model):
         """One training step is done."""
         self.step.assign_add(1)
 
-    def _check_present(self, term: Term | Labels, signals: Signals) -> None:
+    def _check_present(self, term: Term | Labels, signals: Container[str]) -> None:
         for address in term.addresses():
             if address not in signals:
                 raise ValueError(
@@ -308,7 +310,10 @@ class Distiller(BackendStep, keras.Model):
     ) -> Any:
         """The labels' part alone; Keras calls it to build the compiled loss."""
         total = ops.zeros(())
+        here = {f"{role}:" for role in (*self.students, *self.teachers)}
         for term in self.terms:
+            came = {a for a in term.addresses() if a.startswith(tuple(here))}
+            self._check_present(term, {*came, *_split(x)[1]})
             if isinstance(term, Labels) and y is not None:
                 role, path = parse(term.pred)
                 if path == OUTPUT:
@@ -433,11 +438,16 @@ def _check_participants(
                     f"{owners[id(variable)]}: it would be frozen in both. Give the teacher weights "
                     "of its own."
                 )
-            if "float" in variable.dtype and not bool(ops.all(ops.isfinite(variable))):
+            if "float" in variable.dtype and not _finite(variable):
                 raise ValueError(
                     f"The {role} '{model.name}' holds NaN or infinite values in '{variable.path}', "
                     "so its answers would be NaN. Load or train it again."
                 )
+
+
+def _finite(variable: keras.Variable) -> bool:
+    # In numpy: one compiled kernel for each shape would cost more than the copy.
+    return bool(np.isfinite(np.asarray(variable.numpy(), "float32")).all())
 
 
 def _check_terms(
@@ -470,6 +480,10 @@ def _split(inputs: Any) -> tuple[Any, Signals]:
     if isinstance(inputs, Mapping) and set(inputs) == {"inputs", "signals"}:
         return inputs["inputs"], dict(inputs["signals"])
     return inputs, {}
+
+
+def _tensor(x: Any) -> Any:
+    return None if x is None else ops.convert_to_tensor(x)
 
 
 def _weights_for(term: Term | Labels, sample_weight: Any) -> Any:

@@ -69,6 +69,8 @@ class Tap:
     def __call__(self, x: Any, training: bool) -> tuple[Any, Signals]:
         """One pass: what the model returns, and the signals by address."""
         tapped = [layer for layer, _ in self._found.values() if layer is not None]
+        if tapped and not self.model.built:
+            self.model(x, training=False)  # building may run layers to learn their shapes
         with recording(tapped) as heard:
             output = self.model(x, training=training)
         signals = {f"{self.role}:{OUTPUT}": output}
@@ -176,4 +178,4 @@ def input_of(model: keras.Model) -> Any:
     """The symbolic input of `model`, as it takes it; `None` when only data can tell."""
     if not getattr(model, "inputs", None):
         return None
-    return model.input
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

@@ -72,8 +72,7 @@ class Term(keras.layers.Layer):
                     f"`{argument}` must be a keras.layers.Layer, for example "
                     f"keras_kd.projectors.Conv1x1(256). Received: {layer!r}."
                 )
-        # Losses are float32 under any policy, so nothing is cast on the way in.
-        super().__init__(name=name or snake_case(loss.name), autocast=False, dtype="float32", **kwargs)
+        super().__init__(name=name or snake_case(loss.name), dtype="float32", **kwargs)
         self.loss = loss
         self.pred = pred if isinstance(pred, str) else tuple(pred)
         self.target = target if isinstance(target, str) else tuple(target)
@@ -84,8 +83,6 @@ class Term(keras.layers.Layer):
                 parse(address)
         if LABELS in as_tuple(self.pred):
             raise ValueError(f"Term '{self.name}': 'labels' can be a target, never a `pred`.")
-        self._convert_input_args = False  # the loss widens what it is given
-        self._allow_non_tensor_positional_args = True
         self.built = True  # it owns no weights of its own; its projectors build themselves
 
     def addresses(self) -> tuple[str, ...]:
@@ -97,9 +94,11 @@ class Term(keras.layers.Layer):
         """The addresses this term learns from, labels left out."""
         return tuple(a for a in as_tuple(self.target) if a != LABELS)
 
-    def call(
+    def __call__(
         self, signals: Signals, *, step: Any, sample_weight: Any = None, training: bool = False
     ) -> Any:
+        """The term's value, before its weight. (Signals are no layer's input: Keras's own
+        `Layer.__call__` has nothing to add here.)"""
         pred, target = self._sides(signals, training)
         loss = self.loss.at(step) if isinstance(self.loss, Loss) else self.loss
         return loss(target, pred, sample_weight)
@@ -184,13 +183,11 @@ class Labels(keras.layers.Layer):
         name: str | None = None,
         **kwargs: Any,
     ):
-        super().__init__(name=name or LABELS, autocast=False, dtype="float32", **kwargs)
+        super().__init__(name=name or LABELS, dtype="float32", **kwargs)
         self.weight = finite(weight, "weight")
         self.pred = pred
         parse(pred)
         self._compiled: Callable[..., Any] | None = None
-        self._convert_input_args = False  # integer labels stay integers
-        self._allow_non_tensor_positional_args = True
         self.built = True
 
     def use(self, loss: Callable[..., Any] | None) -> None:
@@ -205,9 +202,10 @@ class Labels(keras.layers.Layer):
         """The addresses this term learns from, labels left out: none."""
         return ()
 
-    def call(
+    def __call__(
         self, signals: Signals, *, step: Any, sample_weight: Any = None, training: bool = False
     ) -> Any:
+        """The compiled loss on this output, before the term's weight."""
         y, pred = signals[LABELS], signals[self.pred]
         if y is None:
             raise ValueError(

@@ -87,7 +87,7 @@ class _Reduced(keras.losses.Loss):
     """Keras's own reduction, over values that are there already."""
 
     def __init__(self, values: Any, reduction: str | None, dtype: Any):
-        super().__init__(reduction=reduction, dtype=dtype)
+        super().__init__(name="reduced", reduction=reduction, dtype=dtype)
         self.values = values
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

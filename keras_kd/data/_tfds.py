@@ -1,0 +1,167 @@
+"""Sets by their names in TensorFlow Datasets: found, downloaded if need be, read into arrays."""
+
+import contextlib
+import os
+import threading
+import urllib.error
+import urllib.request
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._core.messages import did_you_mean
+from keras_kd.data._sets import Dataset, Info, NotAvailable, Part
+
+#: Where the connection is tried: a host that many of the sets are served from.
+HOST = "https://storage.googleapis.com"
+#: How long to try, in seconds. A download without a network would try on for minutes.
+PATIENCE = 3.0
+_BATCH = 1024
+
+
+def read(name: str, *, data_dir: str | os.PathLike[str] | None, download: bool) -> Dataset:
+    """The set `name` of TensorFlow Datasets; see `keras_kd.data.load`."""
+    tfds = _library(name)
+    builder = _builder(tfds, name, data_dir)
+    image, label = _keys(tfds, name, builder.info.features)
+    _prepared(builder, name, download)
+    parts: dict[str, Part] = {}
+    for part in _parts(name, builder.info.splits):
+        examples = _examples(tfds, builder, part, image, label)
+        if (examples.y >= 0).all():  # the labels of a test may be withheld, as -1
+            parts[part] = examples
+    if "test" not in parts and "validation" in parts:
+        parts["test"] = parts.pop("validation")
+    labels = builder.info.features[label]
+    info = Info(
+        name=name,
+        classes=labels.num_classes,
+        class_names=tuple(labels.names),
+        shape=parts["train"].x.shape[1:],
+        counts={part: len(examples) for part, examples in parts.items()},
+        source=f"TensorFlow Datasets {builder.info.full_name}, {builder.info.homepage}",
+        licence=getattr(builder.info.redistribution_info, "license", "") or "not stated",
+    )
+    return Dataset(info, parts)
+
+
+def _library(name: str) -> Any:
+    """`tensorflow_datasets`, once it and what it reads with are known to be there."""
+    try:
+        import importlib_resources as importlib_resources
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError as error:
+        raise NotAvailable(
+            f"The data set '{name}' is read with {error.name}, which is not installed. "
+            "Run: pip install tensorflow tensorflow-datasets importlib_resources. "
+            "(load('digits') needs none of them.)"
+        ) from error
+    if keras.backend.backend() != "tensorflow":
+        with contextlib.suppress(RuntimeError):  # at work already, on what it was given
+            tf.config.set_visible_devices([], "GPU")
+    return tfds
+
+
+def _builder(tfds: Any, name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+    try:
+        return tfds.builder(name, data_dir=None if data_dir is None else os.fspath(data_dir))
+    except tfds.core.DatasetNotFoundError as error:
+        known = ["digits", *tfds.list_builders()]
+        raise ValueError(
+            f"No data set '{name}'. Expected 'digits' or one of the {len(known) - 1} names of "
+            "tensorflow_datasets.list_builders()." + did_you_mean(name, known)
+        ) from error
+
+
+def _keys(tfds: Any, name: str, features: Any) -> tuple[str, str]:
+    """The names of the image and of its label among the set's features."""
+    found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    images = [key for key, feature in found.items() if type(feature) is tfds.features.Image]
+    labels = [key for key, feature in found.items() if type(feature) is tfds.features.ClassLabel]
+    if len(images) != 1 or not labels or ("label" not in labels and len(labels) > 1):
+        listed = ", ".join(f"{key} ({type(f).__name__})" for key, f in found.items())
+        raise ValueError(
+            f"'{name}' is not an image classification set. Expected one Image and one ClassLabel "
+            f"for each example; it has {listed or type(features).__name__}."
+        )
+    if None in found[images[0]].shape:
+        raise ValueError(
+            f"The images of '{name}' differ in size, {found[images[0]].shape}, and cannot stand in "
+            "one array."
+        )
+    return images[0], "label" if "label" in labels else labels[0]
+
+
+def _prepared(builder: Any, name: str, download: bool) -> None:
+    """Sees to it that the set is on disk, or says why it is not."""
+    if builder.is_prepared():
+        return
+    missing = f"The data set '{name}' is not prepared in '{builder.data_path}'"
+    if not download:
+        raise NotAvailable(
+            f"{missing}, and download=False: give the `data_dir` that has it, or allow the download."
+        )
+    if not connected():
+        raise NotAvailable(
+            f"{missing}, and there is no connection to download it ({HOST} did not answer in "
+            f"{PATIENCE:g} s): connect and try again, or give the `data_dir` that has it."
+        )
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever a set's own script may raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise NotAvailable(f"{missing}, and preparing it failed: {reason}") from error
+
+
+def connected() -> bool:
+    """Whether `HOST` answers, directly or through the proxy of the environment."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(
+                urllib.request.Request(HOST, method="HEAD"), timeout=PATIENCE
+            ).close()
+        except urllib.error.HTTPError:
+            pass  # a refusal is an answer too
+        except OSError:
+            return
+        answered.set()
+
+    # In a thread of its own, for looking a name up obeys no timeout.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return answered.is_set()
+
+
+def _parts(name: str, splits: Any) -> list[str]:
+    """The splits that have a part to play."""
+    if "train" not in splits:
+        raise ValueError(f"'{name}' has no split 'train'. Its splits: {', '.join(splits) or '-'}.")
+    return [part for part in ("train", "test", "validation") if part in splits]
+
+
+def _examples(tfds: Any, builder: Any, split: str, image: str, label: str) -> Part:
+    """One split, in the order of its records."""
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        # One file after the other, each record with the name of its file and its place in it.
+        read_config=tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1),
+    )
+    count = builder.info.splits[split].num_examples
+    feature = builder.info.features[image]
+    kind = np.dtype(feature.np_dtype)
+    scale = np.float32(np.iinfo(kind).max if kind.kind in "iu" else 1)
+    x = np.empty((count, *feature.shape), "float32")
+    y = np.empty(count, "int32")
+    ids: list[str] = []
+    for batch in tfds.as_numpy(dataset.batch(_BATCH)):
+        here = slice(len(ids), len(ids) + len(batch["tfds_id"]))
+        np.divide(batch[image], scale, out=x[here], casting="unsafe")
+        y[here] = batch[label]
+        ids.extend(i.decode() for i in batch["tfds_id"])
+    return Part(x, y, np.array(ids))
