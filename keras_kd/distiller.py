@@ -411,7 +411,7 @@ def _as_given(models: Mapping[str, keras.Model], role: str) -> Any:
 
 def _only(models: Mapping[str, keras.Model], kind: str) -> keras.Model:
     if len(models) > 1:
-        raise AttributeError(
+        raise ValueError(  # torch would swallow an AttributeError
             f"This distiller has {len(models)} {kind}s: {listing(models)}. Use "
             f"distiller.{kind}s['...']."
         )
