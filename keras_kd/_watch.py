@@ -63,6 +63,8 @@ class Faults(keras.metrics.Metric):
 class Watcher(keras.callbacks.Callback):
     """Complains after the first batch, when little is lost, and after each epoch."""
 
+    _looked = False
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if not self._looked:
             self._looked = True

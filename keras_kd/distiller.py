@@ -1,7 +1,8 @@
 """The Distiller: a Keras model with students, teachers and a list of terms."""
 
+import os
 from collections.abc import Container, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras import ops
 from keras_kd import _watch
 from keras_kd._core.addresses import LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
+from keras_kd._core.files import replacing
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.numbers import at
 from keras_kd._core.registry import export
@@ -18,7 +20,7 @@ from keras_kd._trainers._base import Outcome
 from keras_kd.taps import Signals, Tap, input_of, symbolic
 from keras_kd.terms import Labels, Term
 
-Participants = keras.Model | Mapping[str, keras.Model]
+Participants: TypeAlias = keras.Model | Mapping[str, keras.Model]
 
 
 @export
@@ -348,6 +350,17 @@ class Distiller(BackendStep, keras.Model):
         return super().evaluate(*args, callbacks=_watch.with_watcher(callbacks), **kwargs)
 
     # Saving.
+
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any
+    ) -> None:
+        """As `keras.Model.save`, and an interrupted save leaves the former file whole."""
+        path = str(filepath)
+        whole = path.endswith(".keras") and "://" not in path and not os.path.isdir(path)
+        if not whole or (os.path.exists(path) and not overwrite):
+            return super().save(filepath, overwrite, zipped, **kwargs)
+        with replacing(path) as temporary:
+            super().save(temporary, overwrite, zipped, **kwargs)
 
     def _seeds(self) -> list[keras.Variable]:
         """The state of every random layer, which Keras leaves out of a file."""

@@ -105,9 +105,7 @@ class Term(keras.layers.Layer):
 
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
         pred = [signals[a] for a in as_tuple(self.pred)]
-        target = [
-            signals[a] if a == LABELS else _still(signals[a]) for a in as_tuple(self.target)
-        ]
+        target = [signals[a] if a == LABELS else _still(signals[a]) for a in as_tuple(self.target)]
         pred = _projected(self.projector, pred, training)
         if self.target_projector is not None:
             seen = [t for t, a in zip(target, as_tuple(self.target), strict=True) if a != LABELS]
@@ -252,7 +250,7 @@ _LABELS_HELP = (
 
 
 def _still(signal: Any) -> Any:
-    return keras.tree.map_structure(ops.stop_gradient, signal)
+    return keras.tree.map_structure(lambda x: ops.stop_gradient(ops.convert_to_tensor(x)), signal)
 
 
 def _projected(projector: keras.layers.Layer | None, tensors: list[Any], training: bool) -> Any:

@@ -76,7 +76,9 @@ def two_headed(name):
 def set_weights(model, seed, scale=0.5):
     """The same weights on every backend."""
     rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(0, scale, w.shape).astype("float32") for w in model.get_weights()])
+    model.set_weights(
+        [rng.normal(0, scale, w.shape).astype("float32") for w in model.get_weights()]
+    )
     return model
 
 
@@ -85,4 +87,6 @@ def values(variables):
 
 
 def equal(before, after, tolerance=0.0):
-    return all(np.allclose(a, b, rtol=0, atol=tolerance) for a, b in zip(before, after, strict=True))
+    return all(
+        np.allclose(a, b, rtol=0, atol=tolerance) for a, b in zip(before, after, strict=True)
+    )

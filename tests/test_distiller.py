@@ -62,7 +62,9 @@ def test_the_default_is_what_the_public_default_gets_wrong():
     assert float(SoftTarget(3.0)(t, s)) == pytest.approx(exact, rel=1e-6)
 
 
-@pytest.mark.parametrize("make", [mlp, noisy, models.nested, lambda name: models.Subclassed(name=name)])
+@pytest.mark.parametrize(
+    "make", [mlp, noisy, models.nested, lambda name: models.Subclassed(name=name)]
+)
 def test_every_kind_of_model_learns_its_teacher(make):
     x, _ = data(96)
     teacher = mlp("t")
@@ -124,10 +126,14 @@ def test_several_outputs_and_dict_inputs():
         Term(FeatureMatch(), pred="student:output/size", target="teacher:output/size"),
     ]
     distiller = keras_kd.Distiller(student=student, teacher=teacher, terms=terms)
-    distiller.compile("sgd", {"kind": cross_entropy(), "size": "mse"}, metrics={"kind": ["accuracy"]})
+    distiller.compile(
+        "sgd", {"kind": cross_entropy(), "size": "mse"}, metrics={"kind": ["accuracy"]}
+    )
     logs = distiller.evaluate(inputs, labels, batch_size=48, verbose=0, return_dict=True)
     s, t = student.predict(inputs, verbose=0), teacher.predict(inputs, verbose=0)
-    assert logs["soft_target"] == pytest.approx(soft_target(t["kind"], s["kind"], 2.0).mean(), rel=1e-4)
+    assert logs["soft_target"] == pytest.approx(
+        soft_target(t["kind"], s["kind"], 2.0).mean(), rel=1e-4
+    )
     assert logs["feature_match"] == pytest.approx(((s["size"] - t["size"]) ** 2).mean(), rel=1e-4)
     assert logs["labels"] == pytest.approx(logs["kind_loss"] + logs["size_loss"], rel=1e-4)
     assert logs["kind_accuracy"] == pytest.approx((s["kind"].argmax(-1) == y).mean())
@@ -154,7 +160,9 @@ class Counter(keras.layers.Layer):
     """Passes its input on and counts its calls, by mode."""
 
     def build(self, shape):
-        self.trained = self.add_weight(name="trained", shape=(), initializer="zeros", trainable=False)
+        self.trained = self.add_weight(
+            name="trained", shape=(), initializer="zeros", trainable=False
+        )
         self.asked = self.add_weight(name="asked", shape=(), initializer="zeros", trainable=False)
 
     def call(self, x, training=False):
@@ -166,7 +174,9 @@ def test_each_student_layer_runs_once_per_train_step():
     x, y = data(40)
     inputs = keras.Input((8,))
     counter = Counter(name="counter")
-    student = keras.Model(inputs, keras.layers.Dense(CLASSES)(counter(keras.layers.Dense(6)(inputs))))
+    student = keras.Model(
+        inputs, keras.layers.Dense(CLASSES)(counter(keras.layers.Dense(6)(inputs)))
+    )
     hint = Term(FeatureMatch(), pred="student:counter", target="teacher:hidden")
     terms = [*keras_kd.recipes.hinton(), hint]
     distiller = compiled(

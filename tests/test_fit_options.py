@@ -64,7 +64,9 @@ def test_validation_split_sees_the_last_part():
         assert history[f"val_{name}"][-1] == pytest.approx(logs[name], rel=1e-5)
 
 
-@pytest.mark.parametrize("option", [{"jit_compile": True}, {"jit_compile": False}, {"run_eagerly": True}])
+@pytest.mark.parametrize(
+    "option", [{"jit_compile": True}, {"jit_compile": False}, {"run_eagerly": True}]
+)
 def test_compiled_and_eager_steps_agree(option, backend):
     if backend == "torch" and option.get("jit_compile"):
         pytest.skip("torch.compile is tried in test_torch_compiles")
@@ -141,7 +143,9 @@ def test_backup_and_restore_goes_on_where_it_was(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         broken.fit(x, y, callbacks=[backup, Stop()], **fit)
     again = make(optimizer=keras.optimizers.Adam(0.01), student=set_weights(noisy("s"), 5))
-    history = again.fit(x, y, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup")], **fit)
+    history = again.fit(
+        x, y, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup")], **fit
+    )
     assert len(history.history["loss"]) == 2
     assert int(again.step.numpy()) == int(unbroken.step.numpy()) == 8
     assert equal(values(again.student.variables), values(unbroken.student.variables), 1e-6)
@@ -321,4 +325,6 @@ def test_two_replicas_in_a_fresh_process(backend):
         f"sys.exit(pytest.main([{__file__!r}, '-q', '-k', 'replicas_give', '-p', 'no:cacheprovider']))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0 and "[100%]" in run.stdout and "skipped" not in run.stdout, run.stdout + run.stderr
+    assert run.returncode == 0 and "[100%]" in run.stdout and "skipped" not in run.stdout, (
+        run.stdout + run.stderr
+    )

@@ -1,11 +1,11 @@
 """A number that may follow the training step: a float, or a Keras schedule."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from keras.optimizers.schedules import LearningRateSchedule
 
 #: What stands wherever a float stands: a constant, or a schedule read at the current step.
-Number = float | LearningRateSchedule
+Number: TypeAlias = float | LearningRateSchedule
 
 
 def at(number: Number, step: Any) -> Any:

@@ -7,7 +7,7 @@ The files beside this one say it in each backend's words for state and gradients
 teacher or a student is, only the distiller knows: it gives `answers`, `objective` and `advance`.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 from keras import ops
@@ -28,7 +28,13 @@ def batch_size(x: Any) -> Any:
     return ops.shape(first)[0]
 
 
-class Step:
+if TYPE_CHECKING:  # the other half of a step is a keras.Model with the distiller's methods
+    from keras import Model as Base
+else:
+    Base = object
+
+
+class Step(Base):
     """The part of a step that is the same on every backend."""
 
     def unscaled(self, value: Any) -> Any:

@@ -53,7 +53,7 @@ class JAXStep(Step):
         self.jax_state_sync()
 
     def _holding(
-        self, trainable: Values, non_trainable: Values, metrics: Values = (), **options: Any
+        self, trainable: Values, non_trainable: Values, metrics: Values | None = None, **options: Any
     ) -> keras.StatelessScope:
         """A scope in which the variables have these values."""
         pairs = [

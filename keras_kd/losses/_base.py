@@ -48,7 +48,7 @@ class Loss(keras.losses.Loss):
     def at(self, step: Any) -> "Loss":
         """This loss with its schedules read at `step`; itself when it has none."""
         scheduled = {
-            name: at(value, step)
+            name: ops.cast(at(value, step), self.dtype)
             for name, value in vars(self).items()
             if isinstance(value, LearningRateSchedule)
         }
@@ -60,17 +60,18 @@ class Loss(keras.losses.Loss):
         return held
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        def widen(x: Any) -> Any:
-            return ops.convert_to_tensor(x, dtype=self.dtype)
-
-        values = self.call(
-            keras.tree.map_structure(widen, y_true), keras.tree.map_structure(widen, y_pred)
-        )
+        values = self.call(self._widened(y_true), self._widened(y_pred))
         if sample_weight is not None:
             sample_weight = _spread(sample_weight, values)
         # Keras reads a sequence's mask from the prediction, where it is one per position.
-        masked = y_pred if len(values.shape) > 1 else values
+        masked = y_pred if len(values.shape) > 1 and ops.is_tensor(y_pred) else values
         return _Reduced(values, self.reduction, self.dtype)(values, masked, sample_weight)
+
+    def _widened(self, side: Any) -> Any:
+        """One tensor, or a tuple of them, in the type of the computation."""
+        if isinstance(side, tuple):
+            return tuple(self._widened(signal) for signal in side)
+        return ops.convert_to_tensor(side, dtype=self.dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define call(y_true, y_pred).")

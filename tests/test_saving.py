@@ -1,0 +1,119 @@
+"""What is saved comes back, and training goes on as if it had not stopped."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_kd
+from tests.models import Subclassed, cross_entropy, data, equal, mlp, noisy, values
+
+Term = keras_kd.Term
+
+
+def trained(student, x, y):
+    hint = Term(
+        keras_kd.losses.FeatureMatch(),
+        pred="student:hidden" if not isinstance(student, Subclassed) else "student:first",
+        target="teacher:hidden",
+        projector=keras_kd.projectors.Dense(9),
+        weight=keras.optimizers.schedules.PolynomialDecay(1.0, 10, 0.1),
+        name="hint",
+    )
+    distiller = keras_kd.Distiller(
+        student=student, teacher=noisy("t", 9), terms=[*keras_kd.recipes.hinton(3.0, 0.7), hint]
+    )
+    distiller.compile(keras.optimizers.Adam(0.01), cross_entropy(), metrics=["accuracy"])
+    distiller.fit(x, y, epochs=2, verbose=0, shuffle=False)
+    return distiller
+
+
+@pytest.mark.parametrize("make", [mlp, noisy, lambda name: Subclassed(name=name)])
+def test_five_further_steps_equal_an_unbroken_run(make, tmp_path):
+    x, y = data(80)
+    going = trained(make("s"), x, y)
+    going.save(tmp_path / "d.keras")
+    back = keras.models.load_model(tmp_path / "d.keras")
+    assert int(back.step.numpy()) == int(going.step.numpy()) == 6
+    assert equal(values(going.variables), values(back.variables))
+    assert equal(values(going.optimizer.variables), values(back.optimizer.variables))
+    more = {"batch_size": 16, "verbose": 0, "shuffle": False}
+    first, second = going.fit(x, y, **more).history, back.fit(x, y, **more).history
+    assert first == second
+    assert int(back.step.numpy()) == 11
+    assert equal(values(going.student.variables), values(back.student.variables))
+
+
+def test_the_student_is_saved_alone(tmp_path):
+    x, y = data()
+    distiller = trained(mlp("s"), x, y)
+    distiller.student.save(tmp_path / "student.keras")
+    student = keras.models.load_model(tmp_path / "student.keras")
+    assert student.count_params() == distiller.student.count_params()
+    np.testing.assert_array_equal(student.predict(x, verbose=0), distiller.predict(x, verbose=0))
+
+
+def test_weights_alone(tmp_path):
+    x, y = data()
+    distiller = trained(noisy("s"), x, y)
+    distiller.save_weights(tmp_path / "d.weights.h5")
+    other = trained(noisy("s"), x[::-1], y)
+    other.load_weights(tmp_path / "d.weights.h5")
+    assert equal(values(distiller.variables), values(other.variables))
+
+
+def test_roles_and_several_models_come_back(tmp_path):
+    x, y = data()
+    terms = [
+        keras_kd.Labels(pred="a:output"),
+        Term(keras_kd.losses.SoftTarget(), pred="a:output", target="old:output"),
+        Term(keras_kd.losses.SoftTarget(), pred="b:output", target="a:output"),
+    ]
+    distiller = keras_kd.Distiller(
+        student={"a": mlp("one"), "b": mlp("two")}, teacher={"old": mlp("three")}, terms=terms
+    )
+    distiller.compile("sgd", cross_entropy(), metrics=["accuracy"])
+    distiller.fit(x, y, verbose=0)
+    distiller.save(tmp_path / "d.keras")
+    back = keras.models.load_model(tmp_path / "d.keras")
+    assert list(back.students) == ["a", "b"] and list(back.teachers) == ["old"]
+    assert back.evaluate(x, y, verbose=0) == pytest.approx(distiller.evaluate(x, y, verbose=0))
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        keras_kd.losses.SoftTarget(2.5, name="kd", reduction="sum"),
+        keras_kd.losses.SoftTarget(keras.optimizers.schedules.CosineDecay(8.0, 10)),
+        keras_kd.losses.BinarySoftTarget(1.5),
+        keras_kd.losses.FeatureMatch(),
+        keras_kd.Labels(weight=0.25, pred="a:output/x", name="truth"),
+        Term(keras_kd.losses.FeatureMatch(), target=("teacher:a", "labels"), weight=3.0, name="n"),
+        Term(keras.losses.MeanSquaredError(), projector=keras_kd.projectors.Conv1x1(5)),
+        keras_kd.projectors.Conv1x1(5, use_bias=True),
+        keras_kd.projectors.Resize((3, 4), interpolation="nearest"),
+        keras_kd.projectors.AuxiliaryHead(7),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_configs_round_trip(thing):
+    config = keras.saving.serialize_keras_object(thing)
+    back = keras.saving.deserialize_keras_object(config)
+    assert type(back) is type(thing)
+    assert keras.saving.serialize_keras_object(back) == config
+
+
+def test_an_interrupted_save_leaves_the_former_file(tmp_path, monkeypatch):
+    x, y = data()
+    distiller = trained(mlp("s"), x, y)
+    path = tmp_path / "d.keras"
+    distiller.save(path)
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(keras_kd.projectors.Dense, "save_own_variables", fail)
+    with pytest.raises(OSError, match="No space left"):
+        distiller.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["d.keras"]
