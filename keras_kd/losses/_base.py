@@ -56,7 +56,7 @@ class Loss(keras.losses.Loss):
             return self
         # Not copy.copy: Keras's objects answer it with a round trip through their config.
         held = object.__new__(type(self))
-        vars(held).update(vars(self), **scheduled)
+        held.__dict__.update(vars(self), **scheduled)
         return held
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
