@@ -379,14 +379,15 @@ def _portable(saved: Path) -> list[str]:
         if not isinstance(node, dict):
             return node
         name = node.get("registered_name")
-        registered = keras.saving.get_registered_object(name)
-        if registered is not None:
-            modules.add(registered.__module__)
-        if "__main__" in (node.get("module"), getattr(registered, "__module__", None)):
+        own = keras.saving.get_registered_object(name)
+        if own is not None:
+            modules.add(own.__module__)
+        elif name is not None and not (node.get("module") or "").startswith("keras"):
+            unknown = node["config"] if node["class_name"] == "function" else name
             raise ExportError(
-                f"'{name or node['class_name']}' is defined in the script or notebook that runs, "
-                "where the process that converts cannot find it. Move it to a module, and import "
-                "it from there."
+                f"'{unknown}' is not registered, so the process that converts cannot find it. "
+                "Decorate it with @keras.saving.register_keras_serializable(), in a module that "
+                "can be imported."
             )
         if node.get("class_name") == "DTypePolicy" and node["config"].get("name") in _NOT_FLOAT32:
             return {**node, "config": {**node["config"], "name": "float32"}}
@@ -398,6 +399,12 @@ def _portable(saved: Path) -> list[str]:
         }
 
     files["config.json"] = json.dumps(walk(config)).encode()
+    if "__main__" in modules:
+        raise ExportError(
+            "A class or function of the student is defined in the script or notebook that runs, "
+            "where the process that converts cannot find it. Move it to a module, and import it "
+            "from there."
+        )
     with zipfile.ZipFile(saved, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)

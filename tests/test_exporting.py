@@ -377,15 +377,26 @@ def test_what_is_not_installed_is_named(student, tmp_path, monkeypatch):
         exporting.export(student, tmp_path / "student.tflite")
 
 
-@pytest.mark.parametrize("registered", [True, False])
-def test_a_class_of_the_running_script_cannot_be_found_again(tmp_path, monkeypatch, registered):
-    class Halved(layers.Layer):
-        def call(self, x):
-            return x / 2
+class Halved(layers.Layer):
+    def call(self, x):
+        return x / 2
 
-    kind = Doubled if registered else Halved
-    monkeypatch.setattr(kind, "__module__", "__main__")
-    student = keras.Sequential([keras.Input((4,)), kind(), layers.Dense(2)])
-    with pytest.raises(exporting.ExportError, match=rf"{kind.__name__}' is defined in the script"):
-        exporting.export(student, tmp_path / "student.tflite")
+
+def halved(x):
+    return x / 2
+
+
+def test_a_class_that_the_converting_process_cannot_find(tmp_path, monkeypatch):
+    monkeypatch.setattr(Doubled, "__module__", "__main__")
+    for layer, words in (
+        (Doubled(), r"^A class or function of the student is defined in the script or notebook"),
+        (layers.Dense(2, activation=halved), r"^'halved' is not registered"),
+        (
+            Halved(),
+            r"^'Halved' is not registered, so .* @keras\.saving\.register_keras_serializable",
+        ),
+    ):
+        student = keras.Sequential([keras.Input((4,)), layer, layers.Dense(2)])
+        with pytest.raises(exporting.ExportError, match=words):
+            exporting.export(student, tmp_path / "student.tflite")
     assert list(tmp_path.iterdir()) == []
