@@ -2,25 +2,33 @@
 
 import os
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_kd import _watch
 from keras_kd._core.addresses import LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.files import replacing
-from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.messages import listing
 from keras_kd._core.numbers import at
 from keras_kd._core.registry import export
+from keras_kd._participants import (
+    Participants,
+    as_given,
+    by_role,
+    check_participants,
+    check_terms,
+    followers,
+    only,
+    policy,
+)
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome
 from keras_kd.taps import Signals, Tap, input_of, symbolic
+from keras_kd.teachers._heads import check_logits
 from keras_kd.terms import Labels, Term
-
-Participants: TypeAlias = keras.Model | Mapping[str, keras.Model]
 
 
 @export
@@ -77,14 +85,16 @@ class Distiller(BackendStep, keras.Model):
         name: str = "distiller",
         **kwargs: Any,
     ):
-        students = _by_role(student, "student")
-        teachers = _by_role(teacher, "teacher") if teacher is not None else {}
-        _check_participants(students, teachers)
-        kwargs.setdefault("dtype", _policy(students.values()))
+        students = by_role(student, "student")
+        teachers = by_role(teacher, "teacher") if teacher is not None else {}
+        check_participants(students, teachers)
+        kwargs.setdefault("dtype", policy(students.values()))
         super().__init__(name=name, **kwargs)
         self.students, self.teachers = students, teachers
         self.terms = _hinton() if terms is None else list(terms)
-        _check_terms(self.terms, students, teachers)
+        check_terms(self.terms, students, teachers)
+        check_logits(self.terms, {**students, **teachers}, set(students))
+        self._followers = followers(students, teachers)
         for model in teachers.values():
             model.trainable = False
         self.step = self.add_weight(
@@ -109,12 +119,12 @@ class Distiller(BackendStep, keras.Model):
     @property
     def student(self) -> keras.Model:
         """The student: the model to keep."""
-        return _only(self.students, "student")
+        return only(self.students, "student")
 
     @property
     def teacher(self) -> keras.Model | None:
         """The teacher, if there is one."""
-        return _only(self.teachers, "teacher") if self.teachers else None
+        return only(self.teachers, "teacher") if self.teachers else None
 
     @property
     def term_names(self) -> list[str]:
@@ -241,6 +251,8 @@ class Distiller(BackendStep, keras.Model):
     def advance(self) -> None:
         """One training step is done."""
         self.step.assign_add(1)
+        for teacher in self._followers:
+            teacher.follow(self.students[teacher.of], self.step)
 
     def _check_present(self, term: Term | Labels, signals: Container[str]) -> None:
         for address in term.addresses():
@@ -383,8 +395,8 @@ class Distiller(BackendStep, keras.Model):
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
-            "student": serialize(_as_given(self.students, "student")),
-            "teacher": serialize(_as_given(self.teachers, "teacher")),
+            "student": serialize(as_given(self.students, "student")),
+            "teacher": serialize(as_given(self.teachers, "teacher")),
             "terms": [serialize(term) for term in self.terms],
         }
 
@@ -397,95 +409,6 @@ def _hinton() -> list[Term | Labels]:
     from keras_kd.recipes import hinton  # the floor above: the one default that names a paper
 
     return hinton()
-
-
-def _by_role(models: Participants, role: str) -> dict[str, keras.Model]:
-    by_role = dict(models) if isinstance(models, Mapping) else {role: models}
-    for name, model in by_role.items():
-        if not isinstance(model, keras.Model):
-            raise TypeError(
-                f"`{role}` must be a keras.Model or a dict of them by role. "
-                f"Received: {model!r} of type {type(model).__name__}."
-            )
-        if not name or ":" in name or name == LABELS:
-            raise ValueError(
-                f"A role is a non-empty name without ':' other than 'labels'. Received: {name!r}."
-            )
-    if not by_role:
-        raise ValueError(f"`{role}` must hold at least one model. Received: an empty dict.")
-    return by_role
-
-
-def _as_given(models: Mapping[str, keras.Model], role: str) -> Any:
-    if not models:
-        return None
-    return models[role] if list(models) == [role] else dict(models)
-
-
-def _only(models: Mapping[str, keras.Model], kind: str) -> keras.Model:
-    if len(models) > 1:
-        raise ValueError(  # torch would swallow an AttributeError
-            f"This distiller has {len(models)} {kind}s: {listing(models)}. Use "
-            f"distiller.{kind}s['...']."
-        )
-    return next(iter(models.values()))
-
-
-def _check_participants(
-    students: Mapping[str, keras.Model], teachers: Mapping[str, keras.Model]
-) -> None:
-    if both := set(students) & set(teachers):
-        raise ValueError(f"Role {both.pop()!r} is given to a student and to a teacher.")
-    owners = {id(v): role for role, m in students.items() for v in m.variables}
-    for role, model in teachers.items():
-        if any(model is student for student in students.values()):
-            raise ValueError(
-                f"The {role} is the student itself: '{model.name}' cannot stand still and learn. "
-                "Give a trained model of its own, for example keras.models.clone_model(student) "
-                "with its weights set."
-            )
-        for variable in model.variables:
-            if id(variable) in owners:
-                raise ValueError(
-                    f"The {role} '{model.name}' shares the variable '{variable.path}' with the "
-                    f"{owners[id(variable)]}: it would be frozen in both. Give the teacher weights "
-                    "of its own."
-                )
-            if "float" in variable.dtype and not _finite(variable):
-                raise ValueError(
-                    f"The {role} '{model.name}' holds NaN or infinite values in '{variable.path}', "
-                    "so its answers would be NaN. Load or train it again."
-                )
-
-
-def _finite(variable: keras.Variable) -> bool:
-    # In numpy: one compiled kernel for each shape would cost more than the copy.
-    return bool(np.isfinite(np.asarray(variable.numpy(), "float32")).all())
-
-
-def _check_terms(
-    terms: Sequence[Any], students: Mapping[str, Any], teachers: Mapping[str, Any]
-) -> None:
-    if not terms:
-        raise ValueError("`terms` must list at least one Term or Labels. Received: an empty list.")
-    roles = [*students, *(teachers or ["teacher"])]  # no teacher: its answers come with the batch
-    for term in terms:
-        if not isinstance(term, (Term, Labels)):
-            raise TypeError(f"`terms` must be a list of Term and Labels. Received: {term!r}.")
-        for address in map(parse, term.addresses()):
-            if address.role not in roles:
-                raise ValueError(
-                    f"Term '{term.name}' names the role '{address.role}' in '{address}', and there "
-                    f"is none. Expected one of {listing(roles)}."
-                    + did_you_mean(address.role, roles)
-                )
-
-
-def _policy(students: Any) -> Any:
-    """The students' precision: float16 anywhere in them asks for a scaled loss."""
-    policies = {layer.dtype_policy.name for m in students for layer in m._flatten_layers()}
-    mixed = [name for name in ("mixed_float16", "mixed_bfloat16") if name in policies]
-    return mixed[0] if mixed else None
 
 
 def _split(inputs: Any) -> tuple[Any, Signals]:

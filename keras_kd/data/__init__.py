@@ -1,7 +1,16 @@
-"""Data: image sets by name, as arrays in [0, 1], with an id for every example that stays its own."""
+"""Data: sets by name with an id for every example that stays its own, and seeded views of them."""
 
 from keras_kd.data._load import load as load
+from keras_kd.data._pipelines import Batches as Batches
+from keras_kd.data._pipelines import feed as feed
+from keras_kd.data._pipelines import tf_data as tf_data
 from keras_kd.data._sets import Dataset as Dataset
 from keras_kd.data._sets import Info as Info
 from keras_kd.data._sets import NotAvailable as NotAvailable
 from keras_kd.data._sets import Part as Part
+from keras_kd.data._views import Augment as Augment
+from keras_kd.data._views import Colour as Colour
+from keras_kd.data._views import Crop as Crop
+from keras_kd.data._views import CutOut as CutOut
+from keras_kd.data._views import Flip as Flip
+from keras_kd.data._views import Translate as Translate

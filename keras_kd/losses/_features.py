@@ -1,11 +1,16 @@
 """Losses between what the layers of two networks see."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
+from keras_kd._core.numbers import Number, finite, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
+from keras_kd.losses._geometry import flat, unit
+from keras_kd.losses._maps import channels_last
 
 
 @export
@@ -35,3 +40,208 @@ class FeatureMatch(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
+
+
+@export
+class FactorMatch(Loss):
+    """Mean absolute difference of two factors, each brought to length 1.
+
+    For codes of the features rather than the features: a paraphraser, trained beforehand, packs
+    the teacher's map, and a translator packs the student's; both are projectors.
+
+    `loss = mean over elements of |y_pred / ‖y_pred‖ - y_true / ‖y_true‖|`
+
+    A factor of zeros stays zeros.
+
+    Shapes: `y_true`, `y_pred` `(batch, ...)`, flattened; one value per example.
+
+    Args:
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Example:
+
+    >>> loss = keras_kd.losses.FactorMatch()
+    >>> round(float(loss([[3.0, 4.0]], [[0.0, 2.0]])), 4)  # (|0 - .6| + |1 - .8|) / 2
+    0.4
+
+    Reference: Kim, Park, Kwak, "Paraphrasing Complex Network: Network Compression via Factor
+    Transfer", NeurIPS 2018, arXiv:1802.04977, section 3.3.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ops.mean(ops.abs(unit(flat(y_pred)) - unit(flat(y_true))), axis=-1)
+
+
+@export
+class VariationalMatch(Loss):
+    """Negative log-likelihood of the teacher's features under a Gaussian that the student gives.
+
+    The student predicts the features and, for each channel, how well it can predict them:
+    channels that it cannot explain cost little. The prediction and the variances come from a
+    projector, which learns both.
+
+    With the mean `μ` and the variance `σ²`:
+
+    `loss = ½ · mean over elements of [(μ - y_true)² / σ² + log σ²]`
+
+    It can be below 0. A variance below 1e-10 counts as 1e-10.
+
+    Shapes: `y_true` `(batch, ..., channels)`; `y_pred` is a pair: the mean, of the same shape, and
+    the variance, of a shape that broadcasts to it, such as `(channels,)`; one value per
+    `(batch, ...)`.
+
+    Args:
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Example:
+
+    >>> loss = keras_kd.losses.VariationalMatch()
+    >>> mean, variance = [[0.0, 0.0]], [1.0, 1.0]
+    >>> round(float(loss([[1.0, 3.0]], (mean, variance))), 4)  # half of (1 + 9) / 2
+    2.5
+
+    Reference: Ahn et al., "Variational Information Distillation for Knowledge Transfer", CVPR
+    2019, arXiv:1904.05835, section 2.1.
+    """
+
+    same_shape = False
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        mean, variance = y_pred
+        variance = ops.maximum(variance, 1e-10)
+        cost = ops.square(mean - y_true) / variance + ops.log(variance)
+        return 0.5 * ops.mean(cost, axis=-1)
+
+
+@export
+class BoundaryMatch(Loss):
+    """Pushes the student's neurons to the teacher's side of their thresholds, with a margin.
+
+    Where a neuron of the teacher is active, the student's is to be above the margin; where it is
+    silent, below minus the margin. For features **before** their ReLU.
+
+    With the margin `m`:
+
+    `loss = Σ (y_pred + m)² where y_true <= 0 and y_pred > -m`
+    `     + Σ (y_pred - m)² where y_true > 0 and y_pred <= m`
+
+    Shapes: `y_true`, `y_pred` `(batch, ...)`; one value per example, the sum over its elements.
+
+    Args:
+        margin: `m`, above 0; a float or a schedule. Defaults to `1.0`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `margin` is not above 0.
+
+    Example:
+
+    >>> loss = keras_kd.losses.BoundaryMatch()
+    >>> round(float(loss([[-1.0, 2.0, 2.0]], [[1.0, 0.5, 3.0]])), 4)  # (1 + 1)² + (.5 - 1)² + 0
+    4.25
+
+    Reference: Heo et al., "Knowledge Transfer via Distillation of Activation Boundaries Formed by
+    Hidden Neurons", AAAI 2019, arXiv:1811.03233, section 3.
+    """
+
+    def __init__(self, margin: Number = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.margin = positive(margin, "margin")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        s, t, m = flat(y_pred), flat(y_true), self.margin
+        silent = ops.where(t <= 0, ops.square(ops.maximum(s + m, 0.0)), 0.0)
+        active = ops.where(t > 0, ops.square(ops.minimum(s - m, 0.0)), 0.0)
+        return ops.sum(silent + active, axis=-1)
+
+
+@export
+class MarginReLUMatch(Loss):
+    """Squared difference of features before their ReLU, blind to what a ReLU would hide.
+
+    Where the teacher is silent, how silent does not matter: its values are cut off at a margin
+    below 0, and a student that is lower still is left alone.
+
+    With `t = max(y_true, margin)`, channel by channel:
+
+    `loss = Σ (y_pred - t)² where y_pred > t or t > 0`
+
+    The usual margin is the mean of the teacher's negative responses, which its last
+    normalisation tells: see `MarginReLUMatch.below_zero`.
+
+    Shapes: `y_true`, `y_pred` `(batch, ..., channels)`, or channels first when
+    `keras.config.image_data_format()` says so; one value per example, the sum over its elements.
+
+    Args:
+        margins: The margin of each channel, or one for all; 0 or less.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If a margin is not finite or is above 0, or their number is not that of the
+            channels.
+
+    Example:
+
+    >>> loss = keras_kd.losses.MarginReLUMatch(margins=-0.5)
+    >>> round(float(loss([[-2.0, -2.0, 1.0]], [[0.0, -3.0, 3.0]])), 4)  # (0 + .5)² + 0 + (3 - 1)²
+    4.25
+
+    Reference: Heo et al., "A Comprehensive Overhaul of Feature Distillation", ICCV 2019,
+    arXiv:1904.01866, section 3.
+    """
+
+    def __init__(self, margins: float | Sequence[float], **kwargs: Any):
+        super().__init__(**kwargs)
+        listed = [margins] if isinstance(margins, (int, float)) else [float(m) for m in margins]
+        for margin in listed:
+            if not finite(margin, "margins") <= 0:
+                raise ValueError(
+                    "`margins` lie below the threshold of a ReLU: 0 or less. "
+                    f"Received: margins={margins!r}."
+                )
+        self.margins = margins if isinstance(margins, (int, float)) else listed
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        s, t = channels_last(y_pred), channels_last(y_true)
+        margins = ops.convert_to_tensor(self.margins, dtype=t.dtype)
+        if len(margins.shape) and margins.shape[0] != t.shape[-1]:
+            raise ValueError(
+                "`margins` needs one number for each channel, or one for all. Received "
+                f"{margins.shape[0]} margins for {t.shape[-1]} channels."
+            )
+        t = ops.maximum(t, margins)
+        gap = ops.where(ops.logical_or(s > t, t > 0), s - t, 0.0)
+        return ops.sum(ops.square(flat(gap)), axis=-1)
+
+    @staticmethod
+    def below_zero(mean: Sequence[float], deviation: Sequence[float]) -> list[float]:
+        """Margins from the teacher's last normalisation: the means of its negative responses.
+
+        Args:
+            mean: Mean of each channel: the `beta` of a batch normalisation.
+            deviation: Standard deviation of each channel: its `gamma`, of either sign.
+
+        Returns:
+            For each channel the mean of a Gaussian given that it is below 0; three deviations
+            below 0 for a channel that hardly ever is.
+
+        Example:
+
+        >>> margins = keras_kd.losses.MarginReLUMatch.below_zero(mean=[0.0], deviation=[1.0])
+        >>> round(margins[0], 4)  # minus the square root of 2 / π
+        -0.7979
+        """
+        return [
+            _mean_below_zero(float(m), abs(float(d))) for m, d in zip(mean, deviation, strict=True)
+        ]
+
+
+def _mean_below_zero(mean: float, deviation: float) -> float:
+    if deviation == 0.0:
+        return min(mean, 0.0)
+    z = mean / deviation
+    share = 0.5 * math.erfc(z / math.sqrt(2.0))
+    if share <= 1e-3:
+        return -3.0 * deviation
+    density = math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+    return min(mean - deviation * density / share, 0.0)

@@ -4,9 +4,11 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.messages import shape_of
 from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
+from keras_kd.losses._geometry import length
 
 
 @export
@@ -96,3 +98,60 @@ class BinarySoftTarget(Loss):
         yes = p * (ops.softplus(-s) - ops.softplus(-t))
         no = (1.0 - p) * (ops.softplus(s) - ops.softplus(t))
         return self.temperature**2 * ops.sum(yes + no, axis=-1)
+
+
+@export
+class StandardizedSoftTarget(Loss):
+    """Soft target between logits that were brought to mean 0 and deviation 1, row by row.
+
+    A small student cannot reach the size of a large teacher's logits and need not: only their
+    shape is compared. Costs nothing and gains much on plain soft targets.
+
+    With `z(x) = (x - mean(x)) / (1e-7 + std(x))` over the classes, the deviation with one degree
+    of freedom less (`classes - 1`), `p = softmax(z(y_true) / T)` and `q = softmax(z(y_pred) / T)`:
+
+    `loss = T² · Σ_c p_c · (log p_c - log q_c)`
+
+    It is 0 when the rows are equal up to a constant and a positive factor. A constant row becomes
+    zeros.
+
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
+
+    Args:
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `2.0`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `temperature` is not above 0, or there is one class only.
+
+    Example:
+
+    >>> loss = keras_kd.losses.StandardizedSoftTarget(temperature=1.0)
+    >>> teacher = [[2.0, 0.0]]  # z is (0.7071, -0.7071), p is (0.8044, 0.1956)
+    >>> round(float(loss(teacher, [[0.0, 0.0]])), 4)  # ln 2 minus the entropy of p
+    0.1989
+
+    Reference: Sun et al., "Logit Standardization in Knowledge Distillation", CVPR 2024,
+    arXiv:2403.01427, section 4.
+    """
+
+    def __init__(self, temperature: Number = 2.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.temperature = positive(temperature, "temperature")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        log_p = ops.log_softmax(_standardized(y_true) / self.temperature, axis=-1)
+        log_q = ops.log_softmax(_standardized(y_pred) / self.temperature, axis=-1)
+        return self.temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def _standardized(x: Any) -> Any:
+    classes = x.shape[-1]
+    if classes == 1:
+        raise ValueError(
+            "Logits of two classes or more can be standardised. Received logits of shape "
+            f"{shape_of(x)}; for a sigmoid head take keras_kd.losses.BinarySoftTarget."
+        )
+    centred = x - ops.mean(x, axis=-1, keepdims=True)
+    deviation = length(centred, keepdims=True) / (classes - 1) ** 0.5
+    return centred / (1e-7 + deviation)

@@ -1,10 +1,12 @@
-"""Heads: from a layer inside a network to an answer."""
+"""Heads: from a layer inside a network to an answer, and the heads of attention."""
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import export
 
 
@@ -48,3 +50,52 @@ class AuxiliaryHead(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
+
+
+@export
+class Heads(keras.layers.Layer):
+    """Queries, keys or values, divided into another number of heads.
+
+    So that two transformers of different widths have as many relations to compare. It has no
+    weights.
+
+    Shapes: one signal or several, each `(batch, positions, heads, width)` or `(batch, positions,
+    features)` -> each `(batch, heads, positions, features / heads)`.
+
+    Args:
+        heads: Number of heads.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If the features cannot be divided by `heads`.
+
+    Example:
+
+    >>> queries = np.zeros((2, 7, 2, 12))
+    >>> keras_kd.projectors.Heads(4)(queries).shape == (2, 4, 7, 6)
+    True
+
+    Reference: Wang et al., "MiniLMv2: Multi-Head Self-Attention Relation Distillation for
+    Compressing Pretrained Transformers", Findings of ACL 2021, arXiv:2012.15828, section 3.1.
+    """
+
+    def __init__(self, heads: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def call(self, signals: Any) -> Any:
+        return keras.tree.map_structure(self._divided, signals)
+
+    def _divided(self, x: Any) -> Any:
+        features = math.prod(x.shape[2:])
+        if features % self.heads:
+            raise ValueError(
+                f"{features} features cannot be divided into {self.heads} heads. Received shape "
+                f"{shape_of(x)}."
+            )
+        batch, positions = ops.shape(x)[:2]
+        x = ops.reshape(x, (batch, positions, self.heads, features // self.heads))
+        return ops.transpose(x, (0, 2, 1, 3))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self.heads}

@@ -48,6 +48,90 @@ class Conv1x1(keras.layers.Layer):
 
 
 @export
+class Conv3x3(keras.layers.Layer):
+    """3×3 convolution: maps the channels of a feature map, each position with its neighbours.
+
+    With `strides=2`, the regressor of a hint whose student map is twice the teacher's size.
+
+    Shapes: `(batch, height, width, channels)` -> `(batch, ceil(height / strides), ceil(width /
+    strides), filters)`, or channels first when `keras.config.image_data_format()` says so.
+
+    Args:
+        filters: Number of channels of the target.
+        strides: Step between positions. Defaults to `1`.
+        use_bias: Whether a bias is added. Defaults to `False`.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Example:
+
+    >>> keras_kd.projectors.Conv3x3(256, strides=2)(np.zeros((2, 8, 8, 3))).shape == (2, 4, 4, 256)
+    True
+
+    Reference: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550,
+    section 2.2.
+    """
+
+    def __init__(self, filters: int, *, strides: int = 1, use_bias: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters, self.strides, self.use_bias = filters, strides, use_bias
+        self.conv = keras.layers.Conv2D(
+            filters, 3, strides, "same", use_bias=use_bias, dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape: tuple) -> None:
+        self.conv.build(input_shape)
+
+    def call(self, x: Any) -> Any:
+        return self.conv(x)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"filters": self.filters, "strides": self.strides, "use_bias": self.use_bias}
+        return {**super().get_config(), **own}
+
+
+@export
+class ConvTransposed(keras.layers.Layer):
+    """4×4 transposed convolution: a larger map from a smaller one.
+
+    The regressor of a hint whose student map is half the teacher's size.
+
+    Shapes: `(batch, height, width, channels)` -> `(batch, strides · height, strides · width,
+    filters)`, or channels first when `keras.config.image_data_format()` says so.
+
+    Args:
+        filters: Number of channels of the target.
+        strides: How many times larger. Defaults to `2`.
+        use_bias: Whether a bias is added. Defaults to `False`.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Example:
+
+    >>> keras_kd.projectors.ConvTransposed(64)(np.zeros((2, 4, 4, 3))).shape == (2, 8, 8, 64)
+    True
+
+    Reference: Tian et al., "Contrastive Representation Distillation", ICLR 2020,
+    arXiv:1910.10699, whose regressors for hints are these.
+    """
+
+    def __init__(self, filters: int, *, strides: int = 2, use_bias: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters, self.strides, self.use_bias = filters, strides, use_bias
+        self.conv = keras.layers.Conv2DTranspose(
+            filters, 4, strides, "same", use_bias=use_bias, dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape: tuple) -> None:
+        self.conv.build(input_shape)
+
+    def call(self, x: Any) -> Any:
+        return self.conv(x)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"filters": self.filters, "strides": self.strides, "use_bias": self.use_bias}
+        return {**super().get_config(), **own}
+
+
+@export
 class Resize(keras.layers.Layer):
     """Resizes a feature map; it has no weights.
 

@@ -1,0 +1,129 @@
+"""Who takes part in a distillation: students and teachers by role, and what they must satisfy."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+
+from keras_kd._core.addresses import LABELS, parse
+from keras_kd._core.messages import did_you_mean, listing
+from keras_kd.teachers import Momentum
+from keras_kd.terms import Labels, Term
+
+Participants: TypeAlias = keras.Model | Mapping[str, keras.Model]
+Models: TypeAlias = Mapping[str, keras.Model]
+
+
+def by_role(models: Participants, role: str) -> dict[str, keras.Model]:
+    """The models by role: a single one has the role `role`."""
+    by_role = dict(models) if isinstance(models, Mapping) else {role: models}
+    for name, model in by_role.items():
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"`{role}` must be a keras.Model or a dict of them by role. "
+                f"Received: {model!r} of type {type(model).__name__}."
+            )
+        if not name or ":" in name or name == LABELS:
+            raise ValueError(
+                f"A role is a non-empty name without ':' other than 'labels'. Received: {name!r}."
+            )
+    if not by_role:
+        raise ValueError(f"`{role}` must hold at least one model. Received: an empty dict.")
+    return by_role
+
+
+def as_given(models: Models, role: str) -> Any:
+    """The models as a constructor takes them."""
+    if not models:
+        return None
+    return models[role] if list(models) == [role] else dict(models)
+
+
+def only(models: Models, kind: str) -> keras.Model:
+    """The one model there is; an error when there are several."""
+    if len(models) > 1:
+        raise ValueError(  # torch would swallow an AttributeError
+            f"This distiller has {len(models)} {kind}s: {listing(models)}. Use "
+            f"distiller.{kind}s['...']."
+        )
+    return next(iter(models.values()))
+
+
+def check_participants(students: Models, teachers: Models) -> None:
+    """Proves that each teacher is sound, and no part of a student."""
+    if both := set(students) & set(teachers):
+        raise ValueError(f"Role {both.pop()!r} is given to a student and to a teacher.")
+    owners = {id(v): role for role, m in students.items() for v in m.variables}
+    for role, model in teachers.items():
+        if any(model is student for student in students.values()):
+            raise ValueError(
+                f"The {role} is the student itself: '{model.name}' cannot stand still and learn. "
+                "Give a trained model of its own, for example keras.models.clone_model(student) "
+                "with its weights set."
+            )
+        for variable in model.variables:
+            if id(variable) in owners:
+                raise ValueError(
+                    f"The {role} '{model.name}' shares the variable '{variable.path}' with the "
+                    f"{owners[id(variable)]}: it would be frozen in both. Give the teacher weights "
+                    "of its own."
+                )
+            if "float" in variable.dtype and not _finite(variable):
+                raise ValueError(
+                    f"The {role} '{model.name}' holds NaN or infinite values in '{variable.path}', "
+                    "so its answers would be NaN. Load or train it again."
+                )
+
+
+def _finite(variable: keras.Variable) -> bool:
+    # In numpy: one compiled kernel for each shape would cost more than the copy.
+    return bool(np.isfinite(np.asarray(variable.numpy(), "float32")).all())
+
+
+def check_terms(
+    terms: Sequence[Any], students: Mapping[str, Any], teachers: Mapping[str, Any]
+) -> None:
+    """Proves that `terms` are terms, and that every role they name is there."""
+    if not terms:
+        raise ValueError("`terms` must list at least one Term or Labels. Received: an empty list.")
+    roles = [*students, *(teachers or ["teacher"])]  # no teacher: its answers come with the batch
+    for term in terms:
+        if not isinstance(term, (Term, Labels)):
+            raise TypeError(f"`terms` must be a list of Term and Labels. Received: {term!r}.")
+        for address in map(parse, term.addresses()):
+            if address.role not in roles:
+                raise ValueError(
+                    f"Term '{term.name}' names the role '{address.role}' in '{address}', and there "
+                    f"is none. Expected one of {listing(roles)}."
+                    + did_you_mean(address.role, roles)
+                )
+
+
+def followers(students: Models, teachers: Models) -> list[Momentum]:
+    """The teachers, or models within teachers, that move after the students."""
+    layers = [layer for model in teachers.values() for layer in model._flatten_layers()]
+    found = [layer for layer in layers if isinstance(layer, Momentum)]
+    for teacher in found:
+        if teacher.of not in students:
+            raise ValueError(
+                f"Momentum '{teacher.name}' follows the student '{teacher.of}', and there is none. "
+                f"Expected one of {listing(students)}; give Momentum(..., of='...')."
+                + did_you_mean(teacher.of, students)
+            )
+        shapes = [
+            [tuple(w.shape) for w in m.weights] for m in (teacher.model, students[teacher.of])
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"Momentum '{teacher.name}' is no copy of the student '{teacher.of}' that it "
+                "follows: their weights differ in shape. Make it from that student."
+            )
+    return found
+
+
+def policy(students: Iterable[keras.Model]) -> Any:
+    """The students' precision: float16 anywhere in them asks for a scaled loss."""
+    policies = {layer.dtype_policy.name for m in students for layer in m._flatten_layers()}
+    mixed = [name for name in ("mixed_float16", "mixed_bfloat16") if name in policies]
+    return mixed[0] if mixed else None

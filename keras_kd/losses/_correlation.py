@@ -1,0 +1,79 @@
+"""The loss that asks for the teacher's order of preference, not for its probabilities."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_kd._core.numbers import Number, finite, positive
+from keras_kd._core.registry import export
+from keras_kd.losses._base import Loss
+from keras_kd.losses._geometry import length
+
+
+@export
+class CorrelationTarget(Loss):
+    """Correlation of the student's answers with the teacher's, by example and by class.
+
+    A much stronger teacher's probabilities cannot be met; its preferences can. Correlation asks
+    for the same preferences among the classes for each example, and among the batch's examples
+    for each class.
+
+    With `p`, `q` the softmaxes at `T` and `ρ(a, b) = Σ â·b̂ / (‖â‖ ‖b̂‖ + 1e-8)` of centred
+    vectors (Pearson's correlation):
+
+    `loss = T² · (beta · (1 - ρ(row)) + gamma · (1 - mean over classes of ρ(column)))`
+
+    A constant row or column has no correlation, `ρ = 0`; so has every column when the batch has
+    one example.
+
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
+    Columns run over the whole batch and all positions, so the values depend on one another.
+
+    Args:
+        beta: Weight of the correlation by example. Defaults to `1.0`.
+        gamma: Weight of the correlation by class. Defaults to `1.0`.
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `4.0` (the paper's
+            for CIFAR-100; 1 for ImageNet).
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `temperature` is not above 0, or a weight is not finite.
+
+    Example:
+
+    >>> teacher = [[2.0, 0.0], [0.0, 2.0]]
+    >>> student = [[0.0, 2.0], [2.0, 0.0]]  # the opposite: both correlations are -1
+    >>> loss = keras_kd.losses.CorrelationTarget(temperature=1.0)
+    >>> round(float(loss(teacher, student)), 4)
+    4.0
+
+    Reference: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022,
+    arXiv:2205.10536, section 4.
+    """
+
+    relational = True
+
+    def __init__(
+        self,
+        beta: Number = 1.0,
+        gamma: Number = 1.0,
+        temperature: Number = 4.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.beta, self.gamma = finite(beta, "beta"), finite(gamma, "gamma")
+        self.temperature = positive(temperature, "temperature")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        p = ops.softmax(y_true / self.temperature, axis=-1)
+        q = ops.softmax(y_pred / self.temperature, axis=-1)
+        by_example = 1.0 - _correlation(p, q, axis=-1)
+        examples = tuple(range(len(y_pred.shape) - 1))
+        by_class = 1.0 - ops.mean(_correlation(p, q, axis=examples))
+        return self.temperature**2 * (self.beta * by_example + self.gamma * by_class)
+
+
+def _correlation(a: Any, b: Any, axis: Any) -> Any:
+    a = a - ops.mean(a, axis, keepdims=True)
+    b = b - ops.mean(b, axis, keepdims=True)
+    return ops.sum(a * b, axis) / (length(a, axis) * length(b, axis) + 1e-8)

@@ -1,0 +1,259 @@
+"""Divergences between answers position by position, made for sequences."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_kd._core.numbers import Number, positive
+from keras_kd._core.registry import export
+from keras_kd.losses._base import Loss
+
+
+def _fraction(value: Number, argument: str, otherwise: str) -> Number:
+    """`value`, checked to lie between 0 and 1, both excluded; a schedule is trusted."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and not 0 < value < 1:
+        raise ValueError(
+            f"`{argument}` must lie between 0 and 1, both excluded ({otherwise}). "
+            f"Received: {argument}={value!r}."
+        )
+    return positive(value, argument)
+
+
+def _log_mix(log_a: Any, log_b: Any, share: Any) -> Any:
+    """`log((1 - share) · a + share · b)`, with a smooth gradient where the two are equal."""
+    share = ops.cast(share, log_a.dtype)
+    log_a, log_b = log_a + ops.log1p(-share), log_b + ops.log(share)
+    gap = log_b - log_a
+    return ops.where(gap < 0, log_a + ops.softplus(gap), log_b + ops.softplus(-gap))
+
+
+def _kl(log_p: Any, log_q: Any) -> Any:
+    return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+class _Divergence(Loss):
+    """What the divergences share: one temperature, no `T²`, a mean over the valid positions."""
+
+    def __init__(
+        self,
+        temperature: Number = 1.0,
+        *,
+        reduction: str | None = "mean_with_sample_weight",
+        **kwargs: Any,
+    ):
+        super().__init__(reduction=reduction, **kwargs)
+        self.temperature = positive(temperature, "temperature")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        log_p = ops.log_softmax(y_true / self.temperature, axis=-1)
+        log_q = ops.log_softmax(y_pred / self.temperature, axis=-1)
+        return self.divergence(log_p, log_q)
+
+    def divergence(self, log_p: Any, log_q: Any) -> Any:
+        raise NotImplementedError
+
+
+@export
+class ReverseKL(_Divergence):
+    """Kullback-Leibler divergence from the student's answer to the teacher's.
+
+    A small student cannot say all that a large teacher may say. The forward divergence makes it
+    spread over everything; this one lets it settle on what it can say well.
+
+    With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
+
+    `loss = Σ_c q_c · (log q_c - log p_c)`
+
+    There is no factor `T²`, as in the papers. Unlike the forward divergence it is not bounded in
+    practice: where the teacher gives a class next to nothing, the student pays for every bit.
+
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`. With
+    sample weights or a mask, the mean is over the positions that count.
+
+    Args:
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
+        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `temperature` is not above 0.
+
+    Example:
+
+    >>> loss = keras_kd.losses.ReverseKL()
+    >>> round(float(loss([[0.0, 0.0]], [[2.0, 0.0]])), 4)  # ln 2 minus the entropy of (.881, .119)
+    0.3278
+
+    Reference: Gu et al., "MiniLLM: Knowledge Distillation of Large Language Models", ICLR 2024,
+    arXiv:2306.08543, section 2.1.
+    """
+
+    def divergence(self, log_p: Any, log_q: Any) -> Any:
+        return _kl(log_q, log_p)
+
+
+@export
+class JensenShannon(_Divergence):
+    """Generalised Jensen-Shannon divergence: forward and reverse divergence, and all between.
+
+    Both answers are compared with their mixture, so the loss is bounded, whatever the logits.
+
+    With `p = softmax(y_true / T)`, `q = softmax(y_pred / T)` and `m = beta · p + (1 - beta) · q`:
+
+    `loss = beta · KL(p ‖ m) + (1 - beta) · KL(q ‖ m)`
+
+    By convention `beta=0` is `KL(p ‖ q)` and `beta=1` is `KL(q ‖ p)`. The formula does not lead
+    there: it tends to 0 at both ends, like `beta · KL(p ‖ q)` and `(1 - beta) · KL(q ‖ p)`, so
+    values near the ends are small, not near the divergences at the ends. There is no factor `T²`.
+
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`. With
+    sample weights or a mask, the mean is over the positions that count.
+
+    Args:
+        beta: Share of the teacher in the mixture, from 0 to 1; a float, or a schedule that stays
+            between the ends. Defaults to `0.5`.
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
+        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `beta` is not between 0 and 1, or `temperature` is not above 0.
+
+    Example:
+
+    >>> loss = keras_kd.losses.JensenShannon()
+    >>> round(float(loss([[50.0, 0.0]], [[0.0, 50.0]])), 4)  # nothing in common: ln 2
+    0.6931
+
+    Reference: Agarwal et al., "On-Policy Distillation of Language Models: Learning from
+    Self-Generated Mistakes", ICLR 2024, arXiv:2306.13649, section 2.
+    """
+
+    def __init__(
+        self,
+        beta: Number = 0.5,
+        temperature: Number = 1.0,
+        *,
+        reduction: str | None = "mean_with_sample_weight",
+        **kwargs: Any,
+    ):
+        super().__init__(temperature, reduction=reduction, **kwargs)
+        ends = {0.0: self._forward, 1.0: self._reverse}
+        self._formula = self._between
+        if isinstance(beta, (int, float)) and beta in ends:
+            self._formula = ends[beta]
+            self.beta = float(beta)
+        else:
+            self.beta = _fraction(beta, "beta", "or be 0 for KL(p ‖ q), 1 for KL(q ‖ p)")
+
+    def divergence(self, log_p: Any, log_q: Any) -> Any:
+        return self._formula(log_p, log_q, self.beta)
+
+    @staticmethod
+    def _forward(log_p: Any, log_q: Any, beta: Any) -> Any:
+        return _kl(log_p, log_q)
+
+    @staticmethod
+    def _reverse(log_p: Any, log_q: Any, beta: Any) -> Any:
+        return _kl(log_q, log_p)
+
+    @staticmethod
+    def _between(log_p: Any, log_q: Any, beta: Any) -> Any:
+        log_m = _log_mix(log_q, log_p, beta)
+        return beta * _kl(log_p, log_m) + (1.0 - beta) * _kl(log_q, log_m)
+
+
+class _Skew(_Divergence):
+    """A divergence from one answer to a mixture that holds a share of it."""
+
+    def __init__(
+        self,
+        lam: Number = 0.1,
+        temperature: Number = 1.0,
+        *,
+        reduction: str | None = "mean_with_sample_weight",
+        **kwargs: Any,
+    ):
+        super().__init__(temperature, reduction=reduction, **kwargs)
+        self.lam = _fraction(lam, "lam", "0 would be the plain divergence, 1 always 0")
+
+
+@export
+class SkewKL(_Skew):
+    """Divergence from the teacher's answer to the student's, with a share of the teacher mixed in.
+
+    The share keeps the loss below `log(1 / lam)` and its gradient calm where the student gives
+    nothing to what the teacher says.
+
+    With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
+
+    `loss = Σ_c p_c · log(p_c / (lam · p_c + (1 - lam) · q_c))`
+
+    There is no factor `T²`.
+
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`. With
+    sample weights or a mask, the mean is over the positions that count.
+
+    Args:
+        lam: Share of the teacher in the mixture, between 0 and 1; a float or a schedule. Defaults
+            to `0.1`.
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
+        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `lam` is not between 0 and 1, or `temperature` is not above 0.
+
+    Example:
+
+    >>> loss = keras_kd.losses.SkewKL(lam=0.1)
+    >>> round(float(loss([[50.0, 0.0]], [[0.0, 50.0]])), 4)  # nothing in common: ln(1 / 0.1)
+    2.3026
+
+    Reference: Ko et al., "DistiLLM: Towards Streamlined Distillation for Large Language Models",
+    ICML 2024, arXiv:2402.03898, section 3.1. (Its code leaves out the teacher's entropy, which is
+    a constant.)
+    """
+
+    def divergence(self, log_p: Any, log_q: Any) -> Any:
+        return _kl(log_p, _log_mix(log_q, log_p, self.lam))
+
+
+@export
+class SkewReverseKL(_Skew):
+    """Divergence from the student's answer to the teacher's, with a share of the student mixed in.
+
+    The reverse divergence without its harshness: the loss stays below `log(1 / lam)`.
+
+    With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
+
+    `loss = Σ_c q_c · log(q_c / ((1 - lam) · p_c + lam · q_c))`
+
+    There is no factor `T²`.
+
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`. With
+    sample weights or a mask, the mean is over the positions that count.
+
+    Args:
+        lam: Share of the student in the mixture, between 0 and 1; a float or a schedule. Defaults
+            to `0.1`.
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
+        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `lam` is not between 0 and 1, or `temperature` is not above 0.
+
+    Example:
+
+    >>> loss = keras_kd.losses.SkewReverseKL(lam=0.1)
+    >>> round(float(loss([[50.0, 0.0]], [[0.0, 50.0]])), 4)  # nothing in common: ln(1 / 0.1)
+    2.3026
+
+    Reference: Ko et al., "DistiLLM: Towards Streamlined Distillation for Large Language Models",
+    ICML 2024, arXiv:2402.03898, section 3.1.
+    """
+
+    def divergence(self, log_p: Any, log_q: Any) -> Any:
+        return _kl(log_q, _log_mix(log_p, log_q, self.lam))

@@ -1,0 +1,47 @@
+"""Hard labels, as the losses need them that look at the right class apart from the others."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_kd._core.messages import shape_of
+
+#: Stands for minus infinity where an infinite number would make a NaN.
+NEVER = -1e30
+
+
+def hard(labels: Any, logits: Any) -> Any:
+    """`labels` as integers, one per row of `logits`."""
+    rank = len(logits.shape)
+    if len(labels.shape) == rank and labels.shape[-1] == 1:
+        labels = ops.squeeze(labels, axis=-1)
+    if len(labels.shape) != rank - 1:
+        raise ValueError(
+            "The labels must be hard: one class number per row of logits, shape "
+            f"{shape_of(logits)[:-1]}. Received labels of shape {shape_of(labels)} for logits of "
+            f"shape {shape_of(logits)}. Turn one-hot labels into numbers with "
+            "keras.ops.argmax(labels, axis=-1); for mixed labels (MixUp, CutMix, smoothing) take a "
+            "loss that needs none, such as keras_kd.losses.SoftTarget."
+        )
+    return ops.cast(labels, "int32")
+
+
+def right(labels: Any, logits: Any) -> Any:
+    """True at the right class of each row of `logits`, false elsewhere."""
+    classes = logits.shape[-1]
+    if classes == 1:
+        raise ValueError(
+            "Two classes or more are needed. Received logits of shape "
+            f"{shape_of(logits)}; for a sigmoid head take keras_kd.losses.BinarySoftTarget."
+        )
+    return ops.equal(ops.expand_dims(hard(labels, logits), -1), ops.arange(classes, dtype="int32"))
+
+
+def at(mask: Any, values: Any) -> Any:
+    """The value where `mask` is true, one per row."""
+    return ops.sum(ops.where(mask, values, 0.0), axis=-1)
+
+
+def log_softmax_of_others(mask: Any, logits: Any) -> Any:
+    """Log-softmax over the classes where `mask` is false; 0 where it is true."""
+    return ops.where(mask, 0.0, ops.log_softmax(ops.where(mask, NEVER, logits), axis=-1))

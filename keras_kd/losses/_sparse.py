@@ -1,0 +1,98 @@
+"""Soft targets of which only the largest logits are known."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_kd._core.messages import shape_of
+from keras_kd._core.numbers import Number, positive
+from keras_kd._core.registry import export
+from keras_kd.losses._base import Loss
+from keras_kd.losses._labels import NEVER
+
+
+@export
+class SparseSoftTarget(Loss):
+    """Soft target from the teacher's k largest logits; the other classes are one bucket.
+
+    For large vocabularies and stored answers: a hundred logits of a hundred thousand hold nearly
+    everything a teacher says. The loss is never larger than `SoftTarget` on all logits, and equal
+    to it when all logits are given.
+
+    With `p_c = exp(v_c / T - L)` for the k known classes, `q = softmax(y_pred / T)`, and
+    `p_rest`, `q_rest` what they leave of 1:
+
+    `loss = T² · [Σ_k p_k · log(p_k / q_k) + p_rest · log(p_rest / q_rest)]`
+
+    `L` is the log-sum-exp of **all** of the teacher's logits divided by the same `T`: an answer
+    stored with the log-sum-exp at temperature 1 can be used at temperature 1 only.
+
+    Shapes: `y_true` is a triple: the largest logits `v` `(batch, ..., k)`, their class numbers
+    `(batch, ..., k)`, and `L` `(batch, ...)`; `y_pred` logits `(batch, ..., classes)`; one value
+    per `(batch, ...)`. With sample weights or a mask, the mean is over the positions that count.
+
+    Args:
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
+        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `temperature` is not above 0, or the three tensors do not belong together.
+
+    Example:
+
+    >>> largest, classes, log_sum_exp = [[2.0]], [[0]], [np.log(np.exp(2.0) + 2.0)]
+    >>> loss = keras_kd.losses.SparseSoftTarget()  # the teacher's logits were (2, 0, 0)
+    >>> round(float(loss((largest, classes, log_sum_exp), [[0.0, 0.0, 0.0]])), 4)
+    0.433
+
+    That is `.787 · ln(.787 / (1/3)) + .213 · ln(.213 / (2/3))`.
+
+    Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
+    arXiv:1503.02531, section 2, on the classes that are known and the sum of the rest.
+    """
+
+    same_shape = False
+
+    def __init__(
+        self,
+        temperature: Number = 1.0,
+        *,
+        reduction: str | None = "mean_with_sample_weight",
+        **kwargs: Any,
+    ):
+        super().__init__(reduction=reduction, **kwargs)
+        self.temperature = positive(temperature, "temperature")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        values, classes, log_sum_exp = y_true
+        if shape_of(values) != shape_of(classes) or len(values.shape) != len(log_sum_exp.shape) + 1:
+            raise ValueError(
+                "The target is (largest logits, class numbers, log-sum-exp) of shapes "
+                "(batch, ..., k), (batch, ..., k) and (batch, ...). Received shapes "
+                f"{shape_of(values)}, {shape_of(classes)} and {shape_of(log_sum_exp)}."
+            )
+        classes = ops.cast(classes, "int32")
+        s = y_pred / self.temperature
+        log_p = values / self.temperature - ops.expand_dims(log_sum_exp, -1)
+        s_known = ops.take_along_axis(s, classes, axis=-1)
+        s_sum = ops.logsumexp(s, axis=-1)
+        log_q = s_known - ops.expand_dims(s_sum, -1)
+        known = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+        if values.shape[-1] == y_pred.shape[-1]:  # nothing is left
+            return self.temperature**2 * known
+        p_rest = ops.maximum(-ops.expm1(ops.logsumexp(log_p, axis=-1)), 0.0)
+        # 0 · log 0 is 0; the floor keeps the logarithm finite.
+        log_p_rest = ops.log(ops.maximum(p_rest, 1e-30))
+        log_q_rest = ops.logsumexp(_without(s, classes), axis=-1) - s_sum
+        return self.temperature**2 * (known + p_rest * (log_p_rest - log_q_rest))
+
+
+def _without(logits: Any, classes: Any) -> Any:
+    """`logits` with those of `classes` taken out of any sum of exponentials."""
+    size, k = logits.shape[-1], classes.shape[-1]
+    rows = ops.reshape(logits, (-1, size))
+    row = ops.repeat(ops.arange(ops.shape(rows)[0], dtype="int32"), k)
+    where = ops.stack([row, ops.reshape(classes, (-1,))], axis=1)
+    never = ops.full((ops.shape(where)[0],), NEVER, dtype=logits.dtype)
+    return ops.reshape(ops.scatter_update(rows, where, never), ops.shape(logits))

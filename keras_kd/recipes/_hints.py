@@ -1,0 +1,157 @@
+"""Which layers to pair, and what to make of a student that learnt another's features."""
+
+import keras
+
+from keras_kd._core.addresses import parse
+from keras_kd._core.messages import listing
+from keras_kd.distiller import Distiller
+from keras_kd.projectors import Bottleneck
+from keras_kd.taps import layer_paths
+
+Size = tuple[int | None, ...]
+
+
+def hint_layers(
+    student: keras.Model,
+    teacher: keras.Model,
+    *,
+    most: int | None = None,
+    student_role: str = "student",
+    teacher_role: str = "teacher",
+) -> dict[str, list[str]]:
+    """Layers of two networks that go together, as the `pred` and `target` of a feature recipe.
+
+    `keras_kd.recipes.attention_transfer(**keras_kd.recipes.hint_layers(student, teacher))`
+
+    For convolutional networks: for each height and width that both have, the last layer of that
+    size in each; shallow first. When they share no size, the last layers of each size are paired
+    by their relative depth. For other networks: the last layer of each run of layers with outputs
+    of one shape, by relative depth as well. The networks' own answers are left out.
+
+    Args:
+        student: A built `keras.Model`, Functional or Sequential.
+        teacher: Another.
+        most: Number of pairs to keep, the deepest. Defaults to `None`, all.
+        student_role: The student's role. Defaults to `"student"`.
+        teacher_role: The teacher's role. Defaults to `"teacher"`.
+
+    Returns:
+        A dict of two lists of addresses, `"pred"` and `"target"`.
+
+    Raises:
+        ValueError: If a network tells the shapes of none of its layers, as subclassed ones do.
+
+    Example:
+
+    >>> def network(filters):
+    ...     layers = [keras.layers.Conv2D(filters, 3, 2, "same", name=f"c{i}") for i in range(2)]
+    ...     head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
+    ...     return keras.Sequential([keras.Input((16, 16, 3)), *layers, *head])
+    >>> keras_kd.recipes.hint_layers(network(4), network(8))
+    {'pred': ['student:c0', 'student:c1'], 'target': ['teacher:c0', 'teacher:c1']}
+    """
+    stages = {role: _stages(model) for role, model in (("s", student), ("t", teacher))}
+    ours, theirs = stages["s"], stages["t"]
+    shared = [size for size in ours if size in theirs]
+    if shared:
+        pairs = [(ours[size], theirs[size]) for size in shared]
+    else:
+        pairs = _by_depth(list(ours.values()), list(theirs.values()))
+    pairs = pairs[-most:] if most else pairs
+    return {
+        "pred": [f"{student_role}:{s}" for s, _ in pairs],
+        "target": [f"{teacher_role}:{t}" for _, t in pairs],
+    }
+
+
+def _stages(model: keras.Model) -> dict[Size, str]:
+    """The last layer of each size, shallow first: of maps when there are any."""
+    shapes: dict[str, Size] = {}
+    for path, layer in layer_paths(model).items():
+        once = len(layer._inbound_nodes) == 1 and not isinstance(layer, keras.Model)
+        if once and keras.backend.is_keras_tensor(layer.output):
+            shapes[path] = tuple(layer.output.shape)
+    if not shapes:
+        raise ValueError(
+            f"'{model.name}' tells the shapes of none of its layers, so they cannot be paired. "
+            "Name `pred` and `target` yourself."
+        )
+    axes = (2, 3) if keras.config.image_data_format() == "channels_first" else (1, 2)
+    maps: dict[Size, str] = {}
+    for path, shape in shapes.items():
+        size = tuple(shape[axis] for axis in axes) if len(shape) == 4 else ()
+        if size and size != (1, 1):
+            maps.pop(size, None)
+            maps[size] = path
+    if maps:
+        return maps
+    *inner, _ = shapes.items()  # the last one answers
+    runs: dict[Size, str] = {}
+    for number, (path, shape) in enumerate(inner or shapes.items()):
+        same = runs and shapes[list(runs.values())[-1]] == shape
+        if same:
+            runs.popitem()
+        runs[(number,)] = path
+    return runs
+
+
+def _by_depth(ours: list[str], theirs: list[str]) -> list[tuple[str, str]]:
+    """As many pairs as the shorter list has layers, at equal shares of both."""
+    count = min(len(ours), len(theirs))
+
+    def spread(paths: list[str]) -> list[str]:
+        return [paths[-(-(i + 1) * len(paths) // count) - 1] for i in range(count)]
+
+    return list(zip(spread(ours), spread(theirs), strict=True))
+
+
+def reused_classifier(distiller: Distiller, *, pred: str, target: str) -> keras.Model:
+    """What `simkd` trained, as one model: student, projector, and the teacher's classifier.
+
+    The model shares its weights with the distiller's; save it after training.
+
+    Args:
+        distiller: A distiller trained with `simkd`, of a Functional or Sequential student and
+            teacher.
+        pred: The `pred` given to `simkd`.
+        target: The `target` given to `simkd`.
+
+    Returns:
+        A `keras.Model` from the student's input to the teacher's answer.
+
+    Raises:
+        ValueError: If no term has a `Bottleneck` between these two, or a layer is not there.
+
+    Example:
+
+    >>> def network(filters):
+    ...     layers = [keras.layers.Conv2D(filters, 3, name="c"), keras.layers.Flatten()]
+    ...     return keras.Sequential([keras.Input((4, 4, 1)), *layers, keras.layers.Dense(5)])
+    >>> layers = {"pred": "student:c", "target": "teacher:c"}
+    >>> distiller = keras_kd.Distiller(
+    ...     student=network(2), teacher=network(6), terms=keras_kd.recipes.simkd(**layers)
+    ... )
+    >>> keras_kd.recipes.reused_classifier(distiller, **layers).output_shape
+    (None, 5)
+
+    Reference: Chen et al., "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022,
+    arXiv:2203.14001, section 3.
+    """
+    found = [
+        term.projector
+        for term in distiller.terms
+        if getattr(term, "target", None) == target and term.pred == (pred, target)
+    ]
+    projector = next((p for p in found if isinstance(p, Bottleneck)), None)
+    if projector is None:
+        raise ValueError(
+            f"No term of this distiller has a Bottleneck from '{pred}' to '{target}'; it has "
+            f"{listing(distiller.term_names)}. Train it with keras_kd.recipes.simkd."
+        )
+    models = {**distiller.students, **distiller.teachers}
+    (role, path), (other, tail_path) = parse(pred), parse(target)
+    features = models[role].get_layer(path).output
+    teacher = models[other]
+    tail = keras.Model(teacher.get_layer(tail_path).output, teacher.outputs, name="classifier")
+    answer = tail(projector.map(features))
+    return keras.Model(models[role].inputs, answer, name=f"{models[role].name}_reused")

@@ -1,0 +1,258 @@
+"""Recipes on embeddings: how the examples of a batch stand to one another."""
+
+from keras_kd import losses, projectors
+from keras_kd._core.numbers import Number
+from keras_kd.recipes._lists import Layers, Terms, labels, paired
+from keras_kd.terms import Term
+
+
+def sp(
+    *, pred: Layers, target: Layers, weight: Number = 3000.0, labels_weight: Number = 1.0
+) -> Terms:
+    """Examples that excite the teacher alike excite the student alike.
+
+    `loss = cross_entropy(labels) + 3000 · ‖G(target) - G(pred)‖² / batch²`
+
+    Args:
+        pred: Address of the student's last feature map, or a list of layers.
+        target: Address of the teacher's, or a list of as many.
+        weight: Weight of each pair. Defaults to `3000.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.sp(pred="student:a", target="teacher:b")
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('similarity', 3000.0)]
+
+    Reference: Tung, Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019,
+    arXiv:1907.09682; the weight is that of Tian et al., ICLR 2020, arXiv:1910.10699.
+    """
+    terms = [
+        Term(losses.SimilarityMatrix(), pred=s, target=t, weight=weight, name="similarity")
+        for s, t in paired(pred, target)
+    ]
+    return [*labels(labels_weight), *terms]
+
+
+def _pooled(loss: losses.Loss, pred: str, target: str, weight: Number, name: str) -> Term:
+    """A term on the means over the positions."""
+    return Term(
+        loss,
+        pred=pred,
+        target=target,
+        projector=projectors.Pool(),
+        target_projector=projectors.Pool(),
+        weight=weight,
+        name=name,
+    )
+
+
+def rkd(
+    *,
+    pred: Layers,
+    target: Layers,
+    distance: Number = 25.0,
+    angle: Number = 50.0,
+    labels_weight: Number = 1.0,
+) -> Terms:
+    """The examples lie in the student's space as they lie in the teacher's.
+
+    `loss = cross_entropy(labels) + 25 · distances + 50 · angles`, on pooled features
+
+    Args:
+        pred: Address of the student's embedding, or a list of layers.
+        target: Address of the teacher's, or a list of as many.
+        distance: Weight of the distances between two examples. Defaults to `25.0`.
+        angle: Weight of the angles between three. Defaults to `50.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.rkd(pred="student:a", target="teacher:b")
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('distances', 25.0), ('angles', 50.0)]
+
+    Reference: Park et al., "Relational Knowledge Distillation", CVPR 2019, arXiv:1904.05068,
+    section 3.
+    """
+    terms: Terms = []
+    for s, t in paired(pred, target):
+        terms.append(_pooled(losses.DistanceRelation(), s, t, distance, "distances"))
+        terms.append(_pooled(losses.AngleRelation(), s, t, angle, "angles"))
+    return [*labels(labels_weight), *terms]
+
+
+def pkt(
+    *, pred: Layers, target: Layers, weight: Number = 30000.0, labels_weight: Number = 1.0
+) -> Terms:
+    """An example's likely neighbours are the same for the student as for the teacher.
+
+    `loss = cross_entropy(labels) + 30000 · mean p · log (p / q)`, on pooled features
+
+    Args:
+        pred: Address of the student's embedding, or a list of layers.
+        target: Address of the teacher's, or a list of as many.
+        weight: Weight of each pair. Defaults to `30000.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.pkt(pred="student:a", target="teacher:b")
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('neighbours', 30000.0)]
+
+    Reference: Passalis, Tefas, "Learning Deep Representations with Probabilistic Knowledge
+    Transfer", ECCV 2018, arXiv:1803.10837; the weight is that of Tian et al., ICLR 2020.
+    """
+    terms = [
+        _pooled(losses.ProbabilityMatch(), s, t, weight, "neighbours")
+        for s, t in paired(pred, target)
+    ]
+    return [*labels(labels_weight), *terms]
+
+
+def cc(
+    *, pred: Layers, target: Layers, weight: Number = 0.02, labels_weight: Number = 1.0
+) -> Terms:
+    """The correlations between the examples, to a higher order, are the teacher's.
+
+    `loss = cross_entropy(labels) + 0.02 · ‖C(target) - C(pred)‖² / batch²`, on pooled features
+
+    Args:
+        pred: Address of the student's embedding, or a list of layers.
+        target: Address of the teacher's, or a list of as many.
+        weight: Weight of each pair. Defaults to `0.02`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.cc(pred="student:a", target="teacher:b")
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('congruence', 0.02)]
+
+    Reference: Peng et al., "Correlation Congruence for Knowledge Distillation", ICCV 2019,
+    arXiv:1904.01802; the weight is that of Tian et al., ICLR 2020.
+    """
+    terms = [
+        _pooled(losses.CorrelationCongruence(), s, t, weight, "congruence")
+        for s, t in paired(pred, target)
+    ]
+    return [*labels(labels_weight), *terms]
+
+
+def crd(
+    *,
+    pred: Layers,
+    target: Layers,
+    units: int = 128,
+    negatives: int = 16384,
+    temperature: Number = 0.07,
+    weight: Number = 0.8,
+    labels_weight: Number = 1.0,
+) -> Terms:
+    """The student's view of an example is told from other examples by the teacher's view of it.
+
+    `loss = cross_entropy(labels) + 0.8 · contrast(embedding(pred), embedding(target))`
+
+    Other examples are the rest of the batch and a queue of those gone by; the paper draws them
+    from a memory of the whole data set, of which a queue of 16384 is nearly as good a sample and
+    needs no numbering of the examples.
+
+    Args:
+        pred: Address of the student's last feature map, or a list of layers.
+        target: Address of the teacher's, or a list of as many.
+        units: Size of the embeddings. Defaults to `128`.
+        negatives: Length of the queue. Defaults to `16384`.
+        temperature: `τ`; a float or a schedule. Defaults to `0.07`.
+        weight: Weight of each pair. Defaults to `0.8`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.crd(pred="student:a", target="teacher:b")
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('contrast', 0.8)]
+
+    Reference: Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020,
+    arXiv:1910.10699, section 3; the queue is that of He et al., CVPR 2020, arXiv:1911.05722.
+    """
+    terms = [
+        Term(
+            losses.ContrastiveMatch(temperature),
+            pred=s,
+            target=t,
+            projector=projectors.UnitEmbedding(units),
+            target_projector=projectors.QueuedEmbedding(units, size=negatives),
+            weight=weight,
+            name="contrast",
+        )
+        for s, t in paired(pred, target)
+    ]
+    return [*labels(labels_weight), *terms]
+
+
+def srd(
+    *,
+    pred: Layers,
+    target: Layers,
+    weight: Number = 1.0,
+    soft_weight: Number = 1.0,
+    labels_weight: Number = 1.0,
+    student: str = "student:output",
+    teacher: str = "teacher:output",
+) -> Terms:
+    """A linear map between normalised, pooled features; large differences count most.
+
+    `loss = cross_entropy(labels) + KL(teacher ‖ student) + 2 · log Σ |linear(pred) - target|⁴`
+
+    Args:
+        pred: Address of the student's last feature map, or a list of layers.
+        target: Address of the teacher's, or a list of as many.
+        weight: Weight of each pair. Defaults to `1.0`.
+        soft_weight: Weight of the soft targets, at `T = 1`. Defaults to `1.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+        student: Address of the logits that learn. Defaults to `"student:output"`.
+        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.srd(pred="student:a", target="teacher:b")
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('soft_target', 1.0), ('features', 1.0)]
+
+    Reference: Miles, Mikolajczyk, "Understanding the Role of the Projector in Knowledge
+    Distillation", AAAI 2024, arXiv:2303.11098, section 3.
+    """
+    soft = Term(losses.SoftTarget(1.0), pred=student, target=teacher, weight=soft_weight)
+    terms = [
+        Term(
+            losses.PooledPower(),
+            pred=(s, t),
+            target=t,
+            projector=projectors.PooledDense(),
+            target_projector=projectors.PooledNorm(),
+            weight=weight,
+            name="features",
+        )
+        for s, t in paired(pred, target)
+    ]
+    return [*labels(labels_weight, student), soft, *terms]

@@ -1,0 +1,214 @@
+"""Recipes without a teacher of the usual kind: students that teach each other, or themselves."""
+
+import keras
+
+from keras_kd import losses, projectors
+from keras_kd._core.addresses import LABELS
+from keras_kd._core.numbers import Number
+from keras_kd.recipes._lists import Layers, Terms, labels, listed
+from keras_kd.schedules import SigmoidWarmup
+from keras_kd.terms import Labels, Term
+
+
+def mutual(*roles: str, temperature: Number = 1.0, labels_weight: Number = 1.0) -> Terms:
+    """Students that teach each other, all at once.
+
+    For each student: `loss = cross_entropy(labels) + mean over the others of T² · KL(other ‖ it)`
+
+    Args:
+        *roles: Roles of two or more students.
+        temperature: `T`; a float or a schedule. Defaults to `1.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+
+    Returns:
+        A list of terms.
+
+    Raises:
+        ValueError: If there are fewer than two roles, or one twice.
+
+    Example:
+
+    >>> [(term.name, term.weight) for term in keras_kd.recipes.mutual("a", "b")]
+    [('a_labels', 1.0), ('b_labels', 1.0), ('a_from_b', 1.0), ('b_from_a', 1.0)]
+
+    Reference: Zhang et al., "Deep Mutual Learning", CVPR 2018, arXiv:1706.00384, section 3.
+    """
+    if len(roles) < 2 or len(set(roles)) < len(roles):
+        raise ValueError(
+            "`mutual` takes the roles of two or more students, each once. "
+            f"Received: {', '.join(map(repr, roles)) or 'none'}."
+        )
+    own: Terms = []
+    if labels_weight != 0:
+        own = [Labels(labels_weight, pred=f"{a}:output", name=f"{a}_labels") for a in roles]
+    return own + [
+        Term(
+            losses.SoftTarget(temperature),
+            pred=f"{a}:output",
+            target=f"{b}:output",
+            weight=1.0 / (len(roles) - 1),
+            name=f"{a}_from_{b}",
+        )
+        for a in roles
+        for b in roles
+        if a != b
+    ]
+
+
+def own_teacher(
+    units: int,
+    *,
+    pred: Layers,
+    deepest: str | None = None,
+    temperature: Number = 3.0,
+    alpha: float = 0.3,
+    hint: Number = 0.03,
+    student: str = "student:output",
+) -> Terms:
+    """A network that is its own teacher: its shallow layers learn to answer as it does.
+
+    For each shallow layer, with a classifier of its own:
+    `loss = (1 - α) · cross_entropy(labels) + α · T² · KL(student ‖ layer) + 0.03 · hint`
+
+    and `cross_entropy(labels)` for the student's own answer.
+
+    Args:
+        units: Number of classes.
+        pred: Address of a shallow layer of the student, or a list of them.
+        deepest: Address of the deep layer that the shallow ones are to see like. Defaults to
+            `None`, no hint.
+        temperature: `T`; a float or a schedule. Defaults to `3.0`.
+        alpha: Share of the student's own answer, from 0 to 1. Defaults to `0.3`.
+        hint: Weight of the hint. Defaults to `0.03`.
+        student: Address of the student's answer. Defaults to `"student:output"`.
+
+    Returns:
+        A list of terms. The labels are class numbers.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.own_teacher(10, pred="student:block1")
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('early', 1.0)]
+
+    Reference: Zhang et al., "Be Your Own Teacher: Improve the Performance of Convolutional Neural
+    Networks via Self Distillation", ICCV 2019, arXiv:1905.08094, section 3.
+    """
+    terms: Terms = labels(1.0, student)
+    for layer in listed(pred):
+        terms.append(
+            Term(
+                losses.LabelledTarget(alpha, temperature),
+                pred=layer,
+                target=(student, LABELS),
+                projector=projectors.AuxiliaryHead(units),
+                name="early",
+            )
+        )
+        if deepest is not None:
+            terms.append(
+                Term(
+                    losses.FeatureMatch(),
+                    pred=(layer, deepest),
+                    target=deepest,
+                    projector=projectors.Regressor(),
+                    weight=hint,
+                    name="hint",
+                )
+            )
+    return terms
+
+
+def mean_teacher(
+    weight: float = 100.0,
+    *,
+    warmup: int = 0,
+    labels_weight: Number = 1.0,
+    student: str = "student:output",
+    teacher: str = "teacher:output",
+) -> Terms:
+    """The student agrees with the average of its own past.
+
+    `loss = cross_entropy(labels) + 100 · mean (softmax(student) - softmax(teacher))²`
+
+    The teacher is `keras_kd.teachers.Momentum(student)`; each is best shown another view of the
+    example (`keras_kd.teachers.OnInput`). Examples without a label can take part: give them a
+    `sample_weight` for the labels of 0, or leave the labels out.
+
+    Args:
+        weight: Weight of the agreement. Defaults to `100.0`, for CIFAR-10.
+        warmup: Training steps in which that weight rises from nearly 0. Defaults to `0`, none; the
+            paper takes 40000.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+        student: Address of the logits that learn. Defaults to `"student:output"`.
+        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> [(term.name, term.weight) for term in keras_kd.recipes.mean_teacher()]
+    [('labels', 1.0), ('consistency', 100.0)]
+
+    Reference: Tarvainen, Valpola, "Mean teachers are better role models", NIPS 2017,
+    arXiv:1703.01780, section 2.
+    """
+    consistency = Term(
+        losses.FeatureMatch(),
+        pred=student,
+        target=teacher,
+        projector=keras.layers.Softmax(),
+        target_projector=keras.layers.Softmax(),
+        weight=SigmoidWarmup(weight, steps=warmup) if warmup else weight,
+        name="consistency",
+    )
+    return [*labels(labels_weight, student), consistency]
+
+
+def ca_mkd(
+    *teachers: str,
+    temperature: Number = 4.0,
+    weight: Number = 1.0,
+    labels_weight: Number = 1.0,
+    student: str = "student:output",
+) -> Terms:
+    """Several teachers, each believed as far as it is right about the example.
+
+    `loss = cross_entropy(labels) + Σ_k w_k · T² · KL(teacher_k ‖ student)`
+
+    Args:
+        *teachers: Roles of two or more teachers.
+        temperature: `T`; a float or a schedule. Defaults to `4.0`.
+        weight: Weight of the teachers. Defaults to `1.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+        student: Address of the logits that learn. Defaults to `"student:output"`.
+
+    Returns:
+        A list of terms. The labels are needed whatever their weight, as class numbers.
+
+    Raises:
+        ValueError: If there are fewer than two teachers.
+
+    Example:
+
+    >>> [(term.name, term.weight) for term in keras_kd.recipes.ca_mkd("big", "old")]
+    [('labels', 1.0), ('confidence_weighted', 1.0)]
+
+    Reference: Zhang, Chen, Wang, "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP
+    2022, arXiv:2201.00007, section 2.
+    """
+    if len(teachers) < 2:
+        raise ValueError(
+            "`ca_mkd` takes the roles of two or more teachers. "
+            f"Received: {', '.join(map(repr, teachers)) or 'none'}."
+        )
+    soft = Term(
+        losses.ConfidenceWeighted(losses.SoftTarget(temperature)),
+        pred=student,
+        target=(*(f"{role}:output" for role in teachers), LABELS),
+        weight=weight,
+    )
+    return [*labels(labels_weight, student), soft]
+
+

@@ -1,0 +1,57 @@
+"""Tables: one row for each way, for a terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    Args:
+        name: Who.
+        errors: Errors on the test set, one number for each seed.
+        agreement: Share of the test set on which it answers as the teacher does.
+        parameters: Number of weights.
+        milliseconds: Time for one image.
+    """
+
+    name: str
+    errors: Sequence[int]
+    agreement: float
+    parameters: int
+    milliseconds: float
+
+
+def table(rows: Sequence[Row], examples: int) -> Table:
+    """The rows as a `rich` table; `examples` is how many the test set has.
+
+    Errors are a mean and, when there are several seeds, their standard deviation. Kilobytes are
+    those of the weights in float32.
+    """
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("", no_wrap=True)
+    for heading in (f"errors of {examples:,}", "in %", "as teacher", "weights", "kB", "ms"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        drawn.add_row(
+            row.name,
+            _mean(row.errors),
+            f"{100 * np.mean(row.errors) / examples:.1f}",
+            f"{100 * row.agreement:.1f} %",
+            f"{row.parameters:,}",
+            f"{4 * row.parameters / 1000:.1f}",
+            f"{row.milliseconds:.2f}",
+        )
+    return drawn
+
+
+def _mean(values: Sequence[int]) -> str:
+    """`47.2 ± 5.1`; one value alone as it is."""
+    if len(values) == 1:
+        return f"{values[0]}"
+    return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"

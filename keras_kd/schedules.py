@@ -1,0 +1,109 @@
+"""Schedules: numbers that follow the training step, legal wherever a float is.
+
+Those of `keras.optimizers.schedules` serve as well; these are the ones that papers on distillation
+use for their weights.
+"""
+
+import math
+from typing import Any
+
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_kd._core.registry import export
+
+
+def _share(step: Any, steps: int) -> Any:
+    """How much of `steps` is done, from 0 to 1."""
+    return ops.minimum(ops.cast(step, "float32") / steps, 1.0)
+
+
+class _Rise(LearningRateSchedule):
+    """From nothing to `value` in `steps` steps."""
+
+    def __init__(self, value: float, steps: int):
+        super().__init__()
+        if not steps > 0:
+            raise ValueError(f"`steps` must be above 0. Received: steps={steps!r}.")
+        self.value, self.steps = value, steps
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": self.value, "steps": self.steps}
+
+
+@export
+class LinearWarmup(_Rise):
+    """A number that rises from 0 to its value along a line, and stays there.
+
+    `value · min(step / steps, 1)`
+
+    Args:
+        value: Where it ends.
+        steps: Training steps until then.
+
+    Raises:
+        ValueError: If `steps` is not above 0.
+
+    Example:
+
+    >>> float(keras_kd.schedules.LinearWarmup(8.0, steps=100)(25))
+    2.0
+
+    Reference: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, arXiv:2203.08679,
+    whose distillation weight warms up over 20 epochs.
+    """
+
+    def __call__(self, step: Any) -> Any:
+        return self.value * _share(step, self.steps)
+
+
+@export
+class SigmoidWarmup(_Rise):
+    """A number that rises from nearly 0 to its value along half a bell, and stays there.
+
+    `value · exp(-5 · (1 - min(step / steps, 1))²)`
+
+    Args:
+        value: Where it ends.
+        steps: Training steps until then.
+
+    Raises:
+        ValueError: If `steps` is not above 0.
+
+    Example:
+
+    >>> round(float(keras_kd.schedules.SigmoidWarmup(1.0, steps=100)(50)), 4)  # exp(-5 / 4)
+    0.2865
+
+    Reference: Tarvainen, Valpola, "Mean teachers are better role models", NIPS 2017,
+    arXiv:1703.01780, appendix B.
+    """
+
+    def __call__(self, step: Any) -> Any:
+        return self.value * ops.exp(-5.0 * ops.square(1.0 - _share(step, self.steps)))
+
+
+@export
+class CosineWarmup(_Rise):
+    """A number that rises from 0 to its value along half a cosine, and stays there.
+
+    `value · (1 - cos(π · min(step / steps, 1))) / 2`
+
+    Args:
+        value: Where it ends.
+        steps: Training steps until then.
+
+    Raises:
+        ValueError: If `steps` is not above 0.
+
+    Example:
+
+    >>> round(float(keras_kd.schedules.CosineWarmup(1.0, steps=100)(50)), 4)
+    0.5
+
+    Reference: Li et al., "Curriculum Temperature for Knowledge Distillation", AAAI 2023,
+    arXiv:2211.16231, section 3.3.
+    """
+
+    def __call__(self, step: Any) -> Any:
+        return self.value * 0.5 * (1.0 - ops.cos(math.pi * _share(step, self.steps)))

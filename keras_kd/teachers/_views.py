@@ -1,0 +1,177 @@
+"""One model, asked or understood in another way."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd._core.configs import restored
+from keras_kd._core.messages import listing
+from keras_kd._core.registry import export
+
+
+class _View(keras.Model):
+    """What models around one model share."""
+
+    def __init__(self, model: keras.Model, **kwargs: Any):
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"`model` must be a keras.Model. Received: {model!r} of type "
+                f"{type(model).__name__}."
+            )
+        super().__init__(**kwargs)
+        self.model = model
+        self.built = model.built
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing by itself: the model inside builds when it sees data."""
+
+    def understood(self, answer: Any) -> Any:
+        """One tensor of the model's answer, as this view gives it."""
+        return answer
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return keras.tree.map_structure(self.understood, self.model(x, training=training))
+
+    def get_config(self) -> dict[str, Any]:
+        model = keras.saving.serialize_keras_object(self.model)
+        return {"name": self.name, "model": model}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        return cls(**restored(config))
+
+
+@export
+class OnInput(_View):
+    """A model that sees one key of a dict input.
+
+    The batch may hold several views of each example, such as `{"weak": ..., "strong": ...}`; with
+    `student=OnInput(net, "strong")` and `teacher=OnInput(other, "weak")` each sees its own.
+
+    Args:
+        model: The `keras.Model`.
+        key: The key that it sees.
+        **kwargs: As in `keras.Model`.
+
+    Raises:
+        KeyError: If the input is no dict with that key.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.layers.Rescaling(2.0)])
+    >>> views = {"weak": np.array([[1.0]]), "strong": np.array([[5.0]])}
+    >>> float(keras_kd.teachers.OnInput(model, "weak")(views)[0, 0])
+    2.0
+    """
+
+    def __init__(self, model: keras.Model, key: str, **kwargs: Any):
+        super().__init__(model, **kwargs)
+        self.key = key
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        if not isinstance(x, dict) or self.key not in x:
+            came = f"a dict with {listing(x)}" if isinstance(x, dict) else "no dict"
+            raise KeyError(
+                f"'{self.name}' sees the input under {self.key!r}, and the input is {came}."
+            )
+        return self.model(x[self.key], training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "key": self.key}
+
+
+@export
+class ClassMap(_View):
+    """A model whose classes stand in another order, or are more than are wanted.
+
+    Picks logits, so that class `i` of the answer is class `classes[i]` of the model. Of a subset,
+    the softmax is the model's answer given that the class is one of them.
+
+    Args:
+        model: The `keras.Model`; it answers with logits.
+        classes: For each class of the student, the model's index of it.
+        **kwargs: As in `keras.Model`.
+
+    Raises:
+        ValueError: If `classes` is empty or holds anything but indices from 0 on.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.layers.Rescaling(1.0)])
+    >>> answer = keras_kd.teachers.ClassMap(model, [2, 0])(np.array([[1.0, 2.0, 3.0]]))
+    >>> [float(logit) for logit in answer[0]]
+    [3.0, 1.0]
+    """
+
+    def __init__(self, model: keras.Model, classes: Sequence[int], **kwargs: Any):
+        super().__init__(model, **kwargs)
+        self.classes = [int(index) for index in classes]
+        if not self.classes or min(self.classes) < 0:
+            raise ValueError(
+                "`classes` must list the model's index, from 0, of each class of the student. "
+                f"Received: classes={classes!r}."
+            )
+
+    def understood(self, answer: Any) -> Any:
+        if max(self.classes) >= answer.shape[-1]:
+            raise ValueError(
+                f"`classes` of '{self.name}' names class {max(self.classes)}, and "
+                f"'{self.model.name}' answers with {answer.shape[-1]} logits."
+            )
+        return ops.take(answer, np.array(self.classes, "int32"), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "classes": self.classes}
+
+
+@export
+class FromProbabilities(_View):
+    """A model that ends in a softmax, understood as logits.
+
+    Losses of this package compare logits. The logarithm of probabilities is as good: its softmax
+    is the probabilities again. Probabilities that were rounded to zero count as 1e-30; a model
+    whose last activation can be taken off keeps more of what it knows.
+
+    Args:
+        model: The `keras.Model`; it answers with probabilities that sum to 1.
+        **kwargs: As in `keras.Model`.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.layers.Softmax()])
+    >>> logits = keras_kd.teachers.FromProbabilities(model)(np.array([[np.log(3.0), 0.0]]))
+    >>> round(float(keras.ops.softmax(logits)[0, 0]), 4)
+    0.75
+    """
+
+    def understood(self, answer: Any) -> Any:
+        return ops.log(ops.maximum(ops.cast(answer, "float32"), 1e-30))
+
+
+@export
+class FromBinaryProbabilities(_View):
+    """A model that ends in a sigmoid, understood as logits.
+
+    `logit = log p - log (1 - p)`
+
+    Probabilities that were rounded to 0 or 1 give logits of ±16 at most; a model whose last
+    activation can be taken off keeps more of what it knows.
+
+    Args:
+        model: The `keras.Model`; each of its outputs is a probability.
+        **kwargs: As in `keras.Model`.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.layers.Activation("sigmoid")])
+    >>> logits = keras_kd.teachers.FromBinaryProbabilities(model)(np.array([[2.0]]))
+    >>> round(float(logits[0, 0]), 4)
+    2.0
+    """
+
+    def understood(self, answer: Any) -> Any:
+        p = ops.clip(ops.cast(answer, "float32"), 1.2e-7, 1.0 - 1.2e-7)
+        return ops.log(p) - ops.log1p(-p)

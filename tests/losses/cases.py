@@ -1,0 +1,300 @@
+"""The table of all losses: how each is made, what it is fed, and the oracle that it must equal."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_kd import losses
+
+from . import oracles
+
+BATCH = 4
+LABELS = np.array([0, 4, 2, 2])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table.
+
+    `make(draw)` gives (target, pred), with `draw(*shape)` for each array of numbers. `shape` is
+    that of the values after the batch. `identity(target)` is the pred that agrees with the target,
+    and `least` what the loss is then; None where no such minimum is defined.
+    """
+
+    loss: type[losses.Loss]
+    make: Callable[[Callable[..., np.ndarray]], tuple[Any, Any]]
+    oracle: Callable[..., np.ndarray]
+    constants: dict[str, Any] = field(default_factory=dict)
+    scheduled: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    identity: Callable[[Any], Any] | None = lambda target: target
+    least: float | None = 0.0
+    note: str = ""
+
+    def __str__(self):
+        return self.loss.__name__ + (f"-{self.note}" if self.note else "")
+
+    def build(self, **kwargs):
+        return self.loss(**{**self.constants, **kwargs})
+
+    def values(self, target, pred, **constants):
+        return self.oracle(target, pred, **{**self.constants, **constants})
+
+
+def logits(draw):
+    return draw(BATCH, 6), draw(BATCH, 6)
+
+
+def sequences(draw):
+    return draw(BATCH, 3, 5), draw(BATCH, 3, 5)
+
+
+def labelled(draw):
+    return (draw(BATCH, 6), LABELS), draw(BATCH, 6)
+
+
+def labelled_positions(draw):
+    classes = np.arange(BATCH * 3).reshape(BATCH, 3) % 5
+    return (draw(BATCH, 3, 5), classes), draw(BATCH, 3, 5)
+
+
+def maps(draw):
+    return draw(BATCH, 4, 4, 3), draw(BATCH, 4, 4, 3)
+
+
+def uneven_maps(draw):
+    """Different channels and sizes, one of which is no multiple of the other."""
+    return draw(BATCH, 4, 3, 2), draw(BATCH, 6, 5, 3)
+
+
+def embeddings(draw):
+    return draw(BATCH, 3, 2), draw(BATCH, 5)
+
+
+def same_embeddings(draw):
+    return draw(BATCH, 5), draw(BATCH, 5)
+
+
+def flows(draw):
+    return (
+        (draw(BATCH, 4, 4, 3), draw(BATCH, 2, 2, 2)),
+        (draw(BATCH, 4, 4, 3), draw(BATCH, 4, 4, 2)),
+    )
+
+
+def predictions(draw):
+    return draw(BATCH, 2, 2, 3), (draw(BATCH, 2, 2, 3), np.abs(draw(3)) + 0.5)
+
+
+def regressions(draw):
+    return (draw(BATCH, 3), draw(BATCH, 3)), draw(BATCH, 3)
+
+
+def largest_of(teacher, k, temperature):
+    classes = np.argsort(-teacher, axis=-1)[..., :k]
+    values = np.take_along_axis(teacher, classes, axis=-1)
+    scaled = teacher.astype("float64") / temperature
+    top = scaled.max(-1)
+    total = top + np.log(np.exp(scaled - top[..., None]).sum(-1))
+    return values, classes, total.astype(teacher.dtype)
+
+
+def sparse(k, temperature):
+    def make(draw):
+        return largest_of(draw(BATCH, 3, 7), k, temperature), draw(BATCH, 3, 7)
+
+    return make
+
+
+def queued(draw):
+    return draw(BATCH + 3, 5), draw(BATCH, 5)
+
+
+def scores(draw):
+    """Some looked at, some masked."""
+    t, s = draw(BATCH, 2, 3, 3), draw(BATCH, 2, 3, 3)
+    t[..., -1], s[..., -1] = -1e4, -1e5
+    return t, s
+
+
+def relations(draw):
+    return (
+        (draw(BATCH, 2, 3, 4), draw(BATCH, 2, 3, 4)),
+        (draw(BATCH, 2, 3, 5), draw(BATCH, 2, 3, 5)),
+    )
+
+
+def masked_relations(draw):
+    target, pred = relations(draw)
+    return (*target, np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 1]])), pred
+
+
+def first(target):
+    return target[0]
+
+
+T, EX = ("temperature",), oracles.per_example
+
+CASES = [
+    Case(losses.SoftTarget, logits, oracles.per_row(oracles.soft_target), {"temperature": 4.0}, T),
+    Case(
+        losses.SoftTarget, sequences, oracles.per_row(oracles.soft_target), {"temperature": 1.0},
+        T, shape=(3,), note="positions",
+    ),
+    Case(
+        losses.BinarySoftTarget, logits, oracles.per_row(oracles.binary_soft_target),
+        {"temperature": 3.0}, T,
+    ),
+    Case(
+        losses.StandardizedSoftTarget, logits, oracles.per_row(oracles.standardized),
+        {"temperature": 2.0}, T,
+    ),
+    Case(
+        losses.DecoupledSoftTarget, labelled, oracles.with_labels(oracles.decoupled),
+        {"alpha": 1.0, "beta": 8.0, "temperature": 4.0}, ("alpha", "beta", "temperature"),
+        identity=first,
+    ),
+    Case(
+        losses.DecoupledSoftTarget, labelled_positions, oracles.with_labels(oracles.decoupled),
+        {"alpha": 2.0, "beta": 0.5, "temperature": 1.0}, shape=(3,), identity=first,
+        note="positions",
+    ),
+    Case(
+        losses.NormalizedTarget, labelled, oracles.with_labels(oracles.normalized),
+        {"gamma": 1.5, "temperature": 2.0}, ("gamma", "temperature"), identity=None,
+    ),
+    Case(
+        losses.WeightedSoftTarget, labelled, oracles.with_labels(oracles.weighted),
+        {"alpha": 2.25, "temperature": 4.0}, ("alpha", "temperature"), identity=None,
+    ),
+    Case(
+        losses.CorrelationTarget, logits, oracles.correlation,
+        {"beta": 1.0, "gamma": 2.0, "temperature": 4.0}, ("beta", "gamma", "temperature"),
+    ),
+    Case(
+        losses.CorrelationTarget, sequences, oracles.correlation,
+        {"beta": 1.0, "gamma": 1.0, "temperature": 1.0}, shape=(3,), note="positions",
+    ),
+    Case(losses.HardTarget, logits, oracles.per_row(oracles.hard), identity=None),
+    Case(losses.LogitMatch, logits, oracles.per_row(oracles.mean_square)),
+    Case(
+        losses.RegressionMatch, regressions, oracles.regression, {"margin": 0.5}, ("margin",),
+        identity=lambda target: target[1],
+    ),
+    Case(
+        losses.VirtualTarget, lambda draw: (LABELS, draw(BATCH, 6)), oracles.virtual,
+        {"correct": 0.9, "temperature": 2.0}, ("correct", "temperature"), identity=None,
+    ),
+    Case(
+        losses.Diversity, lambda draw: ((draw(BATCH, 6), draw(BATCH, 6)), draw(BATCH, 6)),
+        oracles.diversity, {"temperature": 2.0}, T, identity=None,
+    ),
+    Case(
+        losses.ReverseKL, sequences, oracles.per_row(oracles.reverse_kl), {"temperature": 2.0}, T,
+        shape=(3,),
+    ),
+    *(
+        Case(
+            losses.JensenShannon, sequences, oracles.per_row(oracles.jensen_shannon),
+            {"beta": beta, "temperature": 1.5}, T if beta in (0, 1) else ("beta", "temperature"),
+            shape=(3,), note=str(beta),
+        )
+        for beta in (0.0, 0.1, 0.5, 1.0)
+    ),
+    Case(
+        losses.SkewKL, sequences, oracles.per_row(oracles.skew_kl),
+        {"lam": 0.1, "temperature": 1.5}, ("lam", "temperature"), shape=(3,),
+    ),
+    Case(
+        losses.SkewReverseKL, sequences, oracles.per_row(oracles.skew_reverse_kl),
+        {"lam": 0.1, "temperature": 1.5}, ("lam", "temperature"), shape=(3,),
+    ),
+    Case(
+        losses.SparseSoftTarget, sparse(3, 2.0), oracles.sparse, {"temperature": 2.0},
+        shape=(3,), identity=None,
+    ),
+    Case(
+        losses.SparseSoftTarget, sparse(7, 1.0), oracles.sparse, {"temperature": 1.0}, T,
+        shape=(3,), identity=None, note="all",
+    ),
+    Case(
+        losses.FeatureMatch, maps, oracles.per_row(oracles.mean_square), shape=(4, 4),
+    ),
+    Case(losses.FactorMatch, maps, EX(oracles.factor)),
+    Case(
+        losses.VariationalMatch, predictions, oracles.variational, shape=(2, 2),
+        identity=lambda target: (target, np.ones(3, "float32")), least=0.0,
+    ),
+    Case(losses.BoundaryMatch, maps, EX(oracles.boundary), {"margin": 1.0}, ("margin",), identity=None),
+    Case(
+        losses.MarginReLUMatch, maps, EX(oracles.margin_relu), {"margins": [-0.5, -0.3, -0.8]},
+        identity=lambda target: np.maximum(target, np.array([-0.5, -0.3, -0.8], "float32")),
+    ),
+    Case(losses.MarginReLUMatch, maps, EX(oracles.margin_relu), {"margins": -0.2}, note="one"),
+    Case(losses.AttentionMap, maps, EX(oracles.attention_map)),
+    Case(losses.AttentionMap, uneven_maps, EX(oracles.attention_map), note="uneven"),
+    Case(
+        losses.AttentionMap, lambda draw: (draw(BATCH, 5, 2), draw(BATCH, 5, 3)),
+        EX(oracles.attention_map), note="positions",
+    ),
+    Case(losses.HierarchicalContext, maps, EX(oracles.hierarchical), {"levels": (4, 2, 1)}),
+    Case(
+        losses.HierarchicalContext, lambda draw: (draw(BATCH, 7, 5, 2), draw(BATCH, 7, 5, 2)),
+        EX(oracles.hierarchical), {"levels": (4, 2, 1)}, note="uneven",
+    ),
+    Case(losses.FlowMatch, flows, oracles.flow),
+    Case(losses.SimilarityMatrix, embeddings, oracles.similarity),
+    Case(losses.DistanceRelation, embeddings, oracles.distance),
+    Case(losses.AngleRelation, embeddings, oracles.angle),
+    Case(losses.ProbabilityMatch, embeddings, oracles.probability),
+    Case(losses.SelectivityMatch, uneven_maps, EX(oracles.selectivity)),
+    Case(
+        losses.CorrelationCongruence, embeddings, oracles.congruence, {"gamma": 0.4, "order": 2},
+        ("gamma",),
+    ),
+    Case(losses.ContrastiveMatch, same_embeddings, oracles.contrastive, {"temperature": 0.5}, T, identity=None),
+    Case(
+        losses.ContrastiveMatch, queued, oracles.contrastive, {"temperature": 0.07}, T,
+        identity=None, note="queue",
+    ),
+    Case(
+        losses.NoiseContrastive, lambda draw: (LABELS, draw(BATCH, 6)), oracles.noise_contrastive,
+        {"examples": 50}, identity=None,
+    ),
+    Case(
+        losses.PooledPower, same_embeddings, oracles.pooled_power, {"power": 4.0}, ("power",),
+        least=2 * np.log(1e-30),
+    ),
+    Case(losses.HiddenStateMatch, sequences, oracles.per_row(oracles.mean_square), shape=(3,)),
+    Case(losses.AttentionScoreMatch, scores, EX(oracles.attention_score), {"masked_below": -100.0}),
+    Case(losses.RelationMatch, relations, oracles.relation, shape=(3,)),
+    Case(
+        losses.RelationMatch, masked_relations, oracles.relation, shape=(3,),
+        identity=lambda target: target[:2], note="masked",
+    ),
+    Case(losses.MaskedGeneration, maps, EX(oracles.sum_of_squares)),
+    Case(
+        losses.SumOf, lambda draw: ((draw(BATCH, 3), draw(BATCH, 5)), (draw(BATCH, 3), draw(BATCH, 5))),
+        oracles.sum_of_mean_squares, {"loss": losses.FeatureMatch()},
+    ),
+    Case(
+        losses.ConfidenceWeighted,
+        lambda draw: ((draw(BATCH, 6), draw(BATCH, 6), LABELS), draw(BATCH, 6)),
+        oracles.confidence, {"loss": losses.SoftTarget(2.0)}, identity=None,
+    ),
+    Case(
+        losses.ConfidenceWeightedFeatures,
+        lambda draw: (
+            (draw(BATCH, 2, 2, 3), draw(BATCH, 2, 2, 3), draw(BATCH, 6), draw(BATCH, 6), LABELS),
+            draw(BATCH, 2, 2, 3),
+        ),
+        oracles.confidence_features, {"loss": losses.FeatureMatch()}, identity=None,
+    ),
+    Case(
+        losses.CurriculumTarget,
+        lambda draw: (draw(BATCH, 6), (draw(BATCH, 6), np.abs(draw(1)) + 1.0)),
+        oracles.curriculum, identity=lambda target: (target, np.full(1, 2.0, "float32")),
+    ),
+]  # fmt: skip

@@ -1,0 +1,64 @@
+"""Values and gradients of a loss on the backend in use, eager or compiled."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def value_and_gradient(function, target, pred, *, compiled=False):
+    """`function(target, pred)` and its gradient with respect to `pred`, as numpy arrays.
+
+    Both sides are arrays or tuples of arrays. Compiled as the backend's trainer compiles: with
+    XLA where there is XLA.
+    """
+    backend = keras.config.backend()
+    target, pred = keras.tree.map_structure(ops.convert_to_tensor, (target, pred))
+    if backend == "jax":
+        import jax
+
+        both = jax.value_and_grad(function, argnums=1)
+        value, slope = (jax.jit(both) if compiled else both)(target, pred)
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        def both(target, pred):
+            with tf.GradientTape() as tape:
+                tape.watch(pred)
+                value = function(target, pred)
+            return value, tape.gradient(value, pred, unconnected_gradients="zero")
+
+        value, slope = (tf.function(both, jit_compile=True) if compiled else both)(target, pred)
+    else:
+        import torch
+
+        leaves = keras.tree.map_structure(lambda x: x.clone().requires_grad_(), pred)
+        value = function(target, leaves)
+        if value.requires_grad:
+            value.backward()
+        slope = keras.tree.map_structure(
+            lambda x: torch.zeros_like(x) if x.grad is None else x.grad, leaves
+        )
+    return keras.tree.map_structure(ops.convert_to_numpy, (value, slope))
+
+
+def differences(function, x, places=24, step=1e-6):
+    """The gradient of a float64 numpy function of `x` by central differences.
+
+    For each array of `x`: the indices tried, at most `places` of them spread over the array, and
+    the slopes there.
+    """
+    flat = [np.array(a, dtype="float64") for a in keras.tree.flatten(x)]
+    found = []
+    for array in flat:
+        flat_places = np.unique(np.linspace(0, array.size - 1, places).astype(int))
+        slopes = []
+        for place in flat_places:
+            index = np.unravel_index(place, array.shape)
+            kept, values = array[index], []
+            for at in (kept + step, kept - step):
+                array[index] = at
+                values.append(function(keras.tree.pack_sequence_as(x, flat)))
+            array[index] = kept
+            slopes.append((values[0] - values[1]) / (2 * step))
+        found.append((flat_places, np.array(slopes)))
+    return found

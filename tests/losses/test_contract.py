@@ -1,0 +1,247 @@
+"""The contract: what every loss of the package keeps, on every backend."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_kd import losses
+
+from . import oracles
+from .cases import BATCH, CASES, Case
+from .gradients import differences, value_and_gradient
+
+each = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def inputs(case: Case, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return case.make(lambda *shape: rng.normal(size=shape).astype("float32"))
+
+
+def extreme(case: Case, size: float = 1e4, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return case.make(lambda *shape: rng.choice([-size, 0.0, size], size=shape).astype("float32"))
+
+
+def values_of(loss, target, pred):
+    return ops.convert_to_numpy(loss(target, pred))
+
+
+def as_float64(tree):
+    return keras.tree.map_structure(lambda x: np.asarray(x, "float64"), tree)
+
+
+def test_every_loss_is_in_the_table():
+    public = {
+        thing
+        for name, thing in vars(losses).items()
+        if isinstance(thing, type) and issubclass(thing, losses.Loss) and thing is not losses.Loss
+    }
+    assert public == {case.loss for case in CASES}
+
+
+@each
+def test_equals_the_formula_and_has_one_value_per_example(case):
+    target, pred = inputs(case)
+    values = values_of(case.build(reduction=None), target, pred)
+    assert values.shape == (BATCH, *case.shape)
+    assert values.dtype == np.float32
+    expected = case.values(as_float64(target), as_float64(pred))
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+    mean = float(case.build()(target, pred))
+    np.testing.assert_allclose(mean, expected.mean(), rtol=1e-5)
+
+
+@each
+def test_identity_scores_the_minimum(case):
+    if case.identity is None:
+        pytest.skip("has no minimum at the target itself")
+    target, pred = inputs(case)
+    loss = case.build()
+    least = float(loss(target, case.identity(target)))
+    agreeing = as_float64(target), as_float64(case.identity(target))
+    np.testing.assert_allclose(least, case.values(*agreeing).mean(), atol=1e-5, rtol=1e-6)
+    np.testing.assert_allclose(least, case.least, atol=1e-3)
+    assert least < float(loss(target, pred))
+
+
+def reordered(tree, order):
+    """Every array's first BATCH rows in another order; what has fewer rows is not per example."""
+
+    def move(x):
+        return x if len(x) < BATCH else np.concatenate([x[:BATCH][order], x[BATCH:]])
+
+    return keras.tree.map_structure(move, tree)
+
+
+@each
+def test_the_order_of_the_batch_does_not_matter(case):
+    target, pred = inputs(case)
+    order = np.array([2, 0, 3, 1])
+    loss = case.build(reduction=None)
+    before = values_of(loss, target, pred)
+    after = values_of(loss, reordered(target, order), reordered(pred, order))
+    np.testing.assert_allclose(after, before[order], rtol=2e-5, atol=1e-6)
+
+
+@each
+def test_says_whether_an_example_depends_on_the_others(case):
+    target, pred = inputs(case)
+    other_target, other_pred = inputs(case, seed=1)
+
+    def changed(mine, other):  # the last example is another one
+        def swap(a, b):
+            if len(a) < BATCH:
+                return a
+            return np.concatenate([a[: BATCH - 1], b[BATCH - 1 : BATCH], a[BATCH:]])
+
+        return keras.tree.map_structure(swap, mine, other)
+
+    loss = case.build(reduction=None)
+    before = values_of(loss, target, pred)[: BATCH - 1]
+    after = values_of(loss, changed(target, other_target), changed(pred, other_pred))[: BATCH - 1]
+    assert case.loss.relational == (not np.allclose(before, after, rtol=1e-4))
+
+
+@each
+def test_sample_weight_removes_and_counts_twice(case):
+    target, pred = inputs(case)
+    values = values_of(case.build(reduction=None), target, pred)
+    weight = np.array([0.0, 2.0, 1.0, 1.0], "float32")
+    expected = values[1] * 2 + values[2] + values[3]
+    total = float(case.build(reduction="sum")(target, pred, sample_weight=weight))
+    np.testing.assert_allclose(total, expected.sum(), rtol=1e-5)
+
+
+def held_weight(case, target, pred):
+    """Constants that the formula holds still for the gradient."""
+    if case.loss is not losses.WeightedSoftTarget:
+        return case.values
+    (teacher, labels), rows = target, range(BATCH)
+    weights = [oracles.importance(teacher[i], int(labels[i]), pred[i]) for i in rows]
+
+    def values(target, pred):
+        given = [
+            oracles.weighted(
+                teacher[i], int(labels[i]), pred[i], weight=weights[i], **case.constants
+            )
+            for i in rows
+        ]
+        return np.array(given)
+
+    return values
+
+
+@each
+def test_gradient_equals_finite_differences(case):
+    """Of a sum in which every value has a weight of its own, so that none hides another."""
+    target, pred = inputs(case)
+    shape = (BATCH, *case.shape)
+    shares = np.linspace(0.5, 2.0, int(np.prod(shape)), dtype="float32").reshape(shape)
+    loss = case.build(reduction=None)
+
+    _, slope = value_and_gradient(
+        lambda t, s: ops.sum(loss(t, s) * ops.convert_to_tensor(shares)), target, pred
+    )
+    exact_target, exact_pred = as_float64(target), as_float64(pred)
+    values = held_weight(case, exact_target, exact_pred)
+    expected = differences(lambda s: (values(exact_target, s) * shares).sum(), exact_pred)
+    largest = max(np.abs(slopes).max() for _, slopes in expected)
+    assert largest > 0
+    for got, (places, want) in zip(keras.tree.flatten(slope), expected, strict=True):
+        np.testing.assert_allclose(got.ravel()[places], want, rtol=1e-3, atol=2e-5 * largest)
+
+
+@each
+@pytest.mark.parametrize("make", [extreme, functools.partial(extreme, size=0.0)], ids=["1e4", "0"])
+def test_finite_at_the_ends(case, make):
+    """Values and gradients, at 1e4 of either sign, at zero, and with equal examples."""
+    target, pred = make(case)
+    value, slope = value_and_gradient(case.build(reduction="sum"), target, pred)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in keras.tree.flatten(slope))
+    agreeing = case.identity and case.identity(target)
+    if agreeing is not None:
+        value, slope = value_and_gradient(case.build(reduction="sum"), target, agreeing)
+        assert np.isfinite(value)
+        assert all(np.isfinite(g).all() for g in keras.tree.flatten(slope))
+
+
+@each
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(case, dtype):
+    half = keras.tree.map_structure(
+        lambda x: ops.cast(ops.convert_to_tensor(x), dtype), inputs(case)
+    )
+    full = keras.tree.map_structure(lambda x: ops.cast(x, "float32"), half)
+    loss = case.build(reduction=None)
+    values = loss(*half)
+    assert keras.backend.standardize_dtype(values.dtype) == "float32"
+    np.testing.assert_array_equal(ops.convert_to_numpy(values), values_of(loss, *full))
+
+
+@each
+def test_comes_back_from_its_config(case):
+    target, pred = inputs(case)
+    loss = case.build(name="mine", reduction="sum")
+    config = keras.saving.serialize_keras_object(loss)
+    assert config["registered_name"] == f"keras_kd>{case.loss.__name__}"
+    back = keras.saving.deserialize_keras_object(config)
+    assert type(back) is case.loss
+    assert back.get_config() == loss.get_config()
+    assert float(back(target, pred)) == float(loss(target, pred))
+
+
+@pytest.mark.parametrize(
+    ("case", "argument"),
+    [(case, a) for case in CASES for a in case.scheduled],
+    ids=lambda x: str(x),
+)
+def test_a_schedule_gives_at_a_step_what_the_constant_gives(case, argument):
+    start = case.constants[argument]
+    schedule = keras.optimizers.schedules.PolynomialDecay(start, 10, end_learning_rate=start / 2)
+    target, pred = inputs(case)
+    scheduled = case.build(**{argument: schedule})
+    constant = case.build(**{argument: start * 0.75})
+    np.testing.assert_allclose(
+        float(scheduled.at(5)(target, pred)), float(constant(target, pred)), rtol=1e-5
+    )
+    assert getattr(scheduled, argument) is schedule
+    back = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(scheduled))
+    np.testing.assert_allclose(
+        float(back.at(0)(target, pred)), float(case.build()(target, pred)), rtol=1e-5
+    )
+
+
+@each
+def test_compiled_equals_eager(case):
+    target, pred = inputs(case)
+    loss = case.build()
+    eager = value_and_gradient(loss, target, pred)
+    compiled = value_and_gradient(loss, target, pred, compiled=True)
+    for a, b in zip(keras.tree.flatten(eager), keras.tree.flatten(compiled), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * (np.abs(a).max() + 1e-3))
+
+
+def test_a_table_row_would_fail_with_the_sides_swapped():
+    """The table can tell the target from the prediction: few losses are symmetrical."""
+    symmetrical = set()
+    for case in CASES:
+        target, pred = inputs(case)
+        if (
+            isinstance(target, tuple)
+            or isinstance(pred, tuple)
+            or np.shape(target) != np.shape(pred)
+        ):
+            continue
+        a, b = case.build()(target, pred), case.build()(pred, target)
+        if np.isclose(float(a), float(b), rtol=1e-4):
+            symmetrical.add(case.loss.__name__)
+    assert symmetrical == {
+        "AttentionMap", "AttentionScoreMatch", "CorrelationTarget", "FactorMatch", "FeatureMatch",
+        "HiddenStateMatch", "HierarchicalContext", "JensenShannon", "LogitMatch",
+        "MaskedGeneration", "PooledPower",
+    }  # fmt: skip

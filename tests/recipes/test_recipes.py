@@ -1,0 +1,254 @@
+"""Every recipe: its published weights, two steps of training, a file and back."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_kd
+from keras_kd import recipes, teachers
+from tests.models import cross_entropy, equal, values
+from tests.recipes.networks import CLASSES, convolutional, images, tokens, transformer
+
+ONE = {"pred": "student:b", "target": "teacher:b"}
+TWO = {"pred": ["student:a", "student:b"], "target": ["teacher:a", "teacher:b"]}
+CROSS = {"pred": "student:a", "target": "teacher:b"}  # 8×8 from 4×4
+PARTS = ("query", "key", "value")
+
+
+def networks():
+    return {"student": convolutional("s"), "teacher": convolutional("t", 6, 8)}
+
+
+def sharp():
+    """A sure teacher: at a high temperature a soft target hardly depends on it."""
+    made = networks()
+    kernel = made["teacher"].get_layer("logits").kernel
+    kernel.assign(kernel * 100.0)
+    return made
+
+
+def twins():
+    return {"student": convolutional("s"), "teacher": convolutional("t")}
+
+
+def transformers():
+    return {"student": transformer("s"), "teacher": transformer("t", width=6)}
+
+
+def pair_of_students():
+    return {"student": {"a": convolutional("x"), "b": convolutional("y", 6, 8)}}
+
+
+def with_momentum():
+    student = convolutional("s")
+    return {"student": student, "teacher": teachers.Momentum(student, decay=0.9)}
+
+
+def two_teachers():
+    return {
+        "student": convolutional("s"),
+        "teacher": {"big": convolutional("t", 6, 8), "old": convolutional("u", 3, 6)},
+    }
+
+
+def alone():
+    return {"student": convolutional("s")}
+
+
+# name: the models, the terms, and the weights that LOSSES are published with.
+RECIPES = {
+    "hinton": (networks, lambda m: recipes.hinton(), [0.5, 0.5]),
+    "logit_standardization": (networks, lambda m: recipes.logit_standardization(), [0.1, 9]),
+    "dkd": (networks, lambda m: recipes.dkd(), [1, 1]),
+    "dist": (networks, lambda m: recipes.dist(), [1, 2]),
+    "nkd": (networks, lambda m: recipes.nkd(), [1, 1]),
+    "wsld": (networks, lambda m: recipes.wsld(), [1, 1]),
+    "deit": (networks, lambda m: recipes.deit(), [0.5, 0.5]),
+    "tf_kd": (alone, lambda m: recipes.tf_kd(), [0.9, 0.1]),
+    "ctkd": (sharp, lambda m: recipes.ctkd(steps=1), [0.1, 0.9]),
+    "gkd": (networks, lambda m: recipes.gkd(), [1]),
+    "fitnets": (networks, lambda m: recipes.fitnets(**TWO), [1, 100, 100]),
+    "fitnets of another size": (networks, lambda m: recipes.fitnets(**CROSS), [1, 100]),
+    "attention_transfer": (networks, lambda m: recipes.attention_transfer(**TWO), [1, 1e3, 1e3]),
+    "nst": (networks, lambda m: recipes.nst(**ONE), [1, 50]),
+    "fsp": (twins, lambda m: recipes.fsp(**TWO), [1, 50]),
+    "ft": (networks, lambda m: recipes.ft(**ONE), [1, 200]),
+    "vid": (networks, lambda m: recipes.vid(**TWO), [1, 1, 1]),
+    "ab": (
+        networks,
+        lambda m: recipes.ab(pred=["student:norm_a", "student:norm_b"],
+                             target=["teacher:norm_a", "teacher:norm_b"]),
+        [1, 0.0015, 0.003],
+    ),
+    "ofd": (
+        networks,
+        lambda m: recipes.ofd(m["teacher"], pred=["student:norm_a", "student:norm_b"],
+                              target=["teacher:norm_a", "teacher:norm_b"]),
+        [1, 0.0005, 0.001],
+    ),
+    "review_kd": (networks, lambda m: recipes.review_kd(**TWO), [1, 5]),
+    "mgd": (networks, lambda m: recipes.mgd(**ONE), [1, 7e-5]),
+    "simkd": (networks, lambda m: recipes.simkd(**ONE), [1]),
+    "sp": (networks, lambda m: recipes.sp(**ONE), [1, 3000]),
+    "rkd": (networks, lambda m: recipes.rkd(**ONE), [1, 25, 50]),
+    "pkt": (networks, lambda m: recipes.pkt(**ONE), [1, 30000]),
+    "cc": (networks, lambda m: recipes.cc(**ONE), [1, 0.02]),
+    "crd": (networks, lambda m: recipes.crd(**ONE, negatives=32), [1, 0.8]),
+    "srd": (networks, lambda m: recipes.srd(**ONE), [1, 1, 1]),
+    "mutual": (pair_of_students, lambda m: recipes.mutual("a", "b"), [1, 1, 1, 1]),
+    "own_teacher": (
+        alone,
+        lambda m: recipes.own_teacher(CLASSES, pred="student:a", deepest="student:b"),
+        [1, 1, 0.03],
+    ),
+    "mean_teacher": (with_momentum, lambda m: recipes.mean_teacher(), [1, 100]),
+    "ca_mkd": (two_teachers, lambda m: recipes.ca_mkd("big", "old"), [1, 1]),
+    "tinybert": (
+        transformers,
+        lambda m: recipes.tinybert(pred=["student:hidden"], target=["teacher:hidden"],
+                                   pred_scores=["student:scores"],
+                                   target_scores=["teacher:scores"]),
+        [1, 1],
+    ),
+    "minilm": (
+        transformers,
+        lambda m: recipes.minilm(pred=tuple(f"student:{p}" for p in PARTS),
+                                 target=tuple(f"teacher:{p}" for p in PARTS), heads=4),
+        [1, 1],
+    ),
+}  # fmt: skip
+
+
+def data_for(name):
+    return tokens() if RECIPES[name][0] is transformers else images()
+
+
+def projectors_of(distiller):
+    for term in distiller.terms:
+        for side in ("projector", "target_projector"):
+            layer = getattr(term, side, None)
+            if layer is not None:
+                yield f"{term.name}.{side}", layer
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_a_recipe_trains_and_comes_back_from_a_file(name, tmp_path):
+    make, terms_of, _ = RECIPES[name]
+    made = make()
+    distiller = keras_kd.Distiller(**made, terms=terms_of(made))
+    labels = any(isinstance(term, keras_kd.Labels) for term in distiller.terms)
+    distiller.compile(keras.optimizers.SGD(0.01), cross_entropy() if labels else None)
+    x, y = data_for(name)
+    still = [v for t in distiller.teachers.values() if not isinstance(t, teachers.Momentum)
+             for v in t.variables]  # fmt: skip
+    before = {"teachers": values(still), "students": _of_students(distiller)}
+    kernels = [(n, v, values([v])) for n, layer in projectors_of(distiller)
+               for v in layer.trainable_variables if "bias" not in v.path]  # fmt: skip
+    logs = distiller.fit(x, y, batch_size=8, shuffle=False, verbose=0).history
+    assert all(np.isfinite(value[0]) for value in logs.values()), logs
+    assert equal(before["teachers"], values(still))
+    moved = [not equal([a], [b]) for a, b in zip(before["students"], _of_students(distiller), strict=True)]
+    assert any(moved)
+    for where, variable, was in kernels:
+        assert not equal(was, values([variable])), f"{where}: {variable.path} did not move"
+
+    distiller.save(tmp_path / "d.keras")
+    again = keras.saving.load_model(tmp_path / "d.keras")
+    assert [t.name for t in again.terms] == [t.name for t in distiller.terms]
+    expected = distiller.evaluate(x, y, verbose=0, return_dict=True)
+    said = again.evaluate(x, y, verbose=0, return_dict=True)
+    assert said.keys() == expected.keys()
+    for key, value in expected.items():
+        assert said[key] == pytest.approx(value, rel=1e-4, abs=1e-6), key
+
+
+def _of_students(distiller):
+    return values(v for m in distiller.students.values() for v in m.trainable_variables)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_a_recipe_has_its_published_weights(name):
+    make, terms_of, weights = RECIPES[name]
+    found = [term.weight for term in terms_of(make())]
+    assert found == pytest.approx(weights)
+
+
+def test_every_recipe_is_in_the_table():
+    """Those that give terms; the others make models, or layers' names."""
+    others = {"assistant", "born_again", "hint_layers", "reused_classifier"}
+    names = {n for n, f in vars(recipes).items() if callable(f) and n[0] != "_"}
+    assert names - others == {name.split()[0] for name in RECIPES}
+
+
+SETTINGS = {
+    "hinton": {"temperature": 4.0},
+    "logit_standardization": {"temperature": 2.0},
+    "dkd": {"alpha": 1.0, "beta": 8.0, "temperature": 4.0},
+    "dist": {"beta": 1.0, "gamma": 1.0, "temperature": 4.0},
+    "nkd": {"gamma": 1.5, "temperature": 1.0},
+    "wsld": {"alpha": 2.25, "temperature": 4.0},
+    "tf_kd": {"correct": 0.99, "temperature": 20.0},
+    "gkd": {"beta": 0.5},
+    "ab": {"margin": 1.0},
+    "cc": {"gamma": 0.4, "order": 2},
+    "crd": {"temperature": 0.07},
+    "srd": {"power": 4.0},
+    "mutual": {"temperature": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_a_recipe_has_its_published_settings(name):
+    make, terms_of, _ = RECIPES[name]
+    loss = terms_of(make())[-1].loss
+    assert {key: getattr(loss, key) for key in SETTINGS[name]} == SETTINGS[name]
+
+
+def test_the_defaults_of_what_the_tests_make_smaller():
+    contrast = recipes.crd(**ONE)[1]
+    assert contrast.target_projector.size == 16384 and contrast.projector.units == 128
+    assert recipes.minilm(pred=parts_of("student"), target=parts_of("teacher"))[0].projector.heads == 12
+    early = recipes.own_teacher(CLASSES, pred="student:a")[1].loss
+    assert (early.alpha, early.temperature) == (0.3, 3.0)
+    temperature = recipes.ctkd(steps=10)[1].projector
+    assert (temperature.lowest, temperature.span) == (1.0, 20.0)
+    assert recipes.ft(**ONE)[1].projector.rate == recipes.mgd(**ONE)[1].projector.rate == 0.5
+
+
+def parts_of(role):
+    return tuple(f"{role}:{part}" for part in PARTS)
+
+
+@pytest.mark.parametrize("recipe", [recipes.dkd, lambda warmup: recipes.review_kd(**TWO, warmup=warmup)])
+def test_a_warmup_rises_along_a_line(recipe):
+    term = recipe(warmup=200)[1]
+    full = recipe(warmup=0)[1].weight
+    found = [float(term.weight(step)) for step in (0, 50, 200, 999)]
+    assert found == pytest.approx([0, full / 4, full, full])
+
+
+def test_labels_can_be_left_to_another_recipe():
+    terms = [*recipes.dkd(), *recipes.attention_transfer(**TWO, labels_weight=0)]
+    assert [t.name for t in terms] == ["labels", "decoupled_soft_target", "attention", "attention"]
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda: recipes.vid(pred=["student:a"], target=["teacher:a", "teacher:b"]), "in pairs"),
+        (lambda: recipes.fsp(**ONE), "two layers"),
+        (lambda: recipes.mutual("a"), "two or more students"),
+        (lambda: recipes.mutual("a", "a"), "two or more students"),
+        (lambda: recipes.ca_mkd("a"), "two or more teachers"),
+        (lambda: recipes.deit(1.5), "between 0 and 1"),
+        (lambda: recipes.ctkd(steps=0), "`steps` must be above 0"),
+        (lambda: recipes.ofd(convolutional("t"), **ONE), "is a BatchNormalization layer of 't'"),
+        (
+            lambda: recipes.fitnets(**TWO, projector=keras_kd.projectors.Conv1x1(3)),
+            "cannot serve 2 pairs",
+        ),
+    ],
+)
+def test_what_a_recipe_cannot_be_given(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()

@@ -1,0 +1,321 @@
+"""The command, run as a user runs it."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_kd import cli, demo
+from keras_kd.data import Dataset, Info, Part
+from keras_kd.report import paired
+
+FILES = {"student.keras": b"former student", "student.tflite": b"former file", "demo.png": b"old"}
+
+
+def command(*argv, whole=False):
+    """`keras-kd argv`; as `python -m keras_kd` when `whole`, else without its first, spent start."""
+    start = ["-m", "keras_kd"] if whole else ["-P", cli.__file__]
+    return [sys.executable, *start, *map(str, argv)]
+
+
+def keras_kd(*argv, whole=False, cwd=None):
+    return subprocess.run(
+        command(*argv, whole=whole), capture_output=True, text=True, timeout=300, cwd=cwd
+    )
+
+
+# The whole of it, once.
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    out = tmp_path_factory.mktemp("tiny") / "made" / "here"
+    run = keras_kd("demo", "--seeds", 1, "--epochs", 1, "--out", out, whole=True)
+    assert run.returncode == 0, run.stderr
+    return run, out
+
+
+def test_the_demo_says_what_it_does_and_prints_the_table(tiny):
+    said = " ".join(tiny[0].stdout.split())
+    assert "'digits' with 100 labels" in said
+    assert "the teacher's answers to all 1,157 images" in said
+    assert "train for 19 steps" in said
+    for heading in ("errors of 640", "in %", "as teacher", "weights", "kB", "ms"):
+        assert heading in said
+    rows = [line.split() for line in tiny[0].stdout.splitlines()]
+    teacher = next(r for r in rows if r[:1] == ["teacher"])
+    assert teacher[3:5] == ["100.0", "%"]
+    for who in ("alone", "distilled"):
+        row = next(r for r in rows if r[:2] == ["student", who])
+        assert 0 <= int(row[2]) <= 640
+        assert float(row[3]) == pytest.approx(int(row[2]) / 6.4, abs=0.051)
+        assert row[6:8] == ["1,210", "4.8"]
+    assert "One seed cannot tell whether distillation helps" in said
+
+
+def test_the_demo_shows_its_progress_and_nothing_of_tensorflow(tiny):
+    said = tiny[0].stderr
+    said = said[said.index("[1/4]") :]  # what importing tensorflow for the first time says is past
+    assert said.splitlines() == [
+        "[1/4] the teacher",
+        "[2/4] seed 1: the student alone",
+        "[3/4] seed 1: the distilled student",
+        "[4/4] the files",
+    ]
+
+
+def test_the_demo_writes_a_student_that_has_the_errors_of_the_table(tiny, digits):
+    run, out = tiny
+    assert str(out / "student.keras") in run.stdout
+    student = keras.saving.load_model(out / "student.keras")
+    errors = int((student.predict(digits.x_test, verbose=0).argmax(axis=1) != digits.y_test).sum())
+    row = next(line.split() for line in run.stdout.splitlines() if "student distilled" in line)
+    assert abs(errors - int(row[2])) <= 1  # other batches, other rounding
+
+
+def test_the_demo_writes_all_it_can(tiny):
+    run, out = tiny
+    made = {"student.keras": None}
+    for module, name, extra in (
+        ("ai_edge_litert", "student.tflite", "export"),
+        ("matplotlib", "demo.png", "report"),
+    ):
+        try:
+            __import__(module)
+            made[name] = None
+        except ModuleNotFoundError:
+            assert f'Run: pip install "keras-kd[{extra}]"' in run.stdout
+    assert sorted(p.name for p in out.iterdir()) == sorted(made)
+    if "demo.png" in made:
+        assert (out / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+# Without.
+
+
+def test_what_cannot_be_written_is_left_out_with_the_command_that_helps(tmp_path, monkeypatch):
+    def missing(*args, **kwargs):
+        raise ModuleNotFoundError('needs it. Run: pip install "keras-kd[report]".')
+
+    monkeypatch.setattr(demo, "_write_student", lambda settings, trial: "the student")
+    monkeypatch.setattr(demo, "_write_for_devices", missing)
+    monkeypatch.setattr(demo, "_write_picture", missing)
+    left_out = 'Left out: needs it. Run: pip install "keras-kd[report]".'
+    assert demo._write(None, None) == ["the student", left_out, left_out]
+
+
+# Bad options, and data that cannot be had.
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["dmeo"], "invalid choice: 'dmeo'"),
+        (["demo", "--labels", "0"], "--labels: must be a whole number from 1 up, not '0'"),
+        (["demo", "--seeds", "1.5"], "--seeds: must be a whole number from 1 up, not '1.5'"),
+        (["demo", "--epochs", "-1"], "--epochs: must be a whole number from 1 up, not '-1'"),
+        (["demo", "--temperature", "0"], "--temperature: must be a number above 0, not '0'"),
+        (["demo", "--temperature", "nan"], "--temperature: must be a number above 0, not 'nan'"),
+        (["demo", "--alpha", "1.1"], "--alpha: must be a number from 0 to 1, not '1.1'"),
+        (["demo", "--backend", "theano"], "--backend: must be tensorflow, jax or torch, not 'th"),
+    ],
+)
+def test_bad_options(argv, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_backend_that_is_not_installed(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["demo", "--backend", "torch"])
+    assert stopped.value.code == 2
+    assert 'torch is not installed. Run: pip install "keras-kd[torch]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["demo", "--help"]])
+def test_help(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert "keras-kd demo" in said
+    assert "exit codes: 0 done, 1 failed on the way, 2 a bad option" in said
+
+
+def test_help_is_quick_and_chooses_no_backend():
+    """The file alone, before Keras is imported."""
+    code = f"import runpy, sys; sys.argv = ['keras-kd', 'demo', '--help']\ntry: runpy.run_path({cli.__file__!r}, run_name='__main__')\nfinally: assert 'keras' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--data", "nosuch"], "No data set 'nosuch'."),
+        (["--labels", "5000"], "--labels must be at most 1157"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_one_line(argv, message, tmp_path):
+    run = keras_kd("demo", *argv, cwd=tmp_path)
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"keras-kd demo: {message}")
+    assert len(run.stderr.splitlines()) == 1
+    assert run.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+# Stopped on the way.
+
+
+def test_stopping_leaves_the_former_files_whole(tmp_path):
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    running = subprocess.Popen(
+        command("demo", "--out", tmp_path),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in running.stderr:
+        if "seed 1" in line:
+            break
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert said.splitlines()[-1] == "keras-kd: stopped. No file was left half written."
+    assert "Traceback" not in said
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == FILES
+
+
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "student.keras"
+    path.write_bytes(b"former")
+    with pytest.raises(KeyboardInterrupt), demo._unbroken(path) as unfinished:
+        unfinished.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"former"
+    with demo._unbroken(path) as unfinished:
+        assert unfinished.suffix == ".keras"
+        unfinished.write_bytes(b"whole")
+        assert path.read_bytes() == b"former"
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# The verdict.
+
+
+@pytest.mark.parametrize(
+    "before, after, words",
+    [
+        (
+            [60, 58, 64],
+            [30, 31, 29],
+            "Distillation helped: 30.7 fewer errors on the 640 test images, the mean of 3 seeds "
+            "(95 % interval 20.6 to 40.7).",
+        ),
+        (
+            [30, 31, 29],
+            [60, 58, 64],
+            "Distillation did not help: 30.7 more errors on the 640 test images, the mean of 3 "
+            "seeds (95 % interval 20.6 to 40.7).",
+        ),
+        (
+            [60, 30, 64],
+            [30, 31, 62],
+            "This run cannot tell whether distillation helps: 10.3 fewer errors on the 640 test "
+            "images, the mean of 3 seeds, and the 95 % interval reaches from 52.8 fewer to 32.1 "
+            "more.",
+        ),
+        (
+            [60],
+            [30],
+            "One seed cannot tell whether distillation helps: 30.0 fewer errors on the 640 test "
+            "images. Try --seeds 5.",
+        ),
+    ],
+)
+def test_verdict(before, after, words):
+    assert demo.verdict(paired(before, after), 640) == words
+
+
+# The two trainings.
+
+
+def test_alone_and_distilled_start_alike_and_take_the_same_number_of_steps(digits, monkeypatch):
+    starts, distillers = [], []
+    make, distiller = demo._student, demo.Distiller
+
+    def student(*args):
+        made = make(*args)
+        starts.append(made.get_weights())
+        return made
+
+    def recorded(**kwargs):
+        distillers.append(distiller(**kwargs))
+        return distillers[-1]
+
+    monkeypatch.setattr(demo, "_student", student)
+    monkeypatch.setattr(demo, "Distiller", recorded)
+    settings = demo.Settings("digits", 20, 2, 1, 4.0, 0.9, pathlib.Path("unused"))
+    trial = demo._trial(settings, digits, lambda stage: None)
+    for alone, distilled in zip(*starts, strict=True):
+        np.testing.assert_array_equal(alone, distilled)
+    assert int(trial.alone[0].model.optimizer.iterations) == 38
+    assert int(distillers[0].optimizer.iterations) == 38
+    assert "train for 38 steps" in demo.task(settings, digits)
+    assert distillers[0].student is trial.distilled[0].model
+
+
+def test_the_student_learns_from_no_label_but_its_own(digits, monkeypatch):
+    seen = []
+    monkeypatch.setattr(demo.Distiller, "fit", lambda self, x, y, **kwargs: seen.append((x, y)))
+    student = demo._student(digits, 1)
+    labelled = np.arange(30, 50)
+    answers = np.zeros((len(digits.y_train), 10), "float32")
+    demo._distil(student, digits, labelled, answers, 1, demo.hinton(4.0, 0.9))
+    (x, y) = seen[0]
+    assert sorted(np.flatnonzero(y != demo.UNLABELLED)) == list(labelled)
+    np.testing.assert_array_equal(y[labelled], digits.y_train[labelled])
+    np.testing.assert_array_equal(x["inputs"], digits.x_train)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_either_share_alone_trains(alpha, digits):
+    few = Dataset(digits.info, {n: p.take(np.arange(128)) for n, p in digits.parts.items()})
+    student = demo._student(few, 1)
+    before = student.get_weights()
+    answers = np.random.default_rng(0).normal(size=(128, 10)).astype("float32")
+    demo._distil(student, few, np.arange(20), answers, 2, demo.hinton(4.0, alpha))
+    after = student.get_weights()
+    assert all(np.isfinite(w).all() for w in after)
+    assert any((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return demo.load("digits")
+
+
+@pytest.mark.parametrize("shape, examples", [((28, 28, 1), 60_000), ((32, 32, 3), 50_000)])
+def test_networks_follow_the_shape_of_the_images(shape, examples):
+    part = Part(np.zeros((8, *shape), "float32"), np.arange(8, dtype="int32"), np.arange(8))
+    names = tuple(map(str, range(12)))
+    data = Dataset(Info("small", 12, names, shape, {}, "", ""), {"train": part, "test": part})
+    assert demo._teacher(data, 1).output_shape == (None, 12)
+    student = demo._student(data, 1)
+    assert student.output_shape == (None, 12)
+    assert student.count_params() == np.prod(shape) * 16 + 16 + 16 * 12 + 12
+    settings = demo.Settings("small", 5, None, 1, 4.0, 0.9, pathlib.Path("unused"))
+    big = Part(part.x[:1], np.zeros(examples, "int32"), part.ids)
+    assert settings.passes(Dataset(data.info, {"train": big})) == 3
