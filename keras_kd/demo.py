@@ -265,7 +265,7 @@ def _rows(trial: Trial) -> list[Row]:
     ]
 
 
-def _milliseconds(model: keras.Model, image: np.ndarray, calls: int = 50) -> float:
+def _milliseconds(model: keras.Model, image: np.ndarray, calls: int = 200) -> float:
     """Median time of a compiled call with one image, from Python."""
     took = []
     for _ in range(calls + 5):  # the first are slower
@@ -348,9 +348,9 @@ def _unbroken(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _progress(stages: int) -> Iterator[Callable[[str], None]]:
     """A function to call as each stage begins: a bar on a terminal, else one plain line each."""
+    done = iter(range(stages))
     if not sys.stderr.isatty():
-        begun = iter(range(1, stages + 1))
-        yield lambda text: print(f"[{next(begun)}/{stages}] {text}", file=sys.stderr, flush=True)
+        yield lambda text: print(f"[{next(done) + 1}/{stages}] {text}", file=sys.stderr, flush=True)
         return
     columns = (
         BarColumn(),
@@ -359,5 +359,5 @@ def _progress(stages: int) -> Iterator[Callable[[str], None]]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        work = bar.add_task("", total=stages, completed=-1)
-        yield lambda text: bar.update(work, description=text, advance=1)
+        work = bar.add_task("", total=stages)
+        yield lambda text: bar.update(work, description=text, completed=next(done))

@@ -26,7 +26,7 @@ from keras_kd._participants import (
 )
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome
-from keras_kd.taps import Signals, Tap, input_of, symbolic
+from keras_kd.taps import Signals, Tap, input_of, reason, symbolic
 from keras_kd.teachers._heads import check_logits
 from keras_kd.terms import Labels, Term
 
@@ -167,7 +167,7 @@ class Distiller(BackendStep, keras.Model):
                 shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
                 raise ValueError(
                     f"{role.capitalize()} '{tap.model.name}' could not run on the student's input "
-                    f"{shapes}: {error}"
+                    f"{shapes}: {reason(error)}"
                 ) from error
         self._prepare(signals, inputs)
 
@@ -359,7 +359,10 @@ class Distiller(BackendStep, keras.Model):
 
     def evaluate(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`: the same sum of terms, in inference mode; moves nothing."""
-        return super().evaluate(*args, callbacks=_watch.with_watcher(callbacks), **kwargs)
+        try:
+            return super().evaluate(*args, callbacks=_watch.with_watcher(callbacks), **kwargs)
+        finally:
+            self.settle()  # an error midway leaves the models as they were
 
     # Saving.
 

@@ -174,6 +174,11 @@ def symbolic(function: Callable[..., Any], *args: Any) -> Any:
     return _Symbolic(function).compute_output_spec(*args)
 
 
+def reason(error: Exception) -> str:
+    """What went wrong inside `symbolic`, without Keras's frame around it."""
+    return str(error).rpartition("Error encountered:\n\n")[2]
+
+
 def input_of(model: keras.Model) -> Any:
     """The symbolic input of `model`, as it takes it; `None` when only data can tell."""
     if not getattr(model, "inputs", None):

@@ -12,7 +12,7 @@ from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
 from keras_kd.losses import Loss
-from keras_kd.taps import Signals, symbolic
+from keras_kd.taps import Signals, reason, symbolic
 
 Addresses = str | tuple[str, ...]
 
@@ -131,6 +131,21 @@ class Term(keras.layers.Layer):
                 f"{self._after(self.target_projector)} is {shape_of(sides[1])}. "
                 + _suggestion(shape_of(sides[0]), shape_of(sides[1]))
             )
+        if all(keras.backend.is_keras_tensor(side) for side in sides):
+            self._try_loss(pred, target)
+
+    def _try_loss(self, pred: Any, target: Any) -> None:
+        """The loss, on shapes alone."""
+        loss = self.loss.at(0) if isinstance(self.loss, Loss) else self.loss
+        try:
+            symbolic(loss, target, pred)
+        except Exception as error:
+            shapes = keras.tree.map_structure(shape_of, (pred, target))
+            raise ValueError(
+                f"Term '{self.name}': {type(self.loss).__name__} cannot compare pred '{self.pred}'"
+                f"{self._after(self.projector)} of shape {shapes[0]} with target '{self.target}'"
+                f"{self._after(self.target_projector)} of shape {shapes[1]}: {reason(error)}"
+            ) from error
 
     @staticmethod
     def _after(projector: keras.layers.Layer | None) -> str:
@@ -142,7 +157,10 @@ class Term(keras.layers.Layer):
         if projector is None:
             return single
         if keras.backend.is_keras_tensor(tensors[0]):
-            return symbolic(lambda *x: _projected(projector, list(x), False), *tensors)
+            try:
+                return symbolic(lambda *x: _projected(projector, list(x), False), *tensors)
+            except ValueError as error:
+                raise ValueError(reason(error)) from error
         return _projected(projector, tensors, False)
 
     def get_config(self) -> dict[str, Any]:

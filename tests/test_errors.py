@@ -265,3 +265,38 @@ def test_a_key_that_an_output_does_not_have():
 def test_empty_terms():
     with says("`terms` must list at least one Term or Labels."):
         keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=[])
+
+
+def test_a_loss_that_cannot_compare_names_its_term_and_the_shapes():
+    class Sums(keras_kd.losses.Loss):
+        same_shape = False
+
+        def call(self, y_true, y_pred):
+            return keras.ops.sum(y_true - y_pred, axis=-1)
+
+    with says(
+        "Term 'sums': Sums cannot compare pred 'student:hidden' of shape (None, 6) with target "
+        "'teacher:hidden' of shape (None, 9):"
+    ):
+        distiller(Term(Sums(), pred="student:hidden", target="teacher:hidden"))
+
+
+def test_an_error_in_the_first_step_costs_no_weights():
+    x, y = data()
+
+    class Fails(keras_kd.losses.Loss):
+        def call(self, y_true, y_pred):
+            raise RuntimeError("not today")
+
+    student, teacher = mlp("s"), mlp("t")
+    before = [np.array(w) for m in (student, teacher) for w in m.get_weights()]
+    model = keras_kd.Distiller(
+        student=student, teacher=teacher, terms=[Term(Fails(), target=("teacher:output", "labels"))]
+    )
+    model.compile("sgd")
+    for attempt in (model.fit, model.evaluate):
+        with says("not today", RuntimeError):
+            attempt(x, y, verbose=0)
+        after = [w for m in (student, teacher) for w in m.get_weights()]
+        for old, new in zip(before, after, strict=True):
+            np.testing.assert_array_equal(old, new)

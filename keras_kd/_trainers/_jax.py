@@ -52,8 +52,20 @@ class JAXStep(Step):
     def settle(self) -> None:
         self.jax_state_sync()
 
+    def _get_jax_state(self, **asked: bool) -> tuple:
+        """Keras empties the variables when training starts. Should the first step fail, to be
+        traced for one, this is what they come back from."""
+        state = super()._get_jax_state(**asked)
+        if asked.pop("purge_model_variables", False):
+            self._jax_state = dict(zip((k for k, on in asked.items() if on), state, strict=True))
+        return state
+
     def _holding(
-        self, trainable: Values, non_trainable: Values, metrics: Values | None = None, **options: Any
+        self,
+        trainable: Values,
+        non_trainable: Values,
+        metrics: Values | None = None,
+        **options: Any,
     ) -> keras.StatelessScope:
         """A scope in which the variables have these values."""
         pairs = [

@@ -14,7 +14,6 @@ from keras_kd.data._sets import Part
 from keras_kd.data._views import Augment
 
 
-
 class Join(Protocol):
     """What adds to a batch: the signals of these examples in these views."""
 
@@ -249,12 +248,12 @@ def _stream(data: Any) -> Any:
     batched = np.ndim(first["id"] if isinstance(first, Mapping) and "id" in first else []) == 1
     checked(first if batched or not isinstance(first, Mapping) else _single(first))
 
-    def spec(leaf: Any) -> Any:
+    def spec_of(leaf: Any) -> Any:
         array = np.asarray(leaf)
         shape = (None, *array.shape[1:]) if batched else array.shape
         return tf.TensorSpec(shape, tf.as_dtype(array.dtype))
 
-    signature = keras.tree.map_structure(spec, dict(first))
+    signature = keras.tree.map_structure(spec_of, dict(first))
     return tf.data.Dataset.from_generator(data, output_signature=signature)
 
 
@@ -270,6 +269,7 @@ def _tf_feed(
 
     epoch = iter(range(sys.maxsize))
 
+    @tf.autograph.experimental.do_not_convert
     def next_view(_: Any) -> Any:
         now = tf.numpy_function(lambda: np.int64(next(epoch) % views), [], tf.int64)
         return tf.ensure_shape(now, ())
@@ -284,6 +284,7 @@ def _tf_feed(
     if augment is not None:
         draw = augment.batch if batched else augment.one
 
+        @tf.autograph.experimental.do_not_convert
         def seen(example: Any, view: Any) -> Any:
             ids = _text(tf, example["id"])
             return {**example, "x": draw(example["x"], ids, view)}, view
@@ -292,13 +293,14 @@ def _tf_feed(
     if not batched:
         dataset = dataset.batch(batch_size)
 
+    @tf.autograph.experimental.do_not_convert
     def ready(example: Any, view: Any) -> Any:
         x = example["x"]
         if join is not None:
             ids = _text(tf, example["id"])
             view = tf.broadcast_to(view, tf.shape(ids))
             x = {"inputs": x, "signals": _joined(tf, join, ids, view)}
-        return tuple([x, *(example[key] for key in ("y", "weight") if key in example)])
+        return (x, *(example[key] for key in ("y", "weight") if key in example))
 
     dataset = dataset.map(ready, num_parallel_calls=1 if join is None else tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE)
@@ -313,7 +315,9 @@ def _joined(tf: Any, join: Any, ids: Any, view: Any) -> Any:
     signature = join.signature()
     leaves = keras.tree.flatten(signature)
     arrays = tf.numpy_function(
-        lambda i, v: keras.tree.flatten(join(as_bytes(i), v)), [ids, view], [x.dtype for x in leaves]
+        lambda i, v: keras.tree.flatten(join(as_bytes(i), v)),
+        [ids, view],
+        [x.dtype for x in leaves],
     )
     for array, leaf in zip(arrays, leaves, strict=True):
         array.set_shape(leaf.shape)

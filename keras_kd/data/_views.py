@@ -88,17 +88,18 @@ class Colour(Step):
 
     def draw(self, image: Any, seed: Any) -> Any:
         tf = _tf()
+        another = tf.constant([0, 1 << 32], tf.int64)  # a seed apart from those of other steps
         if self.brightness:
             image = tf.image.stateless_random_brightness(image, self.brightness, seed)
         for amount, change in (
             (self.contrast, tf.image.stateless_random_contrast),
             (self.saturation, tf.image.stateless_random_saturation),
         ):
-            seed = seed + [0, 1 << 32]
+            seed = seed + another
             if amount:
                 image = change(image, 1 - amount, 1 + amount, seed)
         if self.hue:
-            image = tf.image.stateless_random_hue(image, self.hue, seed + [0, 1 << 32])
+            image = tf.image.stateless_random_hue(image, self.hue, seed + another)
         return tf.clip_by_value(image, 0.0, 1.0)
 
 
@@ -198,7 +199,7 @@ class Augment:
         images = np.asarray(images)
         with tf.device("CPU:0"):
             ids = tf.constant(as_bytes(ids).astype(object))
-            return self._compiled(images.shape[1:], images.dtype.str)(
+            return self._compiled(images.shape[1:], images.dtype.name)(
                 tf.constant(images), ids, tf.constant(views, tf.int64)
             ).numpy()
 
@@ -207,6 +208,7 @@ class Augment:
         tf = _tf()
         return tf.function(
             self.batch,
+            autograph=False,
             input_signature=[
                 tf.TensorSpec((None, *shape), dtype),
                 tf.TensorSpec((None,), tf.string),

@@ -23,7 +23,7 @@ def hint_layers(
 
     `keras_kd.recipes.attention_transfer(**keras_kd.recipes.hint_layers(student, teacher))`
 
-    For convolutional networks: for each height and width that both have, the last layer of that
+    For networks of images: for each height and width that both have, the last layer of that
     size in each; shallow first. When they share no size, the last layers of each size are paired
     by their relative depth. For other networks: the last layer of each run of layers with outputs
     of one shape, by relative depth as well. The networks' own answers are left out.
@@ -76,6 +76,18 @@ def _stages(model: keras.Model) -> dict[Size, str]:
             f"'{model.name}' tells the shapes of none of its layers, so they cannot be paired. "
             "Name `pred` and `target` yourself."
         )
+    if any(len(x.shape) == 4 for x in model.inputs):
+        return _maps(shapes)
+    *inner, _ = [item for item in shapes.items() if len(item[1]) < 4]  # the last one answers
+    runs: dict[Size, str] = {}
+    for number, (path, shape) in enumerate(inner):
+        if runs and shapes[list(runs.values())[-1]] == shape:
+            runs.popitem()
+        runs[(number,)] = path
+    return runs
+
+
+def _maps(shapes: dict[str, Size]) -> dict[Size, str]:
     axes = (2, 3) if keras.config.image_data_format() == "channels_first" else (1, 2)
     maps: dict[Size, str] = {}
     for path, shape in shapes.items():
@@ -83,16 +95,7 @@ def _stages(model: keras.Model) -> dict[Size, str]:
         if size and size != (1, 1):
             maps.pop(size, None)
             maps[size] = path
-    if maps:
-        return maps
-    *inner, _ = shapes.items()  # the last one answers
-    runs: dict[Size, str] = {}
-    for number, (path, shape) in enumerate(inner or shapes.items()):
-        same = runs and shapes[list(runs.values())[-1]] == shape
-        if same:
-            runs.popitem()
-        runs[(number,)] = path
-    return runs
+    return maps
 
 
 def _by_depth(ours: list[str], theirs: list[str]) -> list[tuple[str, str]]:

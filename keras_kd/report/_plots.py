@@ -59,7 +59,8 @@ def draw_pairs(
 
     figure = Figure(figsize=(9.5, 4.6), dpi=150, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.25])
+    halves: Any = figure.subfigures(1, 2, width_ratios=[1, 1.25])
+    left, right = halves
     _slopes(left.subplots(), names, before, after, reference)
     if examples:
         _gallery(right, names, examples)

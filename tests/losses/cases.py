@@ -274,6 +274,10 @@ CASES = [
         losses.RelationMatch, masked_relations, oracles.relation, shape=(3,),
         identity=lambda target: target[:2], note="masked",
     ),
+    Case(
+        losses.LabelledTarget, labelled, oracles.with_labels(oracles.labelled),
+        {"alpha": 0.3, "temperature": 3.0}, ("alpha", "temperature"), identity=None,
+    ),
     Case(losses.MaskedGeneration, maps, EX(oracles.sum_of_squares)),
     Case(
         losses.SumOf, lambda draw: ((draw(BATCH, 3), draw(BATCH, 5)), (draw(BATCH, 3), draw(BATCH, 5))),

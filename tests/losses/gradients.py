@@ -5,32 +5,49 @@ import numpy as np
 from keras import ops
 
 
-def value_and_gradient(function, target, pred, *, compiled=False):
-    """`function(target, pred)` and its gradient with respect to `pred`, as numpy arrays.
+def compiled(function):
+    """`function(target, pred)` as one program that gives its value and its gradient by `pred`.
 
     Both sides are arrays or tuples of arrays. Compiled as the backend's trainer compiles: with
     XLA where there is XLA.
     """
     backend = keras.config.backend()
-    target, pred = keras.tree.map_structure(ops.convert_to_tensor, (target, pred))
     if backend == "jax":
         import jax
 
-        both = jax.value_and_grad(function, argnums=1)
-        value, slope = (jax.jit(both) if compiled else both)(target, pred)
+        both = jax.jit(jax.value_and_grad(function, argnums=1))
     elif backend == "tensorflow":
         import tensorflow as tf
 
-        def both(target, pred):
-            with tf.GradientTape() as tape:
-                tape.watch(pred)
-                value = function(target, pred)
-            return value, tape.gradient(value, pred, unconnected_gradients="zero")
-
-        value, slope = (tf.function(both, jit_compile=True) if compiled else both)(target, pred)
+        both = tf.function(_taped(function), jit_compile=True)
     else:
-        import torch
+        both = _by_torch(function)
+    return lambda target, pred: _as_numpy(both(*_as_tensors((target, pred))))
 
+
+def value_and_gradient(function, target, pred):
+    """`function(target, pred)` and its gradient by `pred`, once; eager but for jax."""
+    if keras.config.backend() == "tensorflow":
+        return _as_numpy(_taped(function)(*_as_tensors((target, pred))))
+    return compiled(function)(target, pred)
+
+
+def _taped(function):
+    import tensorflow as tf
+
+    def both(target, pred):
+        with tf.GradientTape() as tape:
+            tape.watch(pred)
+            value = function(target, pred)
+        return value, tape.gradient(value, pred, unconnected_gradients="zero")
+
+    return both
+
+
+def _by_torch(function):
+    import torch
+
+    def both(target, pred):
         leaves = keras.tree.map_structure(lambda x: x.clone().requires_grad_(), pred)
         value = function(target, leaves)
         if value.requires_grad:
@@ -38,7 +55,17 @@ def value_and_gradient(function, target, pred, *, compiled=False):
         slope = keras.tree.map_structure(
             lambda x: torch.zeros_like(x) if x.grad is None else x.grad, leaves
         )
-    return keras.tree.map_structure(ops.convert_to_numpy, (value, slope))
+        return value, slope
+
+    return both
+
+
+def _as_tensors(tree):
+    return keras.tree.map_structure(ops.convert_to_tensor, tree)
+
+
+def _as_numpy(tree):
+    return keras.tree.map_structure(ops.convert_to_numpy, tree)
 
 
 def differences(function, x, places=24, step=1e-6):

@@ -145,6 +145,10 @@ def diversity(others, s, temperature):
 # Sequences
 
 
+def labelled(t, y, s, alpha, temperature):
+    return -(1 - alpha) * log_softmax(s)[y] + alpha * soft_target(t, s, temperature)
+
+
 def reverse_kl(t, s, temperature):
     return kl(softmax(s / temperature), softmax(t / temperature))
 

@@ -57,5 +57,5 @@ def transformer(name, heads=2, width=4):
     scores = Scores(name="scores")([q, k])
     mixed = Mixed(name="mixed")([scores, v])
     hidden = keras.layers.Dense(heads * width, name="hidden")(mixed)
-    pooled = keras.layers.GlobalAveragePooling1D()(hidden)
+    pooled = keras.layers.GlobalAveragePooling1D(name="pooled")(hidden)
     return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(pooled), name=name)

@@ -1,0 +1,80 @@
+"""The teacher as something that is asked: batches in, prepared signals out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._core.messages import listing
+from keras_kd.stores._codecs import Codec, make
+from keras_kd.taps import Tap, symbolic
+
+
+class Answers(keras.Model):
+    """A teacher's signals at some addresses, as the codecs want them.
+
+    Args:
+        teacher: A built `keras.Model`.
+        paths: What to answer with: `"output"`, or paths of layers.
+        dtype: How each is stored.
+        top_k: How many of the output's largest logits, or `None` for all.
+        temperatures: At which log-sum-exps are kept, with `top_k`.
+        example: A batch of inputs, for the shapes.
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        paths: Sequence[str],
+        dtypes: Mapping[str, str],
+        top_k: int | None,
+        temperatures: tuple[float, ...],
+        example: Any,
+    ):
+        super().__init__(name="answers", dtype="float32")
+        self.teacher = teacher
+        self.paths = list(paths)
+        self._tap = Tap("teacher", teacher, dict.fromkeys(paths, "stores.write"))
+        inputs = keras.tree.map_structure(
+            lambda x: keras.KerasTensor((None, *np.shape(x)[1:]), _dtype(x)), example
+        )
+        signals = symbolic(lambda x: self._tap(x, training=False)[1], inputs)
+        self.codecs: dict[str, Codec] = {}
+        for path in paths:
+            signal = signals[f"teacher:{path}"]
+            if keras.tree.is_nested(signal):
+                keys = signal if isinstance(signal, Mapping) else map(str, range(len(signal)))
+                raise ValueError(
+                    f"'{path}' of the teacher '{teacher.name}' is several tensors. Name one: "
+                    + listing(f"{path}/{key}" for key in keys)
+                    + "."
+                )
+            logits = path.split("/")[0] == "output"
+            self.codecs[path] = make(
+                path, tuple(signal.shape[1:]), dtypes[path], top_k if logits else None, temperatures
+            )
+            if None in signal.shape[1:]:
+                raise ValueError(
+                    f"'{path}' of the teacher '{teacher.name}' has the shape {signal.shape}: only "
+                    "signals of one size can be stored. Give inputs of one size."
+                )
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        _, signals = self._tap(x, training=False)
+        return [codec.prepare(signals[f"teacher:{path}"]) for path, codec in self.codecs.items()]
+
+    def ask(self, x: Any, size: int) -> list[Any]:
+        """The prepared signals of up to `size` examples; always computed `size` at a time."""
+        count = len(keras.tree.flatten(x)[0])
+        if count < size:  # so that the last batch is computed as all others are
+            fill = np.minimum(np.arange(size), count - 1)
+            x = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[fill], x)
+        said = self.predict_on_batch(x)
+        return keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:count], said)
+
+
+def _dtype(x: Any) -> str:
+    kind = np.asarray(x).dtype
+    return "string" if kind.kind in "OSU" else kind.name

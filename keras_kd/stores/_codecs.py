@@ -1,0 +1,220 @@
+"""Codecs: how one signal is written, and what is lost by it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd._core.messages import listing
+
+Columns = Mapping[str, np.ndarray]
+#: A column's type and its shape for one example.
+Spec = tuple[str, tuple[int, ...]]
+
+
+class StoreError(ValueError):
+    """A store that cannot be written or read as asked, and why."""
+
+
+class Codec:
+    """One signal between its tensor and the columns it is stored in.
+
+    `prepare` runs beside the teacher, on its device; `encode` and `decode` are numpy.
+    """
+
+    name: ClassVar[str]
+    shape: tuple[int, ...]
+    #: How far a teacher's answer of today may be from the stored one, as a part of the largest.
+    tolerance: float
+
+    def columns(self) -> dict[str, Spec]:
+        raise NotImplementedError
+
+    def prepare(self, signal: Any) -> Any:
+        return ops.cast(signal, "float32")
+
+    def encode(self, prepared: Any) -> dict[str, np.ndarray]:
+        raise NotImplementedError
+
+    def decode(self, columns: Columns) -> Any:
+        raise NotImplementedError
+
+    def signature(self) -> Any:
+        return keras.KerasTensor((None, *self.shape), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def bytes(self) -> int:
+        """What one example takes."""
+        return sum(np.dtype(kind).itemsize * prod(shape) for kind, shape in self.columns().values())
+
+
+@dataclass(frozen=True)
+class Dense(Codec):
+    """Every number, as float32 (nothing lost) or float16 (eleven bits: one part in 2,048)."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    name = "dense"
+
+    @property
+    def tolerance(self) -> float:  # type: ignore[override]
+        return 1e-4 if self.dtype == "float32" else 2e-3
+
+    def columns(self) -> dict[str, Spec]:
+        return {"values": (self.dtype, self.shape)}
+
+    def encode(self, prepared: Any) -> dict[str, np.ndarray]:
+        with np.errstate(over="ignore"):  # found, and told with the example's id, by the writer
+            return {"values": np.asarray(prepared).astype(self.dtype)}
+
+    def decode(self, columns: Columns) -> Any:
+        return columns["values"].astype("float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {"codec": self.name, "shape": list(self.shape), "dtype": self.dtype}
+
+
+@dataclass(frozen=True)
+class Scaled(Codec):
+    """Whole numbers from -127 to 127 and one scale for each example, for features.
+
+    An error of at most 1/254 of the example's largest number.
+    """
+
+    shape: tuple[int, ...]
+    name = "int8"
+    tolerance = 2.5 / 127
+
+    def columns(self) -> dict[str, Spec]:
+        return {"values": ("int8", self.shape), "scale": ("float32", ())}
+
+    def encode(self, prepared: Any) -> dict[str, np.ndarray]:
+        x = np.asarray(prepared, "float32")
+        scale = np.abs(x).reshape(len(x), -1).max(axis=1, initial=0.0) / np.float32(127)
+        divisor = np.where(scale > 0, scale, 1).reshape(-1, *[1] * len(self.shape))
+        with np.errstate(invalid="ignore"):  # found by the writer
+            return {"values": np.rint(x / divisor).astype("int8"), "scale": scale}
+
+    def decode(self, columns: Columns) -> Any:
+        scale = columns["scale"].reshape(-1, *[1] * len(self.shape))
+        return columns["values"] * scale
+
+    def get_config(self) -> dict[str, Any]:
+        return {"codec": self.name, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class TopK(Codec):
+    """The largest logits, their classes, and the log-sum-exp of all at the wanted temperatures.
+
+    Read as the triple that `keras_kd.losses.SparseSoftTarget` takes, for one of the temperatures.
+    """
+
+    shape: tuple[int, ...]
+    k: int
+    dtype: str
+    temperatures: tuple[float, ...]
+    name = "top_k"
+
+    @property
+    def tolerance(self) -> float:  # type: ignore[override]
+        return 1e-4 if self.dtype == "float32" else 2e-3
+
+    def columns(self) -> dict[str, Spec]:
+        kind = "uint16" if self.shape[-1] <= 1 << 16 else "int32"
+        known, rest = (*self.shape[:-1], self.k), self.shape[:-1]
+        return {
+            "values": (self.dtype, known),
+            "classes": (kind, known),
+            "log_sum_exp": ("float32", (*rest, len(self.temperatures))),
+        }
+
+    def prepare(self, signal: Any) -> Any:
+        logits = ops.cast(signal, "float32")
+        values, classes = ops.top_k(logits, self.k)
+        sums = [ops.logsumexp(logits / t, axis=-1) for t in self.temperatures]
+        return values, classes, ops.stack(sums, axis=-1)
+
+    def encode(self, prepared: Any) -> dict[str, np.ndarray]:
+        with np.errstate(over="ignore"):
+            return {
+                name: np.asarray(part).astype(kind)
+                for part, (name, (kind, _)) in zip(prepared, self.columns().items(), strict=True)
+            }
+
+    def decode(self, columns: Columns) -> Any:
+        return (
+            columns["values"].astype("float32"),
+            columns["classes"].astype("int32"),
+            columns["log_sum_exp"],
+        )
+
+    def at(self, temperature: float | None) -> int:
+        """The place of `temperature` among those stored."""
+        stored = ", ".join(f"{t:g}" for t in self.temperatures)
+        if temperature is None:
+            if len(self.temperatures) == 1:
+                return 0
+            raise StoreError(
+                f"The store holds log-sum-exps at the temperatures {stored}. Say which one the "
+                f"loss uses: temperature={self.temperatures[0]:g}."
+            )
+        if temperature not in self.temperatures:
+            raise StoreError(
+                f"The store holds log-sum-exps at the temperature{'s' * (len(self.temperatures) > 1)}"
+                f" {stored}, and a sum at one cannot be had from another. Received: "
+                f"temperature={temperature:g}. Write the store with temperatures=({temperature:g},)."
+            )
+        return self.temperatures.index(temperature)
+
+    def signature(self) -> Any:
+        known, rest = (None, *self.shape[:-1], self.k), (None, *self.shape[:-1])
+        return tuple(
+            keras.KerasTensor(shape, kind)
+            for shape, kind in ((known, "float32"), (known, "int32"), (rest, "float32"))
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "codec": self.name, "shape": list(self.shape), "k": self.k, "dtype": self.dtype,
+            "temperatures": list(self.temperatures),
+        }  # fmt: skip
+
+
+def make(
+    address: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    top_k: int | None,
+    temperatures: tuple[float, ...],
+) -> Codec:
+    """The codec for a signal of this shape."""
+    if top_k is None:
+        return Scaled(shape) if dtype == "int8" else Dense(shape, dtype)
+    if dtype == "int8":
+        raise ValueError(f"'{address}': the largest logits are float16 or float32, not int8.")
+    if not shape or not 0 < top_k <= shape[-1]:
+        raise ValueError(
+            f"`top_k` must be between 1 and the number of classes: '{address}' has the shape "
+            f"{(None, *shape)}. Received: top_k={top_k}."
+        )
+    return TopK(shape, top_k, dtype, temperatures)
+
+
+def from_config(config: Mapping[str, Any]) -> Codec:
+    """The codec that a manifest tells of."""
+    shape = tuple(config["shape"])
+    if config["codec"] == Dense.name:
+        return Dense(shape, config["dtype"])
+    if config["codec"] == Scaled.name:
+        return Scaled(shape)
+    if config["codec"] == TopK.name:
+        return TopK(shape, config["k"], config["dtype"], tuple(config["temperatures"]))
+    known = [Dense.name, Scaled.name, TopK.name]
+    raise KeyError(f"codec {config['codec']!r}, expected one of {listing(known)}")

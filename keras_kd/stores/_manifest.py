@@ -1,0 +1,190 @@
+"""The manifest: what a store holds, of whom, for which data, and how each file must look.
+
+    store/
+      manifest.json          the settings; once all is written, the shards and their checksums too
+      examples.json          how many examples there are; known when the data have come to an end
+      index.ids.npy          every id, sorted; with index.rows.npy, the place of its answers
+      shard-00000/           shard.json, ids.npy, data.npy and the columns of each signal
+
+Shard `s` holds the examples `s * size` to `(s + 1) * size` of the data, whoever wrote it.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import zlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd.stores._codecs import Codec, StoreError, from_config
+
+FORMAT = 1
+MANIFEST, EXAMPLES = "manifest.json", "examples.json"
+INDEX = ("index.ids.npy", "index.rows.npy")
+_CHUNK = 1 << 22
+Path = pathlib.Path
+
+
+def fingerprint(teacher: keras.Model) -> str:
+    """A hash of all of a model's weights: equal weights in the same order, equal fingerprint."""
+    digest = hashlib.sha256()
+    for weight in teacher.weights:
+        array = np.ascontiguousarray(np.asarray(keras.ops.convert_to_numpy(weight.value)))
+        digest.update(f"{weight.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file."""
+    value = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def replace(path: Path, content: dict[str, Any]) -> None:
+    """Writes `content` as JSON, so that `path` holds the former content or this one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "w") as file:
+        file.write(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The content of a store's JSON file."""
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise TypeError("not an object")
+        return content
+    except FileNotFoundError:
+        raise
+    except (ValueError, TypeError, OSError) as error:
+        raise StoreError(f"'{path}' is damaged: it is no JSON that a store writes.") from error
+
+
+def shard_name(number: int) -> str:
+    return f"shard-{number:05d}"
+
+
+def file_names(signals: list[str], codecs: list[Codec]) -> list[dict[str, str]]:
+    """For each signal, the file of each of its columns."""
+    return [
+        {
+            column: f"{number}-{re.sub(r'[^A-Za-z0-9_.-]', '-', signal)}.{column}.npy"
+            for column in codec.columns()
+        }
+        for number, (signal, codec) in enumerate(zip(signals, codecs, strict=True))
+    ]
+
+
+class Manifest:
+    """What stands in `manifest.json`, once it is known to make sense.
+
+    Args:
+        folder: The store.
+        content: What the file holds.
+    """
+
+    def __init__(self, folder: Path, content: dict[str, Any]):
+        self.folder, self.content = folder, content
+        version = content.get("format")
+        if not isinstance(version, int):
+            raise StoreError(f"'{folder / MANIFEST}' is damaged: it names no format.")
+        if version > FORMAT:
+            raise StoreError(
+                f"The store '{folder}' has format {version}, and this version of keras_kd reads "
+                f"formats up to {FORMAT}. Upgrade keras_kd, or write the store again."
+            )
+        try:
+            self.settings: dict[str, Any] = content["settings"]
+            entries = self.settings["signals"]
+            self.signals: list[str] = [entry["address"] for entry in entries]
+            self.codecs = [from_config(entry) for entry in entries]
+            self.views = int(self.settings["views"])
+            self.shard_size = int(self.settings["shard_size"])
+            self.batch_size = int(self.settings["batch_size"])
+            self.augment: dict[str, Any] | None = self.settings["augment"]
+            self.teacher: dict[str, Any] = self.settings["teacher"]
+            self.complete = bool(content["complete"])
+            self.examples = int(content.get("examples", 0))
+            self.shards: list[dict[str, Any]] = list(content.get("shards", []))
+            self.index: dict[str, Any] = dict(content.get("index", {}))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(f"'{folder / MANIFEST}' is damaged: {error}.") from error
+        self.files = file_names(self.signals, self.codecs)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """The manifest of a finished store."""
+        try:
+            manifest = cls(folder, load(folder / MANIFEST))
+        except FileNotFoundError:
+            raise StoreError(
+                f"There is no store in '{folder}': no {MANIFEST} is there. Write one with "
+                "keras_kd.stores.write(teacher, data, path)."
+            ) from None
+        if not manifest.complete:
+            raise StoreError(f"The store '{folder}' is not finished: {manifest.missing()}")
+        return manifest
+
+    def missing(self) -> str:
+        """What an unfinished store lacks, and what to do."""
+        have = sorted(path.name for path in self.folder.glob("shard-?????"))
+        try:
+            total = load(self.folder / EXAMPLES)["examples"]
+        except FileNotFoundError:
+            return f"{len(have)} shards are written. Run the same write again, and it goes on."
+        names = [shard_name(n) for n in range(-(-total // self.shard_size))]
+        lacking = [name for name in names if name not in have]
+        shown = ", ".join(lacking[:4]) + (", ..." if len(lacking) > 4 else "")
+        return (
+            f"{len(lacking)} of {len(names)} shards are missing ({shown}). Run the writers of all "
+            "`shard_index`, then, if they wrote to different folders, keras_kd.stores.merge."
+        )
+
+    def bytes_per_example(self) -> int:
+        """What one example takes, all views, without its id."""
+        return self.views * sum(codec.bytes() for codec in self.codecs)
+
+    def check_file(self, shard: str, name: str, entry: dict[str, Any], content: bool) -> None:
+        """Raises when a file is not there, or not as it was written."""
+        path = self.folder / shard / name
+        try:
+            size = path.stat().st_size
+        except OSError:
+            raise StoreError(
+                f"{shard or 'index'} of the store '{self.folder}' is missing: no file "
+                f"'{path}'. Write the store again (what is there is kept), or copy it once more."
+            ) from None
+        if size != entry["bytes"] or (content and checksum(path) != entry["crc32"]):
+            what = (
+                f"has {size:,} bytes, expected {entry['bytes']:,}"
+                if size != entry["bytes"]
+                else "does not have the checksum it was written with"
+            )
+            raise StoreError(
+                f"{shard or 'index'} of the store '{self.folder}' is damaged: '{path}' {what}. "
+                f"Remove '{self.folder / (shard or name)}' and write the store again: the other "
+                "shards are kept."
+            )
+
+
+def differences(wanted: dict[str, Any], found: dict[str, Any], prefix: str = "") -> list[str]:
+    """The settings that differ, each with both values."""
+    told = []
+    for key in sorted({*wanted, *found}):
+        ours, theirs = wanted.get(key), found.get(key)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            told += differences(ours, theirs, f"{prefix}{key}.")
+        elif ours != theirs:
+            told.append(f"{prefix}{key} is {theirs!r} there and {ours!r} now")
+    return told

@@ -1,0 +1,142 @@
+"""Verifying: the teacher is asked again about some examples, and the answers are compared."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd.data._ids import shown
+from keras_kd.data._pipelines import batches_of
+from keras_kd.stores._answers import Answers
+from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
+from keras_kd.stores._reader import Store
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` found when all was well.
+
+    Args:
+        examples: How many examples were compared.
+        largest: For each address, the largest difference between an answer given now and the
+            stored one, as a part of the largest number in it.
+    """
+
+    examples: int
+    largest: dict[str, float]
+
+
+def verify(
+    path: str | os.PathLike[str],
+    teacher: keras.Model,
+    data: Any,
+    *,
+    sample: int = 256,
+    seed: int = 0,
+) -> Verified:
+    """Compares every file with its checksum, and a sample of answers with those given now.
+
+    Args:
+        path: The store's folder.
+        teacher: The teacher whose answers it holds.
+        data: The examples with ids, or some of them; see `keras_kd.data.feed`.
+        sample: How many examples are compared. Defaults to `256`.
+        seed: Which of them. Defaults to `0`.
+
+    Returns:
+        A `Verified`.
+
+    Raises:
+        StoreError: If a file is damaged, or the store holds answers of another teacher or for
+            other data; if an answer differs, it names the example.
+
+    Example:
+
+    >>> import tempfile
+    >>> part = keras_kd.data.load("digits")["test"]
+    >>> teacher = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
+    ...                             keras.layers.Dense(10)])
+    >>> folder = tempfile.mkdtemp()
+    >>> manifest = keras_kd.stores.write(teacher, part, folder)
+    >>> keras_kd.stores.verify(folder, teacher, part, sample=100).examples
+    100
+    """
+    store = Store(path, check=True)
+    store.shards.check_all()
+    store.check_teacher(teacher)
+    manifest = store.manifest
+    augment = store.check_augment(None)
+    chosen = _chosen(store, sample, seed)
+    answers: Answers | None = None
+    largest = dict.fromkeys(manifest.signals, 0.0)
+    compared = 0
+    for batch in batches_of(data, manifest.batch_size):
+        rows = store.rows(batch.ids)
+        which = np.flatnonzero(np.isin(rows, chosen))
+        if not len(which):
+            continue
+        x = keras.tree.map_structure(lambda leaf, which=which: np.asarray(leaf)[which], batch.x)
+        some = batch._replace(ids=batch.ids[which], x=x, y=None, weight=None)
+        store.check_data(some)
+        if answers is None:
+            answers = _answers(teacher, store, x)
+        views = rows[which] % manifest.views  # one view of each will do
+        if augment is not None:
+            x = augment(x, ids=some.ids, views=views)
+        said = answers.ask(x, manifest.batch_size)
+        for address, codec, names, prepared in zip(
+            manifest.signals, manifest.codecs, manifest.files, said, strict=True
+        ):
+            columns = {c: store.shards.take(n, rows[which], views) for c, n in names.items()}
+            apart = _apart(codec, prepared, columns)
+            largest[address] = max(largest[address], float(apart.max()))
+            if not (apart <= codec.tolerance).all():
+                worst = int(np.argmax(~(apart <= codec.tolerance)))
+                raise StoreError(
+                    f"The store '{manifest.folder}' is not what the teacher says: its "
+                    f"'{address}' for the example {shown(some.ids[worst])}, view {views[worst]}, "
+                    f"differs by {apart[worst]:.2g} of the largest number (expected at most "
+                    f"{codec.tolerance:.2g})."
+                )
+        compared += len(which)
+    if not compared:
+        raise StoreError("None of the sample is among `data`: give all of them, or sample more.")
+    return Verified(compared, largest)
+
+
+def _chosen(store: Store, sample: int, seed: int) -> np.ndarray:
+    total = store.manifest.examples
+    return np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
+
+
+def _answers(teacher: keras.Model, store: Store, x: Any) -> Answers:
+    """The teacher asked for just what the store holds."""
+    codecs = dict(zip(store.manifest.signals, store.manifest.codecs, strict=True))
+    top = next((codec for codec in codecs.values() if isinstance(codec, TopK)), None)
+    dtypes = {
+        path: "int8" if isinstance(codec, Scaled) else codec.dtype
+        for path, codec in codecs.items()
+        if isinstance(codec, (Scaled, Dense, TopK))
+    }
+    k, temperatures = (top.k, top.temperatures) if top else (None, (1.0,))
+    return Answers(teacher, list(codecs), dtypes, k, temperatures, x)
+
+
+def _apart(codec: Codec, prepared: Any, columns: dict[str, np.ndarray]) -> np.ndarray:
+    """How far each example's answer is from the stored one, as a part of its largest number."""
+    if isinstance(codec, TopK):  # classes of equal logits may change places
+        now: list[Any] = [prepared[0], prepared[2]]
+        then: list[Any] = [columns["values"], columns["log_sum_exp"]]
+    else:
+        now, then = [prepared], [codec.decode(columns)]
+    pairs = list(zip(map(_flat, now), map(_flat, then), strict=True))
+    difference = np.max([np.abs(a - b).max(axis=1, initial=0.0) for a, b in pairs], axis=0)
+    size = np.max([np.abs(a).max(axis=1, initial=1e-6) for a, _ in pairs], axis=0)
+    return difference / size
+
+
+def _flat(array: Any) -> np.ndarray:
+    array = np.asarray(array, "float32")
+    return array.reshape(len(array), -1)

@@ -1,0 +1,348 @@
+"""Reading: joined by id, in the same views, and never silently wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_kd as kd
+from keras_kd import stores
+from tests.models import cross_entropy
+from tests.stores.conftest import CLASSES, teacher
+
+AUGMENT = kd.data.Augment(kd.data.Crop(1), kd.data.Flip(), kd.data.Colour(), seed=3)
+
+
+def student():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(CLASSES)]
+    )
+    rng = np.random.default_rng(5)
+    model.set_weights([rng.normal(0, 0.1, w.shape).astype("float32") for w in model.get_weights()])
+    return model
+
+
+def trained(data, teacher=None, epochs=4, terms=None):
+    distiller = kd.Distiller(student=student(), teacher=teacher, terms=terms)
+    distiller.compile(keras.optimizers.Adam(1e-2), cross_entropy())
+    return distiller.fit(data, epochs=epochs, shuffle=False, verbose=0).history["loss"]
+
+
+def forms(part):
+    tf = pytest.importorskip("tensorflow")
+    return {
+        "part": part,
+        "batches": kd.data.Batches(part, batch_size=32),
+        "tf": kd.data.tf_data(part),
+        "tf_batched": kd.data.tf_data(part).batch(32),
+        "generator": lambda: iter(
+            {"id": tf.compat.as_str(i), "x": x, "y": y}
+            for i, x, y in zip(part.ids, part.x, part.y, strict=True)
+        ),
+    }
+
+
+@pytest.mark.parametrize("form", ["part", "batches", "tf", "tf_batched", "generator"])
+@pytest.mark.parametrize("order", ["as_written", "shuffled", "some"])
+def test_joined_by_id_whatever_the_order(written, model, part, form, order):
+    positions = {
+        "as_written": np.arange(200),
+        "shuffled": np.random.default_rng(0).permutation(200),
+        "some": np.arange(150, 30, -7),
+    }[order]
+    some = part.take(positions)
+    batches = list(stores.read(written, forms(some)[form], batch_size=32))
+    x, y = (
+        np.concatenate([np.asarray(b) for b in each])
+        for each in zip(*((b["inputs"], y) for b, y in batches), strict=True)
+    )
+    said = np.concatenate([np.asarray(b["signals"]["teacher:output"]) for b, _ in batches])
+    np.testing.assert_array_equal(x, some.x)
+    np.testing.assert_array_equal(y, some.y)
+    live = ops.convert_to_numpy(model(some.x, training=False))
+    np.testing.assert_allclose(said, live, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 1e-3), ("float32", 1e-6)])
+@pytest.mark.parametrize("form", ["part", "tf"])
+def test_training_from_a_store_equals_training_live(tmp_path, part, dtype, tolerance, form):
+    views = {"augment": AUGMENT, "views": 3}
+    stores.write(teacher(), part, tmp_path, dtype=dtype, **views)
+    data = forms(part)[form]
+    live = trained(kd.data.feed(data, batch_size=50, **views), teacher=teacher())
+    stored = trained(stores.read(tmp_path, forms(part)[form], batch_size=50))
+    assert live[-1] < live[0]
+    np.testing.assert_allclose(stored, live, rtol=tolerance, atol=0)
+    # The views matter: answers for the plain images are no answers for these.
+    plain = trained(kd.data.feed(part, batch_size=50), teacher=teacher())
+    assert np.abs(np.array(plain) / live - 1).max() > 10 * tolerance
+
+
+def test_shuffled_epochs_equal_live_ones(written, part):
+    shuffled = {"batch_size": 50, "shuffle": True, "seed": 4}
+    live = trained(kd.data.feed(part, **shuffled), teacher=teacher())
+    stored = trained(stores.read(written, part, **shuffled))
+    np.testing.assert_allclose(stored, live, rtol=1e-6)
+    other = trained(stores.read(written, part, **{**shuffled, "seed": 5}))
+    assert stored != other
+
+
+def test_training_from_the_largest_logits(tmp_path, part):
+    stores.write(teacher(), part, tmp_path, top_k=3, temperatures=2.0)
+    terms = [kd.Labels(0.5), kd.Term(kd.losses.SparseSoftTarget(2.0), weight=0.5)]
+    for form in ("part", "tf"):
+        losses = trained(stores.read(tmp_path, forms(part)[form]), terms=terms)
+        assert losses[-1] < losses[0]
+
+
+def test_features_and_two_teachers(tmp_path, part):
+    for role, seed in (("big", 1), ("old", 2)):
+        stores.write(
+            teacher(seed=seed), part, tmp_path / role, addresses=("output", "flat"), dtype="float32"
+        )
+    data = stores.read({role: tmp_path / role for role in ("big", "old")}, part, batch_size=50)
+    batch, _ = data[0]
+    assert sorted(batch["signals"]) == ["big:flat", "big:output", "old:flat", "old:output"]
+    live = {"big": teacher("big", seed=1), "old": teacher("old", seed=2)}
+    terms = [kd.Term(kd.losses.SoftTarget(2.0), target=f"{role}:output") for role in live]
+    distiller = kd.Distiller(student=student(), teacher=live, terms=terms)
+    distiller.compile("sgd")
+    losses = [distiller.evaluate(d, verbose=0) for d in (data, kd.data.feed(part, batch_size=50))]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_views_follow_the_epochs(tmp_path, part):
+    stores.write(teacher(), part, tmp_path, augment=AUGMENT, views=2)
+    for form in ("part", "tf", "tf_batched"):
+        data = stores.read(tmp_path, forms(part)[form], batch_size=32)
+        for epoch in range(3):
+            batches = [data[i] for i in range(len(data))] if form == "part" else list(data)
+            x = np.concatenate([np.asarray(b["inputs"]) for b, _ in batches])
+            np.testing.assert_array_equal(x, AUGMENT(part.x, ids=part.ids, views=epoch % 2))
+            if form == "part":
+                data.on_epoch_end()
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+for name in ("tensorflow", "torch", "tensorflow_datasets"):
+    sys.modules[name] = None
+import keras, keras_kd as kd
+from keras_kd import stores
+part = kd.data.load("digits")["test"]
+def net(): return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+stores.write(net(), part, "answers", addresses=("output",))
+distiller = kd.Distiller(student=net())
+distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+losses = distiller.fit(stores.read("answers", part), epochs=3, verbose=0).history["loss"]
+assert losses[-1] < losses[0]
+stores.verify("answers", net(), part) if 0 else None
+try:
+    stores.write(net(), part, "views", augment=kd.data.Augment(kd.data.Flip()))
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_jax_alone_writes_and_reads(tmp_path):
+    pytest.importorskip("jax")
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW],
+        capture_output=True, text=True, timeout=300, cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": root},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(
+        "keras_kd.data.Augment draws views with tensorflow, which is not installed. Run: pip install"
+    )
+
+
+# Errors.
+
+
+@pytest.fixture
+def copied(written, tmp_path):
+    shutil.copytree(written, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def said(error):
+    return str(error.value)
+
+
+def test_a_missing_id_is_named(written, digits):
+    data = stores.read(written, digits["test"], batch_size=128, check=False)
+    data[0]
+    with pytest.raises(stores.StoreError) as error:
+        data[1]
+    assert "has no answer for the example 'digits/01357' (and 55 more of these)" in said(error)
+    assert "It was written for 200 examples, such as 'digits/01157'" in said(error)
+    stream = stores.read(written, kd.data.tf_data(digits["test"]), check=False)
+    with pytest.raises(Exception, match=r"has no answer for the example 'digits/01357'"):
+        list(stream)
+    longer = kd.data.Part(
+        digits.x_test[:2], digits.y_test[:2], np.array(["a" * 99, "digits/01157"])
+    )
+    with pytest.raises(stores.StoreError, match=r"has no answer for the example 'aaaa"):
+        stores.read(written, longer)
+
+
+def test_other_data_under_the_same_ids(written, part):
+    for x in (part.x * 16, part.x[::-1], part.x[:, :, ::-1], part.x + 0.01):
+        other = kd.data.Part(x, part.y, part.ids)
+        for data in (other, kd.data.tf_data(other), kd.data.tf_data(other).batch(9)):
+            with pytest.raises(stores.StoreError, match=r"was written for other data: the example"):
+                stores.read(written, data)
+    with pytest.raises(stores.StoreError, match=r"was written for inputs of shape \[\(8, 8, 1\)\]"):
+        stores.read(written, kd.data.Part(part.x[:, :4], part.y, part.ids))
+    # Preprocessed once more, the last digits may differ.
+    stores.read(written, kd.data.Part(part.x * np.float32(1 + 1e-6), part.y, part.ids))
+
+
+def test_another_teacher(written, part, model):
+    stores.read(written, part, teacher=model)
+    stores.read(written, part, teacher=stores.fingerprint(model))
+    with pytest.raises(stores.StoreError) as error:
+        stores.read(written, part, teacher=teacher("rival", seed=1))
+    assert "holds the answers of the teacher 'teacher' with the fingerprint" in said(error)
+    assert "the teacher 'rival' given has" in said(error)
+
+
+def test_other_views(written, tmp_path, part):
+    with pytest.raises(stores.StoreError, match=r"were given for the examples as they are"):
+        stores.read(written, part, augment=AUGMENT)
+    stores.write(teacher(), part, tmp_path, augment=AUGMENT, views=2)
+    stores.read(tmp_path, part, augment=kd.data.Augment(*AUGMENT.steps, seed=3))
+    with pytest.raises(stores.StoreError, match=r"were given otherwise: seed is 3 there and 4 now"):
+        stores.read(tmp_path, part, augment=kd.data.Augment(*AUGMENT.steps, seed=4))
+    other = kd.data.Augment(kd.data.Crop(2), *AUGMENT.steps[1:], seed=3)
+    with pytest.raises(
+        stores.StoreError, match=r"otherwise: steps is \[\{'step': 'Crop', 'padding"
+    ):
+        stores.read(tmp_path, part, augment=other)
+    with pytest.raises(stores.StoreError, match=r"hold answers for different views"):
+        stores.read({"a": written, "b": tmp_path}, part)
+
+
+def test_another_temperature(tmp_path, part):
+    stores.write(teacher(), part, tmp_path, top_k=3, temperatures=(1.0, 4.0))
+    with pytest.raises(
+        stores.StoreError, match=r"at the temperatures 1, 4. Say which one the loss"
+    ):
+        stores.read(tmp_path, part)
+    with pytest.raises(stores.StoreError, match=r"cannot be had from another. Received: temper"):
+        stores.read(tmp_path, part, temperature=2.0)
+    stores.read(tmp_path, part, temperature=4.0)
+
+
+def test_no_store_and_an_unfinished_one(tmp_path, part):
+    with pytest.raises(stores.StoreError, match=r"There is no store in '.*': no manifest.json"):
+        stores.read(tmp_path, part)
+    stores.write(teacher(), part, tmp_path, batch_size=32, shard_size=64, num_shards=2)
+    with pytest.raises(stores.StoreError) as error:
+        stores.read(tmp_path, part)
+    assert "is not finished: 2 of 4 shards are missing (shard-00001, shard-00003)" in said(error)
+
+
+def test_a_newer_format(copied, part):
+    content = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps({**content, "format": 2}))
+    with pytest.raises(stores.StoreError) as error:
+        stores.read(copied, part)
+    assert "has format 2, and this version of keras_kd reads formats up to 1" in said(error)
+
+
+def test_a_missing_shard(copied, part):
+    shutil.rmtree(copied / "shard-00001")
+    with pytest.raises(
+        stores.StoreError, match=r"^shard-00001 of the store '.*' is missing: no file"
+    ):
+        stores.read(copied, part)
+
+
+def _load(folder, part, model):
+    data = stores.read(folder, part, batch_size=200)
+    return data[0][0]["signals"]["teacher:output"]
+
+
+@pytest.mark.parametrize("how", ["truncated", "longer", "bit", "noise", "empty"])
+def test_every_damaged_file_is_found(written, copied, part, model, how):
+    whole = _load(written, part, model)
+    rng = np.random.default_rng(0)
+    seen = 0
+    for path in sorted(copied.rglob("*")):
+        if not path.is_file() or path.name in ("shard.json", "examples.json"):
+            continue  # read while writing only
+        before = path.read_bytes()
+        for where in (0.0, 0.5, 1.0):
+            place = int(where * (len(before) - 1))
+            after = bytearray(before)
+            if how == "bit":
+                after[place] ^= 1
+            elif how == "noise":
+                after[place : place + 64] = rng.bytes(len(after[place : place + 64]))
+            else:
+                after = {
+                    "truncated": before[:place], "longer": before + b"\0", "empty": b""
+                }[how]  # fmt: skip
+            if bytes(after) == before:
+                continue
+            path.write_bytes(bytes(after))
+            seen += 1
+            try:
+                answers = _load(copied, part, model)
+            except stores.StoreError as error:
+                assert path.parent.name in str(error) or path.name in str(error), error
+            else:  # white space at the end of a JSON file, or the name of the teacher
+                assert path.name == "manifest.json"
+                np.testing.assert_array_equal(answers, whole)
+        path.write_bytes(before)
+    assert seen > 20
+    np.testing.assert_array_equal(_load(copied, part, model), whole)
+
+
+def test_verify(tmp_path, part, model, copied, written):
+    result = stores.verify(written, model, part, sample=50)
+    assert result.examples == 50
+    assert result.largest["output"] < 1e-5
+    with pytest.raises(stores.StoreError, match=r"its weights are others"):
+        stores.verify(written, teacher(seed=1), part)
+    # A teacher of the same weights that computes something else.
+    other = keras.Sequential([*model.layers[:-1], keras.layers.Dense(10, activation="tanh")])
+    other.layers[-1].build((None, 64))
+    other.layers[-1].set_weights(model.layers[-1].get_weights())
+    with pytest.raises(stores.StoreError, match=r"is not what the teacher says: its 'output' for"):
+        stores.verify(written, other, part)
+    path = copied / "shard-00003" / "0-output.values.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(
+        stores.StoreError, match=r"shard-00003 of the store .* is damaged: .*checksum"
+    ):
+        stores.verify(copied, model, part.take(np.arange(10)))
+
+
+@pytest.mark.parametrize("kind", [{"dtype": "int8"}, {"top_k": 3}, {"dtype": "float16"}])
+def test_verify_what_is_compressed_and_seen_in_views(tmp_path, part, model, kind):
+    stores.write(model, part, tmp_path, augment=AUGMENT, views=2, addresses=("output",), **kind)
+    result = stores.verify(tmp_path, model, kd.data.Batches(part, batch_size=33))
+    assert result.examples == 200
+    assert 0 < result.largest["output"] < 1 / 127
+
+
+def test_memory_is_given_back(tmp_path, monkeypatch, model, part):
+    from keras_kd.stores import _columns
+
+    stores.write(model, part, tmp_path, batch_size=32, shard_size=32)
+    monkeypatch.setattr(_columns, "BUDGET", 1000)
+    store = stores.Store(tmp_path)
+    first = store(part.ids, np.zeros(200, int))["teacher:output"]
+    again = store(part.ids[::-1], np.zeros(200, int))["teacher:output"]
+    np.testing.assert_array_equal(first, again[::-1])
+    assert store.shards._resident <= 1000

@@ -1,0 +1,106 @@
+"""What the README says is so."""
+
+import os
+import pathlib
+import re
+import tomllib
+
+import keras
+import numpy as np
+import pytest
+
+import keras_kd as kd
+from keras_kd import demo
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def namespace(tmp_path_factory):
+    """The python blocks, run in order where they can write."""
+    before, names = os.getcwd(), {}
+    folder = tmp_path_factory.mktemp("readme")
+    os.chdir(folder)
+    try:
+        keras.utils.set_random_seed(0)
+        for number, block in enumerate(blocks("python")):
+            exec(compile(block, f"README.md, python block {number + 1}", "exec"), names)
+    finally:
+        os.chdir(before)
+    return {**names, "folder": folder}
+
+
+def test_the_first_example_trains_a_student_and_saves_it(namespace):
+    data = namespace["data"]
+    assert (len(data.x_train), len(data.x_test)) == (1157, 640)
+    student = keras.saving.load_model(namespace["folder"] / "student.keras")
+    accuracy = (student.predict(data.x_test, verbose=0).argmax(axis=1) == data.y_test).mean()
+    assert accuracy > 0.9
+
+
+def test_the_terms_of_the_second_example_are_built(namespace):
+    distiller = namespace["distiller"]
+    assert distiller.term_names == ["labels", "soft_target", "feature_match"]
+    assert len(distiller.terms[2].projector.weights) > 0
+
+
+def test_every_backticked_name_of_the_package_exists():
+    names = set(re.findall(r"\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", README))
+    assert {".Distiller", ".Term", ".Labels", ".recipes.hinton", ".losses.SoftTarget"} <= names
+    for name in names:
+        found = kd
+        for part in name[1:].split("."):
+            found = getattr(found, part)
+
+
+def test_the_commands_ask_for_extras_that_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {e for extras in re.findall(r'"\.\[([a-z,]+)\]"', README) for e in extras.split(",")}
+    assert asked == {"export", "report", "dev", "jax", "torch"}
+    assert asked <= set(project["optional-dependencies"])
+    assert project["scripts"] == {"keras-kd": "keras_kd.cli:main"}
+    assert all(command.count("\n") == 1 for command in blocks("shell"))
+
+
+def test_the_table_adds_up():
+    rows = [
+        line.split("|")[1:-1]
+        for line in README.splitlines()
+        if line.startswith(("| teacher", "| student "))
+    ]
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+    assert set(rows) == {"teacher", "student alone", "student distilled"}
+    for errors, percent, _, weights, kilobytes, _ in rows.values():
+        mean = float(errors.split(" ± ")[0])
+        assert float(percent) == pytest.approx(mean / 6.4, abs=0.051)
+        assert float(kilobytes) == pytest.approx(4e-3 * int(weights.replace(",", "")), abs=0.051)
+    student = demo._student(kd.data.load("digits"), 1)
+    assert rows["student distilled"][3] == rows["student alone"][3] == f"{student.count_params():,}"
+    fewer = float(re.search(r"Distillation helped: ([\d.]+) fewer errors", README)[1])
+    means = [float(rows[f"student {who}"][0].split(" ± ")[0]) for who in ("alone", "distilled")]
+    assert fewer == pytest.approx(means[0] - means[1], abs=0.1)
+
+
+def test_what_is_said_of_keras_own_distillation():
+    rng = np.random.default_rng(0)
+    teacher, student = rng.normal(0, 3, (2, 16, 10)).astype("float32")
+    ours = float(kd.losses.SoftTarget(temperature=3.0)(teacher, student))
+    theirs = keras.distillation.LogitsDistillation(3.0, loss=keras.losses.KLDivergence())
+    by_name = keras.distillation.LogitsDistillation(3.0)
+    tensors = map(keras.ops.convert_to_tensor, (teacher, student))
+    teacher, student = tensors
+    assert float(theirs.compute_loss(teacher, student)) == pytest.approx(ours, rel=1e-4)
+    assert abs(float(by_name.compute_loss(teacher, student)) - ours) > 0.1 * ours
+
+
+def test_what_is_said_of_alpha():
+    terms = kd.recipes.hinton(temperature=3.0, alpha=0.9)
+    assert [(type(t).__name__, round(t.weight, 6)) for t in terms] == [
+        ("Labels", 0.1),
+        ("Term", 0.9),
+    ]
