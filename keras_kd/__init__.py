@@ -4,7 +4,13 @@ from keras_kd import data as data
 from keras_kd import losses as losses
 from keras_kd import projectors as projectors
 from keras_kd import recipes as recipes
+from keras_kd import report as report
+from keras_kd import schedules as schedules
+from keras_kd import teachers as teachers
 from keras_kd.distiller import Distiller as Distiller
+from keras_kd.exporting import export as export
+from keras_kd.teachers import Ensemble as Ensemble
+from keras_kd.teachers import Momentum as Momentum
 from keras_kd.terms import Labels as Labels
 from keras_kd.terms import Term as Term
 

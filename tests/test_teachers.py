@@ -298,9 +298,7 @@ def test_a_teacher_that_ends_in_a_softmax_is_named_with_its_remedy():
     )
     with pytest.raises(ValueError, match=message):
         keras_kd.Distiller(student=mlp("s"), teacher=ending("softmax", "t"))
-    keras_kd.Distiller(
-        student=mlp("s"), teacher=teachers.FromProbabilities(ending("softmax", "t"))
-    )
+    keras_kd.Distiller(student=mlp("s"), teacher=teachers.FromProbabilities(ending("softmax", "t")))
 
 
 def test_a_student_that_ends_in_a_softmax_is_named_with_its_remedy():

@@ -279,6 +279,7 @@ def _tf_feed(
 
     # One number for each iteration begun: the view of every example of that epoch.
     views_now = tf.data.Dataset.range(1).map(next_view).flat_map(numbered)
+    count = int(dataset.cardinality())  # which the zip below would forget
     dataset = tf.data.Dataset.zip(dataset, views_now)
     batched = dataset.element_spec[0]["id"].shape.rank == 1
     if augment is not None:
@@ -303,6 +304,9 @@ def _tf_feed(
         return (x, *(example[key] for key in ("y", "weight") if key in example))
 
     dataset = dataset.map(ready, num_parallel_calls=1 if join is None else tf.data.AUTOTUNE)
+    if count >= 0:
+        count = count if batched else -(-count // batch_size)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 

@@ -40,9 +40,7 @@ class Temperature(keras.layers.Layer):
     arXiv:2211.16231, section 3.
     """
 
-    def __init__(
-        self, steps: int = 1, *, lowest: float = 1.0, span: float = 20.0, **kwargs: Any
-    ):
+    def __init__(self, steps: int = 1, *, lowest: float = 1.0, span: float = 20.0, **kwargs: Any):
         super().__init__(**kwargs)
         if not steps > 0:
             raise ValueError(f"`steps` must be above 0. Received: steps={steps!r}.")

@@ -1,6 +1,7 @@
 """Recipes on layers, pair by pair: what the student's layers see and what the teacher's see."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -193,7 +194,7 @@ def fsp(
         )
     flows = [
         Term(losses.FlowMatch(), pred=(s, s2), target=(t, t2), weight=weight, name="flow")
-        for (s, t), (s2, t2) in zip(pairs, pairs[1:], strict=False)
+        for (s, t), (s2, t2) in pairwise(pairs)
     ]
     return [*labels(labels_weight), *flows]
 

