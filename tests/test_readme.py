@@ -40,7 +40,7 @@ def test_the_first_example_trains_a_student_and_saves_it(namespace):
     assert (len(data.x_train), len(data.x_test)) == (1157, 640)
     student = keras.saving.load_model(namespace["folder"] / "student.keras")
     accuracy = (student.predict(data.x_test, verbose=0).argmax(axis=1) == data.y_test).mean()
-    assert accuracy > 0.9
+    assert accuracy > 0.88
 
 
 def test_the_terms_of_the_second_example_are_built(namespace):

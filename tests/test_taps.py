@@ -48,9 +48,9 @@ def test_two_listeners_hear_each_their_own_pass():
 
 def test_a_layer_with_several_outputs_is_picked_by_number():
     inputs = keras.Input((5, 3))
-    _, state_h, _ = keras.layers.LSTM(
-        4, return_sequences=True, return_state=True, name="lstm"
-    )(inputs)
+    _, state_h, _ = keras.layers.LSTM(4, return_sequences=True, return_state=True, name="lstm")(
+        inputs
+    )
     model = keras.Model(inputs, state_h)
     x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
     output, signals = Tap("r", model, {"lstm/0": "me", "lstm/1": "me"})(x, training=False)

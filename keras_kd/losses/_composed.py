@@ -26,7 +26,7 @@ class _Composed(Loss):
 
     def at(self, step: Any) -> Loss:
         held = object.__new__(type(self))
-        vars(held).update(vars(super().at(step)), loss=self.loss.at(step))
+        held.__dict__.update(vars(super().at(step)), loss=self.loss.at(step))
         return held
 
 

@@ -7,6 +7,7 @@ from keras import ops
 from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
+from keras_kd.losses._lean import forward_kl, jensen_shannon, kl, log_mix, reverse_kl
 
 
 def _fraction(value: Number, argument: str, otherwise: str) -> Number:
@@ -18,18 +19,6 @@ def _fraction(value: Number, argument: str, otherwise: str) -> Number:
             f"Received: {argument}={value!r}."
         )
     return positive(value, argument)
-
-
-def _log_mix(log_a: Any, log_b: Any, share: Any) -> Any:
-    """`log((1 - share) · a + share · b)`, with a smooth gradient where the two are equal."""
-    share = ops.cast(share, log_a.dtype)
-    log_a, log_b = log_a + ops.log1p(-share), log_b + ops.log(share)
-    gap = log_b - log_a
-    return ops.where(gap < 0, log_a + ops.softplus(gap), log_b + ops.softplus(-gap))
-
-
-def _kl(log_p: Any, log_q: Any) -> Any:
-    return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
 class _Divergence(Loss):
@@ -44,14 +33,6 @@ class _Divergence(Loss):
     ):
         super().__init__(reduction=reduction, **kwargs)
         self.temperature = positive(temperature, "temperature")
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        log_p = ops.log_softmax(y_true / self.temperature, axis=-1)
-        log_q = ops.log_softmax(y_pred / self.temperature, axis=-1)
-        return self.divergence(log_p, log_q)
-
-    def divergence(self, log_p: Any, log_q: Any) -> Any:
-        raise NotImplementedError
 
 
 @export
@@ -89,8 +70,8 @@ class ReverseKL(_Divergence):
     arXiv:2306.08543, section 2.1.
     """
 
-    def divergence(self, log_p: Any, log_q: Any) -> Any:
-        return _kl(log_q, log_p)
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return reverse_kl(y_true, y_pred, self.temperature)
 
 
 @export
@@ -139,29 +120,24 @@ class JensenShannon(_Divergence):
         **kwargs: Any,
     ):
         super().__init__(temperature, reduction=reduction, **kwargs)
-        ends = {0.0: self._forward, 1.0: self._reverse}
-        self._formula = self._between
+        ends = {0.0: _at_zero, 1.0: _at_one}
+        self._formula = jensen_shannon
         if isinstance(beta, (int, float)) and beta in ends:
             self._formula = ends[beta]
             self.beta = float(beta)
         else:
             self.beta = _fraction(beta, "beta", "or be 0 for KL(p ‖ q), 1 for KL(q ‖ p)")
 
-    def divergence(self, log_p: Any, log_q: Any) -> Any:
-        return self._formula(log_p, log_q, self.beta)
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self._formula(y_true, y_pred, self.temperature, self.beta)
 
-    @staticmethod
-    def _forward(log_p: Any, log_q: Any, beta: Any) -> Any:
-        return _kl(log_p, log_q)
 
-    @staticmethod
-    def _reverse(log_p: Any, log_q: Any, beta: Any) -> Any:
-        return _kl(log_q, log_p)
+def _at_zero(target: Any, pred: Any, temperature: Any, beta: Any) -> Any:
+    return forward_kl(target, pred, temperature)
 
-    @staticmethod
-    def _between(log_p: Any, log_q: Any, beta: Any) -> Any:
-        log_m = _log_mix(log_q, log_p, beta)
-        return beta * _kl(log_p, log_m) + (1.0 - beta) * _kl(log_q, log_m)
+
+def _at_one(target: Any, pred: Any, temperature: Any, beta: Any) -> Any:
+    return reverse_kl(target, pred, temperature)
 
 
 class _Skew(_Divergence):
@@ -177,6 +153,14 @@ class _Skew(_Divergence):
     ):
         super().__init__(temperature, reduction=reduction, **kwargs)
         self.lam = _fraction(lam, "lam", "0 would be the plain divergence, 1 always 0")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        log_p = ops.log_softmax(y_true / self.temperature, axis=-1)
+        log_q = ops.log_softmax(y_pred / self.temperature, axis=-1)
+        return self.divergence(log_p, log_q)
+
+    def divergence(self, log_p: Any, log_q: Any) -> Any:
+        raise NotImplementedError
 
 
 @export
@@ -217,7 +201,7 @@ class SkewKL(_Skew):
     """
 
     def divergence(self, log_p: Any, log_q: Any) -> Any:
-        return _kl(log_p, _log_mix(log_q, log_p, self.lam))
+        return kl(log_p, log_mix(log_q, log_p, self.lam))
 
 
 @export
@@ -256,4 +240,4 @@ class SkewReverseKL(_Skew):
     """
 
     def divergence(self, log_p: Any, log_q: Any) -> Any:
-        return _kl(log_q, _log_mix(log_p, log_q, self.lam))
+        return kl(log_q, log_mix(log_p, log_q, self.lam))

@@ -9,6 +9,7 @@ from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
 from keras_kd.losses._geometry import length
+from keras_kd.losses._lean import forward_kl
 
 
 @export
@@ -50,9 +51,7 @@ class SoftTarget(Loss):
         self.temperature = positive(temperature, "temperature")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        log_p = ops.log_softmax(y_true / self.temperature, axis=-1)
-        log_q = ops.log_softmax(y_pred / self.temperature, axis=-1)
-        return self.temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+        return self.temperature**2 * forward_kl(y_true, y_pred, self.temperature)
 
 
 @export

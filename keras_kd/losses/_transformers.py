@@ -133,7 +133,7 @@ class RelationMatch(Loss):
                 f"{y_pred[0].shape[1]} in the prediction, shape {shape_of(y_pred[0])}. "
                 "Split the student's last layer into the teacher's number of heads."
             )
-        log_p, log_q = _relation(a, b, valid), _relation(*y_pred, valid)
+        log_p, log_q = _relation(a, b, valid), _relation(y_pred[0], y_pred[1], valid)
         return ops.mean(ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1), axis=1)
 
 

@@ -1,8 +1,10 @@
 """What projectors read off a shape: where the channels are, and how many positions."""
 
+from typing import Any
+
 import keras
 
-Shape = tuple[int | None, ...]
+Shape = tuple[Any, ...]  # integers, and None where only the data will tell
 
 
 def channel_axis(rank: int) -> int:

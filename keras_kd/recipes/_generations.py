@@ -96,7 +96,7 @@ def assistant(
     Reference: Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020,
     arXiv:1902.03393, section 3.
     """
-    before, after = teacher, []
+    before, after = teacher, list[keras.Model]()
     for build in builds:
         student = build()
         if any(student is model for model in (teacher, *after)):

@@ -62,8 +62,8 @@ def paired(before: Sequence[float], after: Sequence[float]) -> Paired:
     Example:
 
     >>> change = keras_kd.report.paired(before=[60, 58, 64], after=[30, 31, 29])
-    >>> round(change.mean, 2), round(change.low, 2), round(change.high, 2), change.direction
-    (-30.67, -40.71, -20.62, 'less')
+    >>> round(change.mean, 1), round(change.low, 1), round(change.high, 1), change.direction
+    (-30.7, -40.7, -20.6, 'less')
 
     Reference: Student, "The Probable Error of a Mean", Biometrika 6(1), 1908.
     """

@@ -35,7 +35,7 @@ def last_activation(model: keras.Model, path: tuple[str, ...] = ()) -> str | Non
         return last_activation(model.model, path)
     if isinstance(model, keras.Sequential):
         return _activation_of(model.layers[-1], path) if model.layers else None
-    outputs = getattr(model, "_outputs_struct", None)  # Functional models alone have it
+    outputs: Any = getattr(model, "_outputs_struct", None)  # Functional models alone have it
     for key in path:
         if isinstance(outputs, dict):
             outputs = outputs.get(key)
