@@ -52,12 +52,12 @@ class Bench:
         data = keras_kd.data.load(name)
         self.test = data.x_test, data.y_test
         order = np.random.default_rng(0).permutation(len(data.y_train))
-        self.more = data.x_train[order[: 5 * images]], data.y_train[order[: 5 * images]]
+        self.more = data.x_train[order[: 20 * images]], data.y_train[order[: 20 * images]]
         self.x, self.y = (part[:images] for part in self.more)
         self.shape, self.epochs, self.batch = self.x.shape[1:], epochs, batch
         self.steps = epochs * -(-images // batch)
         self.teacher, self.second = self._taught(24, 101), self._taught(16, 102)
-        self.layers = recipes.hint_layers(network(self.shape, 6, "s"), self.teacher)
+        self.layers = recipes.hint_layers(network(self.shape, 12, "s"), self.teacher)
         self.last = {side: addresses[-1] for side, addresses in self.layers.items()}
 
     def _optimizer(self, steps: int) -> keras.optimizers.Optimizer:
@@ -71,7 +71,7 @@ class Bench:
         model.fit(x, y, batch_size=self.batch, epochs=8, verbose=0)
         return model
 
-    def student(self, seed: int, channels: int = 6) -> keras.Model:
+    def student(self, seed: int, channels: int = 12) -> keras.Model:
         keras.utils.set_random_seed(seed)
         return network(self.shape, channels, "student")
 
@@ -192,7 +192,7 @@ RECIPES: dict[str, Run] = {
     ),
     "assistant": chain(
         lambda b, seed, train: recipes.assistant(
-            [lambda: b.student(seed, 12), lambda: b.student(seed)], train, teacher=b.teacher
+            [lambda: b.student(seed, 18), lambda: b.student(seed)], train, teacher=b.teacher
         )
     ),
 }
@@ -254,9 +254,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", default="fashion_mnist")
-    parser.add_argument("--images", type=int, default=4000, help="that the student sees")
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=1000,
+        help="that the student sees; the teachers learn from 20 times as many",
+    )
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=list(RECIPES))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("recipes.csv"))

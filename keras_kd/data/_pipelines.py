@@ -8,10 +8,9 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import listing
-from keras_kd._core.optional import require
 from keras_kd.data._ids import as_bytes
 from keras_kd.data._sets import Part
-from keras_kd.data._views import Augment
+from keras_kd.data._views import Augment, tensorflow
 
 
 class Join(Protocol):
@@ -106,7 +105,7 @@ def tf_data(part: Part) -> Any:
     >>> first["id"].numpy().decode(), int(first["y"])
     ('digits/01162', 5)
     """
-    tf = require("tensorflow", extra="tensorflow", purpose="keras_kd.data.tf_data builds pipelines")
+    tf = tensorflow("keras_kd.data.tf_data builds pipelines")
     fields = {"id": as_bytes(part.ids), "x": part.x}
     if part.y is not None:
         fields["y"] = part.y
@@ -241,7 +240,7 @@ def _stream(data: Any) -> Any:
         return data
     if not callable(data):
         raise TypeError(f"`data` must be {_FORMS}. Received: {data!r}.")
-    tf = require("tensorflow", extra="tensorflow", purpose="A generator is fed")
+    tf = tensorflow("A generator is fed")
     first = next(iter(data()), None)
     if first is None:
         raise ValueError("The function given as `data` returned an iterator without examples.")

@@ -8,11 +8,24 @@ from typing import Any
 import numpy as np
 
 from keras_kd._core.messages import listing
-from keras_kd._core.optional import require
+
+
+def tensorflow(purpose: str) -> Any:
+    """The package, or an error that says who asks for it."""
+    try:
+        import tensorflow
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise ModuleNotFoundError(
+            f"{purpose} with tensorflow, which is not installed. Run: pip install tensorflow.",
+            name=error.name,
+        ) from None
+    return tensorflow
 
 
 def _tf() -> Any:
-    return require("tensorflow", extra="tensorflow", purpose="keras_kd.data.Augment draws views")
+    return tensorflow("keras_kd.data.Augment draws views")
 
 
 class Step:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -14,6 +14,20 @@ from keras_kd._core.messages import listing
 Columns = Mapping[str, np.ndarray]
 #: A column's type and its shape for one example.
 Spec = tuple[str, tuple[int, ...]]
+
+
+class Largest(NamedTuple):
+    """The largest logits and what is needed of the rest: a target for `SparseSoftTarget`.
+
+    Args:
+        values: The largest logits, `(batch, ..., k)`.
+        classes: Their classes, `(batch, ..., k)`.
+        log_sum_exp: Of all logits divided by the temperature, `(batch, ...)`.
+    """
+
+    values: Any
+    classes: Any
+    log_sum_exp: Any
 
 
 class StoreError(ValueError):
@@ -149,7 +163,7 @@ class TopK(Codec):
             }
 
     def decode(self, columns: Columns) -> Any:
-        return (
+        return Largest(
             columns["values"].astype("float32"),
             columns["classes"].astype("int32"),
             columns["log_sum_exp"],
@@ -175,9 +189,10 @@ class TopK(Codec):
 
     def signature(self) -> Any:
         known, rest = (None, *self.shape[:-1], self.k), (None, *self.shape[:-1])
-        return tuple(
-            keras.KerasTensor(shape, kind)
-            for shape, kind in ((known, "float32"), (known, "int32"), (rest, "float32"))
+        return Largest(
+            keras.KerasTensor(known, "float32"),
+            keras.KerasTensor(known, "int32"),
+            keras.KerasTensor(rest, "float32"),
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -102,7 +102,8 @@ class Store:
             }
             signal = codec.decode(columns)
             if isinstance(codec, TopK):
-                signal = (*signal[:2], np.ascontiguousarray(signal[2][..., place]))
+                sums = np.ascontiguousarray(signal.log_sum_exp[..., place])
+                signal = signal._replace(log_sum_exp=sums)
             signals[f"{self.role}:{address}"] = signal
         return signals
 

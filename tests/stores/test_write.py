@@ -188,7 +188,7 @@ while True:
         except BaseException as error:
             print(error, file=sys.stderr); os._exit(1)
         os._exit(0)
-    if kills < 5:
+    if kills < 3:
         while shards() < before + 4 and os.waitpid(child, os.WNOHANG) == (0, 0):
             time.sleep(0.0005)
         time.sleep(random.random() * 0.004)
@@ -197,7 +197,7 @@ while True:
     if os.WIFSIGNALED(status):
         kills += 1
     else:
-        sys.exit(os.WEXITSTATUS(status) or (0 if kills >= 5 else 7))
+        sys.exit(os.WEXITSTATUS(status) or (0 if kills >= 3 else 7))
 """
 
 
