@@ -88,9 +88,18 @@ def check_terms(
     if not terms:
         raise ValueError("`terms` must list at least one Term or Labels. Received: an empty list.")
     roles = [*students, *(teachers or ["teacher"])]  # no teacher: its answers come with the batch
+    owners: dict[int, str] = {}
     for term in terms:
         if not isinstance(term, (Term, Labels)):
             raise TypeError(f"`terms` must be a list of Term and Labels. Received: {term!r}.")
+        for projector in term.projectors():
+            if id(projector) in owners:
+                raise ValueError(
+                    f"Terms '{owners[id(projector)]}' and '{term.name}' share the projector "
+                    f"'{projector.name}', which a saved distiller could not tell from two. Give "
+                    "each a layer of its own."
+                )
+            owners[id(projector)] = term.name
         for address in map(parse, term.addresses()):
             if address.role not in roles:
                 raise ValueError(

@@ -90,6 +90,10 @@ class Term(keras.layers.Layer):
         both = (*as_tuple(self.pred), *as_tuple(self.target))
         return tuple(dict.fromkeys(a for a in both if a != LABELS))
 
+    def projectors(self) -> list[keras.layers.Layer]:
+        """The layers this term brings."""
+        return [p for p in (self.projector, self.target_projector) if p is not None]
+
     def targets(self) -> tuple[str, ...]:
         """The addresses this term learns from, labels left out."""
         return tuple(a for a in as_tuple(self.target) if a != LABELS)
@@ -115,6 +119,14 @@ class Term(keras.layers.Layer):
 
     def check(self, signals: Signals) -> None:
         """Builds the projectors on `signals` and proves that the two sides can be compared."""
+        unknown = [a for a in as_tuple(self.pred) if a not in signals]
+        if unknown and self.projector is not None:
+            raise ValueError(
+                f"Term '{self.name}': its projector {type(self.projector).__name__} reads "
+                f"'{unknown[0]}', whose shape is not known before the batch that brings it. Give "
+                "a projector that needs no other signal, for example "
+                "projector=keras_kd.projectors.Conv1x1(256) or Dense(256)."
+            )
         known = [a for a in as_tuple(self.target) if a in signals]
         if len(known) < len(as_tuple(self.target)):
             if self.projector is not None:
@@ -213,6 +225,10 @@ class Labels(keras.layers.Layer):
     def addresses(self) -> tuple[str, ...]:
         """Every address this term reads, labels left out."""
         return (self.pred,)
+
+    def projectors(self) -> list[keras.layers.Layer]:
+        """The layers this term brings: none."""
+        return []
 
     def targets(self) -> tuple[str, ...]:
         """The addresses this term learns from, labels left out: none."""

@@ -300,3 +300,31 @@ def test_an_error_in_the_first_step_costs_no_weights():
         after = [w for m in (student, teacher) for w in m.get_weights()]
         for old, new in zip(before, after, strict=True):
             np.testing.assert_array_equal(old, new)
+
+
+def test_one_projector_in_two_terms():
+    shared = keras_kd.projectors.Dense(9, name="shared")
+    first, second = (
+        Term(
+            FeatureMatch(),
+            pred="student:hidden",
+            target="teacher:hidden",
+            projector=shared,
+            name=name,
+        )
+        for name in ("one", "two")
+    )
+    with says("Terms 'one' and 'two' share the projector 'shared'"):
+        distiller(first, second)
+
+
+def test_a_projector_that_reads_a_shape_nobody_knows_yet():
+    term = Term(
+        FeatureMatch(),
+        pred=("student:hidden", "teacher:hidden"),
+        target="teacher:hidden",
+        projector=keras_kd.projectors.Regressor(),
+        name="hint",
+    )
+    with says("Term 'hint': its projector Regressor reads 'teacher:hidden', whose shape is not"):
+        keras_kd.Distiller(student=mlp("s"), terms=[term])

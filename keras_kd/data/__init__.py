@@ -1,6 +1,10 @@
 """Data: sets by name with an id for every example that stays its own, and seeded views of them."""
 
+from keras_kd.data._balance import Balanced as Balanced
+from keras_kd.data._balance import class_weights as class_weights
 from keras_kd.data._load import load as load
+from keras_kd.data._mixes import CutMix as CutMix
+from keras_kd.data._mixes import MixUp as MixUp
 from keras_kd.data._pipelines import Batches as Batches
 from keras_kd.data._pipelines import feed as feed
 from keras_kd.data._pipelines import tf_data as tf_data

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd._core.messages import listing
 from keras_kd.data._ids import as_bytes
+from keras_kd.data._mixes import Pool
 from keras_kd.data._sets import Part
 from keras_kd.data._views import Augment, tensorflow
 
@@ -164,7 +165,23 @@ def feed(
         )
     if isinstance(data, keras.utils.PyDataset):
         return Feed(data, augment=augment, views=views, join=join)
+    pool_of(data, augment)
     return _tf_feed(_stream(data), augment, views, batch_size, join)
+
+
+def pool_of(data: Any, augment: Augment | None) -> Pool | None:
+    """Where partners come from, when `augment` mixes and `data` are in memory."""
+    part = data.part if isinstance(data, Batches) else data
+    mixes = augment is not None and augment.mix is not None
+    if not mixes or (isinstance(part, Part) and not isinstance(part.x, np.ndarray)):
+        return None
+    if not isinstance(part, Part):
+        assert augment is not None
+        raise TypeError(
+            f"{type(augment.mix).__name__} mixes an example with any other one of the set: give "
+            f"the whole set, as a keras_kd.data.Part. Received: {type(data).__name__}."
+        )
+    return Pool(part)
 
 
 class Feed(keras.utils.PyDataset):
@@ -184,6 +201,7 @@ class Feed(keras.utils.PyDataset):
             max_queue_size=data.max_queue_size,
         )
         self.data, self.augment, self.views, self.join = data, augment, views, join
+        self.pool = pool_of(data, augment)
         self.epoch = 0
 
     @property
@@ -203,12 +221,12 @@ class Feed(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple:
         batch = checked(self.data[index])
-        x, view = batch.x, np.full(len(batch.ids), self.epoch % self.views)
+        x, y, view = batch.x, batch.y, np.full(len(batch.ids), self.epoch % self.views)
         if self.augment is not None:
-            x = self.augment(x, ids=batch.ids, views=view)
+            x, y = self.augment.mixed(x, y, ids=batch.ids, views=view, pool=self.pool)
         if self.join is not None:
             x = {"inputs": x, "signals": self.join(batch.ids, view)}
-        return tuple(part for part in (x, batch.y, batch.weight) if part is not None)
+        return tuple(part for part in (x, y, batch.weight) if part is not None)
 
 
 def checked(batch: Any) -> Batch:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_kd._core.messages import listing
+from keras_kd.data._ids import as_bytes
+from keras_kd.data._mixes import MIXES, CutMix, MixUp, Pool, one_hot
 
 
 def tensorflow(purpose: str) -> Any:
@@ -156,10 +158,12 @@ class Augment:
     Args:
         *steps: What happens to an image, one after the other: `Crop`, `Flip`, `Translate`,
             `Colour`, `CutOut`.
+        mix: `MixUp` or `CutMix`: what is then made of the image and another one of the same set.
+            It needs the set as a `keras_kd.data.Part`, and all of it. Defaults to `None`.
         seed: A whole number. Another seed gives other views. Defaults to `0`.
 
     Raises:
-        TypeError: If a step is none of these.
+        TypeError: If a step or the mix is none of these, or there is neither.
 
     Example:
 
@@ -171,28 +175,36 @@ class Augment:
     True
     """
 
-    def __init__(self, *steps: Step, seed: int = 0):
+    def __init__(self, *steps: Step, mix: MixUp | CutMix | None = None, seed: int = 0):
         for step in steps:
             if type(step) not in STEPS.values():
                 raise TypeError(
                     f"A step is one of {listing(STEPS)} of keras_kd.data. Received: {step!r}."
                 )
-        if not steps:
+        if mix is not None and type(mix) not in MIXES.values():
+            raise TypeError(
+                f"A mix is one of {listing(MIXES)} of keras_kd.data. Received: {mix!r}."
+            )
+        if not steps and mix is None:
             raise TypeError("Give at least one step, such as keras_kd.data.Crop(4).")
         self.steps: Sequence[Step] = steps
-        self.seed = int(seed)
+        self.mix, self.seed = mix, int(seed)
 
     def one(self, image: Any, identifier: Any, view: Any) -> Any:
         """One image as tensorflow tensors, for `tf.data`."""
         tf = _tf()
+        shape = image.shape
+        for number, step in enumerate(self.steps):
+            image = step.draw(image, self._seed(tf, identifier, view, number))
+        return tf.ensure_shape(image, shape)
+
+    def _seed(self, tf: Any, identifier: Any, view: Any, number: int) -> Any:
+        """The seed of the step with this number: two integers."""
         choice = tf.strings.join(
             [identifier, tf.strings.as_string(view), str(self.seed)], separator="\n"
         )
         name = tf.strings.to_hash_bucket_strong(choice, (1 << 63) - 1, key=[0x6B6572, 0x61736B64])
-        shape = image.shape
-        for number, step in enumerate(self.steps):
-            image = step.draw(image, tf.stack([name, tf.constant(number, tf.int64)]))
-        return tf.ensure_shape(image, shape)
+        return tf.stack([name, tf.constant(number, tf.int64)])
 
     def batch(self, images: Any, ids: Any, views: Any) -> Any:
         """A batch of images as tensorflow tensors; `views` is one number or one for each."""
@@ -205,9 +217,9 @@ class Augment:
         )
 
     def __call__(self, images: Any, *, ids: Any, views: Any = 0) -> np.ndarray:
-        """A batch of images as arrays, changed."""
-        from keras_kd.data._ids import as_bytes
-
+        """A batch of images as arrays, changed (and not mixed)."""
+        if not self.steps:
+            return np.asarray(images)
         tf = _tf()
         images = np.asarray(images)
         with tf.device("CPU:0"):
@@ -229,9 +241,58 @@ class Augment:
             ],
         )
 
+    def mixed(
+        self, images: Any, y: Any, *, ids: Any, views: np.ndarray, pool: Pool | None
+    ) -> tuple[np.ndarray, Any]:
+        """A batch of images as arrays, changed and mixed with their partners; and its labels."""
+        images = self(images, ids=ids, views=views)
+        if self.mix is None:
+            return images, y
+        if pool is None:
+            raise TypeError(
+                f"{type(self.mix).__name__} mixes an example with any other one of the set: give "
+                "the whole set, as a keras_kd.data.Part."
+            )
+        partners = pool.partners(ids, views, self.seed)
+        others = self(pool.part.x[partners], ids=pool.ids[partners], views=views)
+        tf = _tf()
+        with tf.device("CPU:0"):
+            ids = tf.constant(as_bytes(ids).astype(object))
+            images, share = self._compiled_mix(images.shape[1:], images.dtype.name)(
+                tf.constant(images), tf.constant(others), ids, tf.constant(views, tf.int64)
+            )
+        if y is not None:
+            ours, theirs = (one_hot(z, self.mix.classes) for z in (y, pool.part.y[partners]))
+            share = share.numpy()[:, np.newaxis]
+            y = share * ours + (1 - share) * theirs
+        return images.numpy(), y
+
+    @functools.cache  # noqa: B019, as above
+    def _compiled_mix(self, shape: tuple[int, ...], dtype: str) -> Any:
+        tf, mix = _tf(), self.mix
+        assert mix is not None
+
+        def one(first: Any, second: Any, identifier: Any, view: Any) -> Any:
+            seed = self._seed(tf, identifier, view, len(self.steps))
+            return mix.draw(tf, first, second, seed)
+
+        image = tf.TensorSpec((None, *shape), dtype)
+        signature = (tf.TensorSpec(shape, dtype), tf.TensorSpec((), tf.float32))
+        return tf.function(
+            lambda *batch: tf.map_fn(lambda each: one(*each), batch, fn_output_signature=signature),
+            autograph=False,
+            input_signature=[
+                image,
+                image,
+                tf.TensorSpec((None,), tf.string),
+                tf.TensorSpec((None,), tf.int64),
+            ],
+        )
+
     def get_config(self) -> dict[str, Any]:
         steps = [{"step": type(step).__name__, **asdict(step)} for step in self.steps]  # type: ignore[call-overload]
-        return {"seed": self.seed, "steps": steps}
+        mix = self.mix and {"mix": type(self.mix).__name__, **asdict(self.mix)}
+        return {"seed": self.seed, "steps": steps, "mix": mix}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Augment":
@@ -242,7 +303,11 @@ class Augment:
             if name not in STEPS:
                 raise ValueError(f"No step '{name}'. Expected one of {listing(STEPS)}.")
             steps.append(STEPS[name](**settings))
-        return cls(*steps, seed=config["seed"])
+        mix = config.get("mix")
+        if mix is not None:
+            settings = dict(mix)
+            mix = MIXES[settings.pop("mix")](**settings)
+        return cls(*steps, mix=mix, seed=config["seed"])
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Augment) and self.get_config() == other.get_config()

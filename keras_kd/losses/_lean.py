@@ -8,12 +8,13 @@ computed from the logits again. None flows to the target, nor to the temperature
 from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 
-def _lean(value: Callable[..., Any], slope: Callable[..., Any], target: Any, pred: Any) -> Any:
+def lean(value: Callable[..., Any], slope: Callable[..., Any], target: Any, pred: Any) -> Any:
     """`value(target, pred)`, one per row, with the gradient `slope(target, pred)` by `pred`."""
-    target = ops.stop_gradient(target)
+    target = keras.tree.map_structure(ops.stop_gradient, target)
 
     @ops.custom_gradient
     def rows(pred: Any) -> Any:
@@ -43,50 +44,78 @@ def _log_softmax(logits: Any, temperature: Any) -> Any:
     return ops.log_softmax(logits / temperature, axis=-1)
 
 
-def _centred(log_q: Any, gain: Any, temperature: Any) -> Any:
-    """Gradient by the logits of a sum whose gradient by `q` is `gain`."""
+# Below, `del` lets go of what has the logits' size as soon as it has served.
+
+
+def _kl_of_logits(a: Any, b: Any, temperature: Any) -> Any:
+    log_p = _log_softmax(a, temperature)
+    gap = log_p - _log_softmax(b, temperature)
+    p = ops.exp(log_p)
+    del log_p
+    return ops.sum(p * gap, axis=-1)
+
+
+def _by_logits(logits: Any, temperature: Any, gain_of: Callable[[Any], Any]) -> Any:
+    """Gradient by the logits of a sum whose gradient by `q` is `gain_of(log_q)`."""
+    log_q = _log_softmax(logits, temperature)
+    gain = gain_of(log_q)
     q = ops.exp(log_q)
-    return q * (gain - ops.sum(q * gain, axis=-1, keepdims=True)) / temperature
+    del log_q
+    gain = (gain - ops.sum(q * gain, axis=-1, keepdims=True)) / temperature
+    return q * gain
 
 
 def forward_kl(target: Any, pred: Any, temperature: Any) -> Any:
     """`KL(p ‖ q)` of softened logits: `p` the target's, `q` the prediction's."""
 
     def value(t: Any, s: Any) -> Any:
-        return kl(_log_softmax(t, temperature), _log_softmax(s, temperature))
+        return _kl_of_logits(t, s, temperature)
 
     def slope(t: Any, s: Any) -> Any:
-        q = ops.softmax(s / temperature, axis=-1)
-        return (q - ops.softmax(t / temperature, axis=-1)) / temperature
+        p = ops.softmax(t / temperature, axis=-1)
+        return (ops.softmax(s / temperature, axis=-1) - p) / temperature
 
-    return _lean(value, slope, target, pred)
+    return lean(value, slope, target, pred)
 
 
 def reverse_kl(target: Any, pred: Any, temperature: Any) -> Any:
     """`KL(q ‖ p)` of softened logits: `p` the target's, `q` the prediction's."""
 
     def value(t: Any, s: Any) -> Any:
-        return kl(_log_softmax(s, temperature), _log_softmax(t, temperature))
+        return _kl_of_logits(s, t, temperature)
 
     def slope(t: Any, s: Any) -> Any:
-        log_q = _log_softmax(s, temperature)
-        return _centred(log_q, log_q - _log_softmax(t, temperature), temperature)
+        return _by_logits(s, temperature, lambda log_q: log_q - _log_softmax(t, temperature))
 
-    return _lean(value, slope, target, pred)
+    return lean(value, slope, target, pred)
 
 
 def jensen_shannon(target: Any, pred: Any, temperature: Any, beta: Any) -> Any:
     """`beta · KL(p ‖ m) + (1 - beta) · KL(q ‖ m)`, `m = beta · p + (1 - beta) · q`."""
+    beta = ops.cast(beta, pred.dtype)
+    # With x = log(beta · p) - log((1 - beta) · q), both logarithms are a softplus:
+    # log p/m = -log beta - softplus(-x), log q/m = -log(1 - beta) - softplus(x).
+    log_p_share, log_q_share = ops.log(beta), ops.log1p(-beta)
+    shift = log_p_share - log_q_share
 
     def value(t: Any, s: Any) -> Any:
-        log_p, log_q = _log_softmax(t, temperature), _log_softmax(s, temperature)
-        log_m = log_mix(log_q, log_p, beta)
-        return beta * kl(log_p, log_m) + (1.0 - beta) * kl(log_q, log_m)
+        log_p = _log_softmax(t, temperature)
+        x = log_p - _log_softmax(s, temperature) + shift
+        p = ops.exp(log_p)
+        del log_p
+        of_p = -log_p_share - ops.sum(p * ops.softplus(-x), axis=-1)
+        del p
+        q = ops.softmax(s / temperature, axis=-1)
+        of_q = -log_q_share - ops.sum(q * ops.softplus(x), axis=-1)
+        return beta * of_p + (1.0 - beta) * of_q
 
     def slope(t: Any, s: Any) -> Any:
-        log_q = _log_softmax(s, temperature)
-        log_m = log_mix(log_q, _log_softmax(t, temperature), beta)
-        # By q, what the mixture changes cancels: (1 - beta) (log q - log m) is all that is left.
-        return _centred(log_q, (1.0 - beta) * (log_q - log_m), temperature)
+        # By q, what the mixture changes cancels: (1 - beta) log q/m is all that is left, and its
+        # constant falls out of a gradient by logits.
+        def gain(log_q: Any) -> Any:
+            x = _log_softmax(t, temperature) - log_q + shift
+            return (beta - 1.0) * ops.softplus(x)
 
-    return _lean(value, slope, target, pred)
+        return _by_logits(s, temperature, gain)
+
+    return lean(value, slope, target, pred)

@@ -24,7 +24,8 @@ class SoftTarget(Loss):
 
     `loss = T² · Σ_c p_c · (log p_c - log q_c)`
 
-    It is 0 exactly when the two rows of logits are equal up to a constant.
+    It is 0 exactly when the two rows of logits are equal up to a constant. No gradient flows to
+    the target.
 
     Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
 

@@ -9,6 +9,7 @@ from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
 from keras_kd.losses._labels import NEVER
+from keras_kd.losses._lean import lean
 
 
 @export
@@ -73,26 +74,51 @@ class SparseSoftTarget(Loss):
                 f"{shape_of(values)}, {shape_of(classes)} and {shape_of(log_sum_exp)}."
             )
         classes = ops.cast(classes, "int32")
-        s = y_pred / self.temperature
         log_p = values / self.temperature - ops.expand_dims(log_sum_exp, -1)
-        s_known = ops.take_along_axis(s, classes, axis=-1)
+        divergence = lean(self._value, self._slope, (log_p, classes), y_pred)
+        return self.temperature**2 * divergence
+
+    def _value(self, target: Any, logits: Any) -> Any:
+        log_p, classes = target
+        s = logits / self.temperature
         s_sum = ops.logsumexp(s, axis=-1)
-        log_q = s_known - ops.expand_dims(s_sum, -1)
+        log_q = ops.take_along_axis(s, classes, axis=-1) - ops.expand_dims(s_sum, -1)
         known = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
-        if values.shape[-1] == y_pred.shape[-1]:  # nothing is left
-            return self.temperature**2 * known
-        p_rest = ops.maximum(-ops.expm1(ops.logsumexp(log_p, axis=-1)), 0.0)
+        if classes.shape[-1] == logits.shape[-1]:  # nothing is left
+            return known
+        p_rest = _rest(log_p)
         # 0 · log 0 is 0; the floor keeps the logarithm finite.
         log_p_rest = ops.log(ops.maximum(p_rest, 1e-30))
-        log_q_rest = ops.logsumexp(_without(s, classes), axis=-1) - s_sum
-        return self.temperature**2 * (known + p_rest * (log_p_rest - log_q_rest))
+        log_q_rest = ops.logsumexp(_changed(s, classes, NEVER), axis=-1) - s_sum
+        return known + p_rest * (log_p_rest - log_q_rest)
+
+    def _slope(self, target: Any, logits: Any) -> Any:
+        """`q · Σp - p` at the known classes; elsewhere the rest, shared as the logits share it."""
+        log_p, classes = target
+        s = logits / self.temperature
+        p = ops.exp(log_p)
+        total = ops.sum(p, axis=-1, keepdims=True)
+        rest = 0.0
+        if classes.shape[-1] < logits.shape[-1]:
+            p_rest = ops.expand_dims(_rest(log_p), -1)
+            rest = p_rest * ops.softmax(_changed(s, classes, NEVER), axis=-1)
+            total = total + p_rest
+        slope = total * ops.softmax(s, axis=-1) - rest
+        del s, rest
+        known = ops.take_along_axis(slope, classes, axis=-1) - p
+        return _changed(slope, classes, known) / self.temperature
 
 
-def _without(logits: Any, classes: Any) -> Any:
-    """`logits` with those of `classes` taken out of any sum of exponentials."""
-    size, k = logits.shape[-1], classes.shape[-1]
-    rows = ops.reshape(logits, (-1, size))
-    row = ops.repeat(ops.arange(ops.shape(rows)[0], dtype="int32"), k)
+def _rest(log_p: Any) -> Any:
+    """What the known probabilities leave of 1."""
+    return ops.maximum(-ops.expm1(ops.logsumexp(log_p, axis=-1)), 0.0)
+
+
+def _changed(rows: Any, classes: Any, to: Any) -> Any:
+    """`rows` `(..., classes)` with other numbers at the known classes."""
+    flat = ops.reshape(rows, (-1, rows.shape[-1]))
+    row = ops.repeat(ops.arange(ops.shape(flat)[0], dtype="int32"), classes.shape[-1])
     where = ops.stack([row, ops.reshape(classes, (-1,))], axis=1)
-    never = ops.full((ops.shape(where)[0],), NEVER, dtype=logits.dtype)
-    return ops.reshape(ops.scatter_update(rows, where, never), ops.shape(logits))
+    new = ops.broadcast_to(ops.cast(to, rows.dtype), ops.shape(classes))
+    changed = ops.scatter_update(flat, where, ops.reshape(new, (-1,)))
+    return ops.reshape(changed, ops.shape(rows))

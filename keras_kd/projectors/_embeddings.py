@@ -85,13 +85,14 @@ class QueuedEmbedding(keras.layers.Layer):
 
     def build(self, input_shape: tuple) -> None:
         self.embedding.build(input_shape)
+        # Each replica keeps a queue of its own: to merge them amid a step costs TensorFlow's tape
+        # what it has recorded.
         self.queue = self.add_weight(
             name="queue",
             shape=(self.size, self.units),
             initializer="random_normal",
             trainable=False,
             autocast=False,
-            aggregation="only_first_replica",
         )
 
     def call(self, x: Any, training: bool | None = None) -> Any:

@@ -48,10 +48,10 @@ class Temperature(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         self.theta = self.add_weight(name="theta", shape=(), initializer="ones", autocast=False)
+        # Counted by each replica for itself: they take the same steps.
         self.taken = self.add_weight(
-            name="taken", shape=(), initializer="zeros", trainable=False, autocast=False,
-            aggregation="only_first_replica",
-        )  # fmt: skip
+            name="taken", shape=(), initializer="zeros", trainable=False, autocast=False
+        )
 
     def strength(self) -> Any:
         """`λ` now."""

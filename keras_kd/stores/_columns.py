@@ -1,6 +1,8 @@
-"""Columns: numbers on disk, mapped into memory a little at a time."""
+"""Columns: numbers on disk, of which only those that are asked for come into memory."""
 
-import mmap
+import math
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,55 +11,69 @@ import numpy as np
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import Manifest, shard_name
 
-#: How much of the files may stay in memory before it is given back, in bytes.
+#: A store of at most so many bytes is held in memory; of a larger one, what is asked for is read.
+#: (Mapped files would do for both, were it not for systems that map whole files at a touch.)
 BUDGET = 96 << 20
-#: What the system brings into memory around each number that is read.
-AROUND = 64 << 10
+#: How many files are kept open.
+OPEN = 200
 
 
 class Column:
-    """One `.npy` file, mapped.
+    """One `.npy` file.
 
     Args:
         path: The file.
-        dtype: The type of number it must hold.
+        dtype: The type of number it must hold, or `None` for any.
         shape: The shape of one example in it, or `None` for any.
+        whole: Whether it is brought into memory. Defaults to `False`.
     """
 
-    def __init__(self, path: Path, dtype: str | None = None, shape: tuple[int, ...] | None = None):
-        with open(path, "rb") as file:
-            try:
-                version = np.lib.format.read_magic(file)
-                read = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
-                whole, fortran, kind = read(file)
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                self.array = np.frombuffer(self._map, kind, int(np.prod(whole)), file.tell())
-            except (ValueError, AttributeError, OSError) as error:
-                raise StoreError(f"'{path}' is damaged: it is no array: {error}.") from error
-        self.array = self.array.reshape(whole)
-        wrong = (dtype is not None and kind != np.dtype(dtype)) or fortran
-        if wrong or (shape is not None and whole[1:] != shape):
+    def __init__(
+        self,
+        path: Path,
+        dtype: str | None = None,
+        shape: tuple[int, ...] | None = None,
+        *,
+        whole: bool = False,
+    ):
+        self._file = open(path, "rb")  # noqa: SIM115, it stays open while it is read from
+        try:
+            version = np.lib.format.read_magic(self._file)
+            header = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
+            self.shape, fortran, self.dtype = header(self._file)
+            self._start = self._file.tell()
+            # Mapped: the sorted ids are searched in place. Nothing is in memory until it is read.
+            self.array = np.memmap(path, self.dtype, "r", self._start, self.shape)
+        except (ValueError, AttributeError, OSError) as error:
+            raise StoreError(f"'{path}' is damaged: it is no array: {error}.") from error
+        wrong = (dtype is not None and self.dtype != np.dtype(dtype)) or fortran
+        if wrong or (shape is not None and self.shape[1:] != shape):
             raise StoreError(
-                f"'{path}' is damaged: it holds {kind} of shape {whole[1:]}, expected {dtype} of "
-                f"shape {shape}."
+                f"'{path}' is damaged: it holds {self.dtype} of shape {self.shape[1:]}, expected "
+                f"{dtype} of shape {shape}."
             )
-        self._touched = 0
+        self._whole = np.array(self.array) if whole else None
+        self._lock = threading.Lock()
 
-    def take(self, *where: Any) -> np.ndarray:
-        """A copy of the numbers at these places."""
-        self._touched = min(len(self._map), self._touched + len(where[0]) * AROUND)
-        return self.array[where]
+    def take(self, rows: np.ndarray, views: np.ndarray | None = None) -> np.ndarray:
+        """A copy of the numbers of these examples, each in its view."""
+        if self._whole is not None:
+            return self._whole[rows] if views is None else self._whole[rows, views]
+        shape = self.shape[1:] if views is None else self.shape[2:]
+        places = rows if views is None else rows * self.shape[1] + views
+        size = self.dtype.itemsize * math.prod(shape)
+        if len(places) and (np.diff(places) == 1).all():  # in order: one piece
+            content = self._read(int(places[0]) * size, size * len(places))
+        else:
+            content = b"".join([self._read(place * size, size) for place in places.tolist()])
+        return np.frombuffer(content, self.dtype).reshape(len(places), *shape)
 
-    @property
-    def resident(self) -> int:
-        """At most so many bytes of the file are in memory on its account."""
-        return self._touched
-
-    def forget(self) -> None:
-        """Gives the memory back; what is read again comes back from the file."""
-        if hasattr(self._map, "madvise"):
-            self._map.madvise(mmap.MADV_DONTNEED)
-        self._touched = 0
+    def _read(self, place: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), size, self._start + place)
+        with self._lock:
+            self._file.seek(self._start + place)
+            return self._file.read(size)
 
 
 class Shards:
@@ -72,7 +88,9 @@ class Shards:
             for names, codec in zip(manifest.files, manifest.codecs, strict=True)
             for column, (kind, shape) in codec.columns().items()
         }
-        self._resident = 0
+        files = [entry for shard in manifest.shards for entry in shard["files"].values()]
+        self._whole = sum(entry["bytes"] for entry in files) <= BUDGET
+        self._lock = threading.Lock()
         for number in range(len(manifest.shards)):
             self._inspect(number, content=False)
 
@@ -107,21 +125,18 @@ class Shards:
         return out
 
     def _read(self, number: int, name: str, places: np.ndarray, views: Any) -> np.ndarray:
-        column = self._column(number, name)
-        before = column.resident
-        said = column.take(places) if views is None else column.take(places, views)
-        self._resident += column.resident - before
-        if self._resident > BUDGET:
-            for other in list(self._open.values()):
-                other.forget()
-            self._resident = 0
-        return said
+        return self._column(number, name).take(places, views)
 
     def _column(self, number: int, name: str) -> Column:
-        if (number, name) not in self._open:
+        with self._lock:
+            if (number, name) in self._open:
+                return self._open[number, name]
             if self._check and number not in self._checked:
                 self._inspect(number, content=True)
                 self._checked.add(number)
             path = self.manifest.folder / shard_name(number) / name
-            self._open[number, name] = Column(path, *self._specs[name])
-        return self._open[number, name]
+            column = Column(path, *self._specs[name], whole=self._whole)
+            if len(self._open) >= OPEN and not self._whole:
+                self._open.pop(next(iter(self._open)))  # closed once nobody reads from it
+            self._open[number, name] = column
+            return column

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from keras_kd.data._ids import as_bytes, shown
-from keras_kd.data._pipelines import Batch, Batches, checked, feed, is_tf_data
+from keras_kd.data._mixes import Pool
+from keras_kd.data._pipelines import Batch, Batches, checked, feed, is_tf_data, pool_of
 from keras_kd.data._sets import Part
 from keras_kd.data._views import Augment
 from keras_kd.stores import _digest
@@ -146,6 +147,15 @@ class Store:
                 f"given has {now}: its weights are others. Write a store of its own for it."
             )
 
+    def check_pool(self, pool: Pool | None) -> None:
+        """Raises when examples are mixed with others than the teacher saw them mixed with."""
+        if pool is not None and pool.identity != self.manifest.settings["data"]["mixed_among"]:
+            raise StoreError(
+                f"The store '{self.manifest.folder}' holds answers for examples mixed among "
+                f"{self.manifest.examples:,}; `data` are other examples, or only some of them "
+                f"({len(pool.ids):,}). Give the very set that the teacher was asked about."
+            )
+
     def check_augment(self, augment: Augment | None) -> Augment | None:
         """The views the store was written for; raises when `augment` draws others."""
         stored = self.manifest.augment
@@ -237,6 +247,7 @@ def read(
         if teacher is not None:
             store.check_teacher(teacher)
         drawn = store.check_augment(augment)
+        store.check_pool(pool_of(data, drawn))
         if told := differences(_views_of(store), _views_of(stores[0])):
             raise StoreError(
                 f"The stores '{store.manifest.folder}' and '{stores[0].manifest.folder}' hold "

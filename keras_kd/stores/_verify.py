@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_kd.data._ids import shown
-from keras_kd.data._pipelines import batches_of
+from keras_kd.data._pipelines import batches_of, pool_of
 from keras_kd.stores._answers import Answers
 from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
 from keras_kd.stores._reader import Store
@@ -68,6 +68,8 @@ def verify(
     store.check_teacher(teacher)
     manifest = store.manifest
     augment = store.check_augment(None)
+    pool = pool_of(data, augment)
+    store.check_pool(pool)
     chosen = _chosen(store, sample, seed)
     answers: Answers | None = None
     largest = dict.fromkeys(manifest.signals, 0.0)
@@ -84,7 +86,7 @@ def verify(
             answers = _answers(teacher, store, x)
         views = rows[which] % manifest.views  # one view of each will do
         if augment is not None:
-            x = augment(x, ids=some.ids, views=views)
+            x, _ = augment.mixed(x, None, ids=some.ids, views=views, pool=pool)
         said = answers.ask(x, manifest.batch_size)
         for address, codec, names, prepared in zip(
             manifest.signals, manifest.codecs, manifest.files, said, strict=True

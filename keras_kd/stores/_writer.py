@@ -12,7 +12,8 @@ import numpy as np
 
 from keras_kd._core.messages import listing
 from keras_kd.data._ids import shown
-from keras_kd.data._pipelines import Batch, batches_of, count_of
+from keras_kd.data._mixes import Pool
+from keras_kd.data._pipelines import Batch, batches_of, count_of, pool_of
 from keras_kd.data._views import Augment
 from keras_kd.stores import _digest
 from keras_kd.stores._answers import Answers
@@ -106,6 +107,7 @@ def write(
     """
     folder = Path(path)
     _check_arguments(addresses, views, augment, dtype, batch_size, shard_index, num_shards)
+    pool = pool_of(data, augment)
     stream = batches_of(data, batch_size)
     first = next(stream, None)
     if first is None:
@@ -131,7 +133,7 @@ def write(
         "shard_size": shard_size,
         "batch_size": batch_size,
         "teacher": {"name": name or teacher.name, "fingerprint": fingerprint(teacher)},
-        "data": {"inputs": _described(first.x)},
+        "data": {"inputs": _described(first.x), "mixed_among": pool and pool.identity},
     }
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / f".writing-{shard_index:05d}-of-{num_shards:05d}.lock"
@@ -139,7 +141,7 @@ def write(
         _settle(folder, settings)
         count = count_of(data)
         _check_room(folder, each, count, num_shards)
-        writer = _Writer(folder, answers, augment, settings)
+        writer = _Writer(folder, answers, augment, pool, settings)
         with progress(f"{folder.name}: {size(each)} each", _share(count, num_shards)) as advance:
             total = 0
             for number, batch in enumerate(_again(first, stream)):
@@ -157,9 +159,14 @@ class _Writer:
     """Writes the shards that are not there yet, one after the other."""
 
     def __init__(
-        self, folder: Path, answers: Answers, augment: Augment | None, settings: dict[str, Any]
+        self,
+        folder: Path,
+        answers: Answers,
+        augment: Augment | None,
+        pool: Pool | None,
+        settings: dict[str, Any],
     ):
-        self.folder, self.answers, self.augment = folder, answers, augment
+        self.folder, self.answers, self.augment, self.pool = folder, answers, augment, pool
         self.settings = settings
         self.manifest = Manifest(
             folder, {"format": FORMAT, "settings": settings, "complete": False}
@@ -188,7 +195,10 @@ class _Writer:
                 self._put(name, np.stack([part[column] for part in parts], axis=1))
 
     def _view(self, batch: Batch, view: int) -> list[dict[str, np.ndarray]]:
-        x = batch.x if self.augment is None else self.augment(batch.x, ids=batch.ids, views=view)
+        x = batch.x
+        if self.augment is not None:
+            views = np.full(len(batch.ids), view)
+            x, _ = self.augment.mixed(x, None, ids=batch.ids, views=views, pool=self.pool)
         said = self.answers.ask(x, self.settings["batch_size"])
         encoded = []
         for address, codec, signal in zip(

@@ -241,6 +241,22 @@ def test_compiled_equals_eager(case):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * (np.abs(b).max() + 1e-3))
 
 
+WRITTEN_OUT = ["SoftTarget", "ReverseKL", "JensenShannon-0.5", "AngleRelation", "DistanceRelation"]
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if str(c) in WRITTEN_OUT], ids=str)
+def test_a_target_made_of_the_prediction_is_held_still(case):
+    """As when students learn from one another: gradients that are written out know of it."""
+    _, pred = inputs(case)
+    loss = case.build()
+    held = ops.convert_to_numpy(2.0 * pred + 0.1 * pred**2)
+    _, want = value_and_gradient(loss, held, pred)
+    _, slope = value_and_gradient(
+        lambda _, s: loss(ops.stop_gradient(2.0 * s + 0.1 * s**2), s), held, pred
+    )
+    np.testing.assert_allclose(slope, want, rtol=1e-4, atol=1e-6 * np.abs(want).max())
+
+
 def test_a_table_row_would_fail_with_the_sides_swapped():
     """The table can tell the target from the prediction: few losses are symmetrical."""
     symmetrical = set()

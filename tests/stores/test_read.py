@@ -342,13 +342,36 @@ def test_verify_what_is_compressed_and_seen_in_views(tmp_path, part, model, kind
     assert 0 < result.largest["output"] < 1 / 127
 
 
-def test_memory_is_given_back(tmp_path, monkeypatch, model, part):
+@pytest.mark.parametrize("pread", [True, False])
+def test_a_large_store_is_read_piece_by_piece(tmp_path, monkeypatch, model, part, pread):
     from keras_kd.stores import _columns
 
-    stores.write(model, part, tmp_path, batch_size=32, shard_size=32)
+    stores.write(model, part, tmp_path, batch_size=32, shard_size=32, addresses=("output", "maps"))
+    views = np.zeros(200, int)
+    held = stores.Store(tmp_path)(part.ids, views)
     monkeypatch.setattr(_columns, "BUDGET", 1000)
+    monkeypatch.setattr(_columns, "OPEN", 3)
+    if not pread:
+        monkeypatch.delattr(os, "pread", raising=False)
     store = stores.Store(tmp_path)
-    first = store(part.ids, np.zeros(200, int))["teacher:output"]
-    again = store(part.ids[::-1], np.zeros(200, int))["teacher:output"]
-    np.testing.assert_array_equal(first, again[::-1])
-    assert store.shards._resident <= 1000
+    for order in (np.arange(200), np.arange(200)[::-1], np.random.default_rng(0).permutation(200)):
+        pieces = store(part.ids[order], views)
+        for address in held:
+            np.testing.assert_array_equal(pieces[address], held[address][order])
+    assert len(store.shards._open) == 3
+
+
+def test_mixed_examples(tmp_path, part, model):
+    pytest.importorskip("tensorflow")
+    augment = kd.data.Augment(kd.data.Flip(), mix=kd.data.CutMix(CLASSES), seed=2)
+    stores.write(model, part, tmp_path, augment=augment, views=2, dtype="float32", batch_size=64)
+    data = stores.read(tmp_path, part.take(np.arange(200)[::-1]), batch_size=50)
+    batch, y = data[3]
+    live, labels = kd.data.feed(part, augment=augment, batch_size=50)[0]
+    np.testing.assert_array_equal(batch["inputs"][::-1], live)
+    np.testing.assert_array_equal(y[::-1], labels)
+    said = ops.convert_to_numpy(model(live, training=False))
+    np.testing.assert_allclose(batch["signals"]["teacher:output"][::-1], said, atol=1e-5)
+    assert stores.verify(tmp_path, model, part, sample=40).examples == 40
+    with pytest.raises(stores.StoreError, match=r"or only some of them \(100\). Give the very set"):
+        stores.read(tmp_path, part.take(np.arange(100)))

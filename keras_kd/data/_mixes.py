@@ -1,0 +1,110 @@
+"""Mixes: two examples made one, the partner chosen by the id and the view from the whole set."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_kd.data._ids import as_bytes
+from keras_kd.data._sets import Part
+
+
+@dataclass(frozen=True)
+class MixUp:
+    """Each pixel a weighted mean of two examples, and each label the same mean of two classes.
+
+    `x = share · x_1 + (1 - share) · x_2`, with `share` drawn from Beta(alpha, alpha).
+
+    Args:
+        classes: Number of classes: labels become `(batch, classes)`, for
+            `keras.losses.CategoricalCrossentropy`.
+        alpha: Above 0; the larger, the more alike the two shares. Defaults to `0.2`.
+
+    Reference: Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization", ICLR
+    2018, arXiv:1710.09412. Beyer et al., "Knowledge distillation: A good teacher is patient and
+    consistent", CVPR 2022, arXiv:2106.05237, on mixing for distillation.
+    """
+
+    classes: int
+    alpha: float = 0.2
+
+    def draw(self, tf: Any, first: Any, second: Any, seed: Any) -> tuple[Any, Any]:
+        """One image of two, and the share of the first."""
+        share = _beta(tf, self.alpha, seed)
+        return share * first + (1 - share) * second, share
+
+
+@dataclass(frozen=True)
+class CutMix:
+    """A rectangle of another example pasted in; labels by how much of each is to be seen.
+
+    The rectangle has the image's proportions and the part `1 - share` of its area, less what is
+    cut off at the edges; `share` is drawn from Beta(alpha, alpha).
+
+    Args:
+        classes: Number of classes: labels become `(batch, classes)`, for
+            `keras.losses.CategoricalCrossentropy`.
+        alpha: Above 0. Defaults to `1.0`: every share is as likely.
+
+    Reference: Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with
+    Localizable Features", ICCV 2019, arXiv:1905.04899.
+    """
+
+    classes: int
+    alpha: float = 1.0
+
+    def draw(self, tf: Any, first: Any, second: Any, seed: Any) -> tuple[Any, Any]:
+        """One image of two, and the share of the first."""
+        side = tf.sqrt(1 - _beta(tf, self.alpha, seed))
+        middle = tf.random.stateless_uniform((2,), seed + tf.constant([0, 1 << 33], tf.int64))
+        inside = []
+        for axis in (0, 1):
+            size = tf.cast(tf.shape(first)[axis], tf.float32)
+            low = tf.round((middle[axis] - side / 2) * size)
+            high = tf.round((middle[axis] + side / 2) * size)
+            place = tf.range(size)
+            inside.append((place >= low) & (place < high))
+        box = inside[0][:, tf.newaxis] & inside[1][tf.newaxis, :]
+        share = 1 - tf.reduce_mean(tf.cast(box, tf.float32))
+        return tf.where(box[..., tf.newaxis], second, first), share
+
+
+MIXES = {mix.__name__: mix for mix in (MixUp, CutMix)}
+
+
+def _beta(tf: Any, alpha: float, seed: Any) -> Any:
+    first, second = tf.unstack(tf.random.stateless_gamma((2,), seed, alpha))
+    return first / tf.maximum(first + second, 1e-30)
+
+
+class Pool:
+    """The examples that partners are chosen from: always the whole set, in the order of its ids.
+
+    Args:
+        part: The whole set.
+    """
+
+    def __init__(self, part: Part):
+        self.part = part
+        ids = as_bytes(part.ids)
+        self._order = np.argsort(ids, kind="stable")
+        self.ids = ids
+        self.identity = hashlib.sha256(b"\n".join(ids[self._order].tolist())).hexdigest()[:32]
+
+    def partners(self, ids: np.ndarray, views: np.ndarray, seed: int) -> np.ndarray:
+        """For each example the position of its partner, which follows from its id and view."""
+        chosen = [
+            int.from_bytes(
+                hashlib.blake2b(b"%b\n%d\n%d" % (i, v, seed), digest_size=8).digest(), "big"
+            )
+            for i, v in zip(as_bytes(ids).tolist(), views.tolist(), strict=True)
+        ]
+        count = np.uint64(len(self._order))
+        return self._order[(np.array(chosen, "uint64") % count).astype("int64")]
+
+
+def one_hot(y: np.ndarray, classes: int) -> np.ndarray:
+    """Labels as `(batch, classes)`, whichever of the two forms they have."""
+    y = np.asarray(y)
+    return np.eye(classes, dtype="float32")[y.astype(int)] if y.ndim == 1 else y.astype("float32")
