@@ -5,7 +5,7 @@
 
 1. Distiller with a soft target, over what it cannot be faster than: plain training of the student
    and `predict_on_batch`-like inference of the teacher (one compiled call) on the same batches.
-2. Distiller with a soft target and a hint on a student with dropout, over
+2. Distiller with a soft target and a hint on a student with dropout in each block, over
    `keras.distillation.Distiller` doing the same, with the same `jit_compile`.
 
 Everything is warmed up; the contestants then take turns, epoch by epoch, and the ratio of their
@@ -28,8 +28,8 @@ def network(name: str, channels: int, dropout: float = 0.0) -> keras.Model:
         x = keras.layers.Conv2D(width, 3, strides=2, padding="same", name=f"conv{i}")(x)
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.ReLU(name=f"block{i}")(x)
+        x = keras.layers.Dropout(dropout)(x) if dropout else x
     x = keras.layers.Flatten()(x)
-    x = keras.layers.Dropout(dropout)(x) if dropout else x
     return keras.Model(inputs, keras.layers.Dense(10, name="logits")(x), name=name)
 
 
