@@ -121,7 +121,7 @@ def live(rows: list, rounds: int, steps: int, folder: str) -> None:
         few = part.x[: 16 * BATCH]
         asked = in_turns(
             {
-                m.name: lambda m=m: m.predict(few, batch_size=BATCH, verbose=0)
+                m.name: lambda m=m, few=few: m.predict(few, batch_size=BATCH, verbose=0)
                 for m in (student, teacher)
             },
             5,

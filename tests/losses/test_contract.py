@@ -257,6 +257,20 @@ def test_a_target_made_of_the_prediction_is_held_still(case):
     np.testing.assert_allclose(slope, want, rtol=1e-4, atol=1e-6 * np.abs(want).max())
 
 
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if str(c) in WRITTEN_OUT and c.loss is not losses.DistanceRelation],
+    ids=str,
+)
+def test_a_gradient_that_is_written_out_does_not_reach_the_target(case):
+    _, pred = inputs(case)
+    loss = case.build()
+    held = ops.convert_to_numpy(2.0 * pred + 0.1 * pred**2)
+    _, want = value_and_gradient(loss, held, pred)
+    _, slope = value_and_gradient(lambda _, s: loss(2.0 * s + 0.1 * s**2, s), held, pred)
+    np.testing.assert_allclose(slope, want, rtol=1e-4, atol=1e-6 * np.abs(want).max())
+
+
 def test_a_table_row_would_fail_with_the_sides_swapped():
     """The table can tell the target from the prediction: few losses are symmetrical."""
     symmetrical = set()

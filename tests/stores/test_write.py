@@ -339,4 +339,4 @@ def test_the_manifest_tells_all(written, model):
     assert settings["signals"] == [
         {"address": "output", "codec": "dense", "dtype": "float32", "shape": [10]}
     ]
-    assert settings["data"] == {"inputs": [{"dtype": "float32", "shape": [8, 8, 1]}]}
+    assert settings["data"]["inputs"] == [{"dtype": "float32", "shape": [8, 8, 1]}]
