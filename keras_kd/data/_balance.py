@@ -25,7 +25,7 @@ def class_weights(labels: Any, *, classes: int | None = None) -> dict[int, float
     {0: 0.6666666666666666, 1: 2.0}
     """
     counts = _counts(labels, classes)
-    return {c: counts.sum() / (len(counts) * n) for c, n in enumerate(counts.tolist())}
+    return {c: float(counts.sum() / (len(counts) * n)) for c, n in enumerate(counts.tolist())}
 
 
 class Balanced(Batches):

@@ -44,7 +44,7 @@ class Column:
             self._start = self._file.tell()
             # Mapped: the sorted ids are searched in place. Nothing is in memory until it is read.
             self.array = np.memmap(path, self.dtype, "r", self._start, self.shape)
-        except (ValueError, AttributeError, OSError) as error:
+        except Exception as error:  # whatever strange bytes lead to
             raise StoreError(f"'{path}' is damaged: it is no array: {error}.") from error
         wrong = (dtype is not None and self.dtype != np.dtype(dtype)) or fortran
         if wrong or (shape is not None and self.shape[1:] != shape):

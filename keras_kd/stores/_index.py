@@ -17,6 +17,7 @@ from keras_kd.stores._manifest import (
     differences,
     load,
     replace,
+    sealed,
     shard_name,
 )  # fmt: skip
 
@@ -43,6 +44,7 @@ def finish(folder: Path) -> Manifest | None:
     content = {
         **manifest.content, "complete": True, "examples": total, "shards": shards, "index": index
     }  # fmt: skip
+    content = sealed(content)
     if content != manifest.content:
         replace(folder / MANIFEST, content)
     return Manifest(folder, content)
@@ -107,7 +109,7 @@ def merge(paths: list[str | os.PathLike[str]], path: str | os.PathLike[str]) -> 
         raise ValueError("`paths` must name at least one folder. Received: an empty list.")
     if not (folder / MANIFEST).exists():
         content = {k: first.content[k] for k in ("format", "settings")}
-        replace(folder / MANIFEST, {**content, "complete": False})
+        replace(folder / MANIFEST, sealed({**content, "complete": False}))
     finished = finish(folder) if (folder / EXAMPLES).exists() else None
     if finished is None:
         whole = Manifest(folder, load(folder / MANIFEST))

@@ -58,6 +58,12 @@ def replace(path: Path, content: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """A manifest's content with its own checksum."""
+    rest = {key: value for key, value in content.items() if key != "crc32"}
+    return {**rest, "crc32": zlib.crc32(json.dumps(rest, sort_keys=True).encode())}
+
+
 def load(path: Path) -> dict[str, Any]:
     """The content of a store's JSON file."""
     try:
@@ -103,6 +109,11 @@ class Manifest:
             raise StoreError(
                 f"The store '{folder}' has format {version}, and this version of keras_kd reads "
                 f"formats up to {FORMAT}. Upgrade keras_kd, or write the store again."
+            )
+        if content != sealed(content):
+            raise StoreError(
+                f"'{folder / MANIFEST}' is damaged: it does not have the checksum it was written "
+                "with. Write the store again, or copy it once more."
             )
         try:
             self.settings: dict[str, Any] = content["settings"]

@@ -31,6 +31,7 @@ from keras_kd.stores._manifest import (
     fingerprint,
     load,
     replace,
+    sealed,
     shard_name,
 )  # fmt: skip
 from keras_kd.stores._progress import progress, size
@@ -168,9 +169,7 @@ class _Writer:
     ):
         self.folder, self.answers, self.augment, self.pool = folder, answers, augment, pool
         self.settings = settings
-        self.manifest = Manifest(
-            folder, {"format": FORMAT, "settings": settings, "complete": False}
-        )
+        self.manifest = Manifest(folder, load(folder / MANIFEST))
         self.shard: int | None = None
         self.columns: dict[str, list[np.ndarray]] = {}
         self.known: np.ndarray | None = None
@@ -277,7 +276,8 @@ def _settle(folder: Path, settings: dict[str, Any]) -> None:
     try:
         content = load(folder / MANIFEST)
     except FileNotFoundError:
-        replace(folder / MANIFEST, {"format": FORMAT, "settings": settings, "complete": False})
+        content = {"format": FORMAT, "settings": settings, "complete": False}
+        replace(folder / MANIFEST, sealed(content))
         return
     there = Manifest(folder, content).settings
     if told := differences(settings, there):
