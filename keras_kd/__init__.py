@@ -6,6 +6,7 @@ from keras_kd import projectors as projectors
 from keras_kd import recipes as recipes
 from keras_kd import report as report
 from keras_kd import schedules as schedules
+from keras_kd import stores as stores
 from keras_kd import teachers as teachers
 from keras_kd.distiller import Distiller as Distiller
 from keras_kd.exporting import export as export
