@@ -1,124 +1,218 @@
-"""Pictures. The only place that draws; matplotlib is imported when it does."""
+"""The pictures of a report; matplotlib is imported when one is drawn."""
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import base64
+import importlib.util
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_kd._core.optional import require
 
-_BEFORE, _AFTER, _REFERENCE = "#9a5b13", "#1565a8", "#555555"
+if TYPE_CHECKING:
+    from keras_kd.report._report import Report
+
+_JUDGED, _BASELINE, _TEACHER = "#1565a8", "#9a5b13", "#555555"
+_OTHERS = ("#2e7d4f", "#7b3fa0", "#b3261e", "#00838f")
+#: Channels of a bar chart, at most.
+_BARS = 24
 
 
-@dataclass(frozen=True)
-class Example:
-    """One image with the two answers to it.
-
-    Args:
-        image: Shape `(height, width, channels)`, in [0, 1].
-        before: The answer before, wrong.
-        after: The answer after, right.
-    """
-
-    image: np.ndarray
-    before: str
-    after: str
+def available() -> bool:
+    """Whether pictures can be drawn."""
+    return importlib.util.find_spec("matplotlib") is not None
 
 
-def draw_pairs(
-    path: str | os.PathLike[str],
-    *,
-    title: str,
-    names: tuple[str, str],
-    before: Sequence[float],
-    after: Sequence[float],
-    reference: tuple[str, float],
-    examples: Sequence[Example] = (),
-) -> None:
-    """A picture of paired errors, with a few examples beside it.
+def figures(report: "Report") -> dict[str, Any]:
+    """A figure by name, of all that this report has."""
+    drawn = {
+        "accuracy against costs": _against_costs(report),
+        "reliability": _reliability(report),
+        "training": _training(report),
+        "importance": _importance(report),
+        "similarity": _similarity(report),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
-    Left, a line for each seed from its errors before to its errors after. Right, examples that
-    were answered wrongly before and rightly after, with both answers.
 
-    Args:
-        path: Where to write; `.png`, `.svg` or `.pdf`.
-        title: Headline of the picture.
-        names: Names of before and after.
-        before: Errors in per cent of the test set, one for each seed.
-        after: The same, after.
-        reference: A name and its errors in per cent, drawn as a line across.
-        examples: All of that kind; the first eight are shown. Defaults to none.
+def colours(report: "Report") -> dict[str, str]:
+    """A colour by model: the same in every picture."""
+    known = {report.teacher: _TEACHER, report.baseline: _BASELINE, report.judged: _JUDGED}
+    rest = [name for name in report.models if name not in known]
+    return {n: c for n, c in known.items() if n} | {
+        name: _OTHERS[i % len(_OTHERS)] for i, name in enumerate(rest)
+    }
 
-    Raises:
-        ModuleNotFoundError: If matplotlib is not installed.
-    """
+
+def _figure(width: float, height: float) -> Any:
     require("matplotlib", extra="report", purpose="keras_kd.report draws")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.5, 4.6), dpi=150, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    halves: Any = figure.subfigures(1, 2, width_ratios=[1, 1.25])
-    left, right = halves
-    _slopes(left.subplots(), names, before, after, reference)
-    if examples:
-        _gallery(right, names, examples)
-    figure.savefig(path)
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def _slopes(
-    axes: Any,
-    names: tuple[str, str],
-    before: Sequence[float],
-    after: Sequence[float],
-    reference: tuple[str, float],
-) -> None:
-    """A line for each seed, the means in bold numbers."""
-    for pair in zip(before, after, strict=True):
-        axes.plot((0, 1), pair, color="#bbbbbb", linewidth=1.2, zorder=1)
-    for place, (values, colour) in enumerate(((before, _BEFORE), (after, _AFTER))):
-        axes.scatter([place] * len(values), values, s=36, color=colour, zorder=2)
-        outward = (-1, 1)[place]
-        axes.annotate(
-            f"mean\n{np.mean(values):.1f} %",
-            (place, float(np.mean(values))),
-            xytext=(12 * outward, 0),
-            textcoords="offset points",
-            ha=("right", "left")[place],
-            va="center",
-            color=colour,
-            fontweight="bold",
-        )
-    name, value = reference
-    axes.axhline(value, color=_REFERENCE, linewidth=1, linestyle="--", zorder=0)
-    axes.annotate(
-        f"{name} {value:.1f} %", (0.5, value), xytext=(0, -4), textcoords="offset points",
-        ha="center", va="top", color=_REFERENCE, fontsize=9,
-    )  # fmt: skip
-    axes.set(xlim=(-0.5, 1.5), ylabel="errors on the test set (%)")
-    axes.set_ylim(bottom=0)
-    axes.set_xticks((0, 1), names)
-    axes.set_title("One line for each seed", loc="left", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
+def _reliability(report: "Report") -> Any:
+    """Per model, how often it was right against how sure it was."""
+    shown = [(m, m.bins) for m in report.models.values() if m.bins is not None]
+    if not shown:
+        return None
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    figure, painted = _figure(0.7 + 2.3 * columns, 0.5 + 2.6 * rows), colours(report)
+    places = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for place, axes in enumerate(places.flat):
+        axes.set_visible(place < len(shown))
+        if place >= len(shown):
+            continue
+        model, (count, said, was) = shown[place]
+        error = model.score("ece") or 0.0
+        edges = np.linspace(0, 1, len(count) + 1)
+        there = count > 0
+        axes.bar(
+            edges[:-1][there], was[there], 1 / len(count), align="edge",
+            color=painted[model.name], edgecolor="white", linewidth=0.5,
+        )  # fmt: skip
+        axes.plot(said[there], was[there], "o", color="black", markersize=2.5)
+        axes.plot((0, 1), (0, 1), color="#999999", linewidth=1, linestyle="--", zorder=0)
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), box_aspect=1)
+        axes.set_title(f"{model.name}\ncalibration error {100 * error:.1f} %", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("confidence (probability of the answer given)", fontsize=9)
+    figure.supylabel("share of right answers", fontsize=9)
+    return figure
 
 
-def _gallery(figure: Any, names: tuple[str, str], examples: Sequence[Example]) -> None:
-    """Two rows of four images, both answers under each."""
-    shown = examples[:8]
-    figure.suptitle(
-        f"{len(shown)} of the {len(examples)} test images that '{names[0]}' gets wrong "
-        f"and '{names[1]}' right",
-        x=0.02,
-        ha="left",
-        fontsize=10,
+def _against_costs(report: "Report") -> Any:
+    """How good against how large and how slow."""
+    key, label, factor = (
+        ("accuracy", "accuracy (%)", 100)
+        if report.counts_errors
+        else ("mae", "mean absolute error", 1)
     )
-    for place, axes in enumerate(figure.subplots(2, 4).flat):
-        axes.set(xticks=(), yticks=(), visible=place < len(shown))
-        axes.spines[:].set_color("#dddddd")
-        if place < len(shown):
-            example = shown[place]
-            axes.imshow(np.squeeze(example.image), cmap="gray_r", vmin=0, vmax=1)
-            below = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 9}
-            axes.text(0.5, -0.04, f"{names[0]}: {example.before}", color=_BEFORE, **below)
-            axes.text(0.5, -0.18, f"{names[1]}: {example.after}", color=_AFTER, **below)
+    models = list(report.models.values())
+    panels = [("weights", [3 * (float(m.costs.parameters),) for m in models])]
+    times = [m.costs.latency for m in models if m.costs.latency]
+    if len(times) == len(models):
+        spreads = [(t.low, t.median, t.high) for t in times]
+        panels.append(("time for one example (ms; line: middle half of the calls)", spreads))
+    figure, painted = _figure(4.6, 0.6 + 2.4 * len(panels)), colours(report)
+    places = np.atleast_1d(figure.subplots(len(panels), 1))
+    for axes, (name, costs) in zip(places, panels, strict=True):
+        for model, (low, cost, high) in zip(models, costs, strict=True):
+            values = [factor * value for value in model.scores[key] if value is not None]
+            mean = float(np.mean(values))
+            axes.errorbar(
+                cost, mean, yerr=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                xerr=[[cost - low], [high - cost]] if high > low else None,
+                color=painted[model.name], marker="o", capsize=3, linestyle="", label=model.name,
+            )  # fmt: skip
+        ends = min(low for low, _, _ in costs), max(high for _, _, high in costs)
+        if ends[1] > 10 * ends[0]:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:,g}")
+            axes.xaxis.set_minor_formatter("")
+        else:
+            axes.set_xlim(0, 1.15 * ends[1])
+        axes.margins(y=0.2)
+        axes.set(xlabel=name, ylabel=label)
+        axes.grid(axis="y", color="#eeeeee")
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, names = places[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+def _training(report: "Report") -> Any:
+    """The loss and what else was logged, epoch by epoch."""
+    if not report.histories:
+        return None
+    names = _logged(report.histories)
+    if not names:
+        return None
+    figure, painted = _figure(4.6, 2.6 * len(names)), colours(report)
+    for axes, name in zip(np.atleast_1d(figure.subplots(len(names), 1)), names, strict=True):
+        for place, (model, curves) in enumerate(report.histories.items()):
+            colour = painted.get(model, _OTHERS[place % len(_OTHERS)])
+            for key, style in ((name, "--"), (f"val_{name}", "-")):
+                if key in curves:
+                    epochs = range(1, len(curves[key]) + 1)
+                    part = "validation" if key.startswith("val_") else "training"
+                    axes.plot(epochs, curves[key], style, color=colour, label=f"{model}, {part}",
+                              marker="." if len(curves[key]) == 1 else None)  # fmt: skip
+        axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
+        axes.legend(frameon=False, fontsize=7)
+        axes.locator_params(axis="x", integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _logged(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
+    """The loss, then what most of the models logged, three at most."""
+    counts: dict[str, int] = {}
+    for curves in histories.values():
+        for name in {key.removeprefix("val_") for key in curves}:
+            counts[name] = counts.get(name, 0) + 1
+    order = sorted(counts, key=lambda n: (n != "loss", "acc" not in n, -counts[n], n))
+    return order[:3]
+
+
+def _importance(report: "Report") -> Any:
+    """The channels that matter most."""
+    found = report.importance
+    if found is None:
+        return None
+    order = np.argsort(-found.drops, kind="stable")[:_BARS]
+    figure = _figure(max(4.0, 1.2 + 0.28 * len(order)), 3.2)
+    axes = figure.subplots()
+    axes.bar(range(len(order)), 100 * found.drops[order], color=_JUDGED)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xticks(range(len(order)), [str(c) for c in order], fontsize=8, rotation=90)
+    axes.set(
+        xlabel=f"channel of '{found.layer}' ({len(order)} of {len(found.drops)}, largest first)",
+        ylabel="drop in agreement\n(percentage points)",
+    )
+    axes.set_title(
+        f"{found.model}: channels permuted one by one, {found.examples} examples", fontsize=9
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _similarity(report: "Report") -> Any:
+    """A heat map, from white for unlike to dark for alike."""
+    found = report.similarity
+    if found is None:
+        return None
+    rows, columns = found.values.shape
+    figure = _figure(2.6 + 0.55 * columns, 1.8 + 0.5 * rows)
+    axes = figure.subplots()
+    image = axes.imshow(found.values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(columns), found.layers[1], rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(rows), found.layers[0], fontsize=8)
+    axes.set(xlabel=f"layers of {found.names[1]}", ylabel=f"layers of {found.names[0]}")
+    for (i, j), value in np.ndenumerate(found.values):
+        axes.text(
+            j, i, f"{value:.2f}", ha="center", va="center", fontsize=7,
+            color="white" if value > 0.6 else "black",
+        )  # fmt: skip
+    figure.colorbar(image, ax=axes, label="linear CKA (0 to 1)")
+    return figure
+
+
+def as_uri(figure: Any) -> str:
+    """A figure as a data URI."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def image_as_uri(image: np.ndarray) -> str:
+    """An image in [0, 1] as a data URI, pixel by pixel."""
+    require("matplotlib", extra="report", purpose="keras_kd.report draws")
+    from matplotlib.image import imsave
+
+    data = io.BytesIO()
+    flat = image[..., 0] if image.shape[-1] == 1 else image
+    imsave(data, np.clip(flat, 0, 1), format="png", cmap="gray", vmin=0, vmax=1)
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()

@@ -1,11 +1,15 @@
-"""Tables: one row for each way, for a terminal."""
+"""Tables for a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rich import box
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from keras_kd.report import _rows
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,29 @@ def _mean(values: Sequence[int]) -> str:
     if len(values) == 1:
         return f"{values[0]}"
     return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+
+
+def show(
+    verdict: str, details: Sequence[str], tables: Sequence[_rows.Table], console: Console
+) -> None:
+    """The verdict, and the tables of a report."""
+    console.print(Text(verdict, style="bold"))
+    for line in details:
+        console.print(Text(line))
+    for one in tables:
+        console.print()
+        console.print(_drawn(one))
+        if one.note:
+            console.print(Text(one.note, style="dim"))
+
+
+def _drawn(one: _rows.Table) -> Table:
+    drawn = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, title=one.title, title_justify="left",
+        title_style="bold",
+    )  # fmt: skip
+    for place, heading in enumerate(one.headings):
+        drawn.add_column(Text(heading), justify="right" if place else "left")
+    for row in one.rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn

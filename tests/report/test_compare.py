@@ -1,66 +1,314 @@
+import json
+
+import keras
 import numpy as np
 import pytest
 
-from keras_kd.report import _compare, paired
+from keras_kd.report import compare
+from tests.metrics import oracles
+from tests.report.answering import examples, logits, says
+
+N, CLASSES = 400, 7
+Y = np.random.default_rng(9).choice(CLASSES, N, p=[0.3, 0.3, 0.15, 0.1, 0.1, 0.04, 0.01])
+TOLD = {name: logits(Y, CLASSES, skill, i) for i, (name, skill) in enumerate(
+    [("teacher", 3.0), ("student alone", 1.2), ("distilled", 2.2)])}  # fmt: skip
+DATA = (examples(N), Y)
 
 
-def test_the_interval_is_students():
+def report(told=None, data=DATA, **kwargs):
+    models = {name: says(rows) for name, rows in (told or TOLD).items()}
+    return compare(models, data, latency=False, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return report(slices={"half": np.arange(N) % 2})
+
+
+def softmax(name):
+    return oracles.softmax(TOLD[name])
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_scores_are_those_of_scikit_learn(whole, name):
+    sk = pytest.importorskip("sklearn.metrics")
+    p = softmax(name)
+    said = p.argmax(1)
+    wanted = {
+        "accuracy": sk.accuracy_score(Y, said),
+        "top_5": sk.top_k_accuracy_score(Y, p, k=5),
+        "precision": sk.precision_score(Y, said, average="macro", zero_division=0),
+        "recall": sk.recall_score(Y, said, average="macro", zero_division=0),
+        "f1": sk.f1_score(Y, said, average="macro", zero_division=0),
+        "roc_auc": sk.roc_auc_score(Y, p, multi_class="ovr", average="macro"),
+        "log_loss": sk.log_loss(Y, p),
+        "brier": sk.brier_score_loss(Y, p),
+        "ece": oracles.ece(Y, TOLD[name], np.ones(N), bins=15),
+    }
+    scores = whole.models[name].scores
+    for key, value in wanted.items():
+        assert scores[key] == [pytest.approx(value, abs=1e-6)], key
+    assert whole.models[name].wrong.sum() == (said != Y).sum()
+
+
+def test_what_is_like_the_teacher(whole):
+    scores = whole.models["distilled"].scores
+    ones = np.ones(N)
+    teacher, student = TOLD["teacher"], TOLD["distilled"]
+    assert scores["agreement"] == [pytest.approx(oracles.agreement(teacher, student, ones))]
+    assert scores["kl"] == [pytest.approx(oracles.kl(teacher, student, ones), abs=1e-6)]
+    assert "agreement" not in whole.models["teacher"].scores
+    softer = report(temperature=3.0).models["distilled"].scores
+    assert softer["kl"] == [pytest.approx(oracles.kl(teacher, student, ones, 3.0), abs=1e-6)]
+
+
+def test_equal_mass_bins(whole):
+    p = softmax("distilled")[: N // 15 * 15]
+    data = (examples(N)[: len(p)], Y[: len(p)])
+    wanted = oracles.equal_mass(p.max(1), (p.argmax(1) == data[1]).astype(float), 15)
+    found = report({"distilled": TOLD["distilled"]}, data).models["distilled"]
+    assert found.scores["ece_equal_mass"] == [pytest.approx(wanted, abs=1e-6)]
+
+
+def test_where_they_differ(whole):
+    before, after = (TOLD[n].argmax(1) for n in ("student alone", "distilled"))
+    assert whole.changed.won.tolist() == np.flatnonzero((before != Y) & (after == Y)).tolist()
+    assert whole.changed.lost.tolist() == np.flatnonzero((before == Y) & (after != Y)).tolist()
+    assert [g.name for g in whole.classes] == list("0123456")
+    for group in whole.classes:
+        which = int(group.name) == Y
+        assert group.examples == which.sum()
+        assert group.by_model["distilled"] == pytest.approx((after == Y)[which].mean())
+        shift = (after == Y)[which].mean() - (before == Y)[which].mean()
+        assert group.change.mean == pytest.approx(shift)
+    half = whole.slices["half"][1]
+    assert half.examples == 200 and half.name == "1"
+    assert half.by_model["teacher"] == pytest.approx((TOLD["teacher"].argmax(1) == Y)[1::2].mean())
+    first = whole.confusions[0]
+    truth, answer = int(first.truth), int(first.answer)
+    assert first.before == ((truth == Y) & (before == answer)).sum()
+    assert first.after == ((truth == Y) & (after == answer)).sum()
+
+
+def test_the_verdict_of_two_models(whole):
     stats = pytest.importorskip("scipy.stats")
-    rng = np.random.default_rng(0)
-    for n in (2, 3, 5, 17, 31):
-        before, after = rng.normal(50, 8, n), rng.normal(45, 5, n)
-        change = paired(before, after)
-        wanted = stats.ttest_rel(after, before).confidence_interval(0.95)
-        assert change.mean == pytest.approx(after.mean() - before.mean())
-        assert (change.low, change.high) == pytest.approx((wanted.low, wanted.high), rel=1e-4)
-        assert change.pairs == n
+    wrong = {n: (rows.argmax(1) != Y).sum() for n, rows in TOLD.items()}
+    fewer = wrong["student alone"] - wrong["distilled"]
+    gain = 100 * fewer / (wrong["student alone"] - wrong["teacher"])
+    assert whole.verdict.startswith(
+        f"distilled makes {fewer} fewer errors than student alone on 400 examples (95 % interval "
+    )
+    assert whole.verdict.endswith(f"); {gain:.0f} % of the teacher's gain at 100 % of its size.")
+    lost, won = len(whole.changed.lost), len(whole.changed.won)
+    assert whole.p_value == pytest.approx(stats.binomtest(lost, lost + won).pvalue)
 
 
-def test_the_quantiles():
-    stats = pytest.importorskip("scipy.stats")
-    np.testing.assert_allclose(_compare._T, stats.t.ppf(0.975, np.arange(1, 31)), atol=5e-5)
+def test_models_that_differ_by_chance():
+    told = {"a": TOLD["distilled"], "b": logits(Y, CLASSES, 2.2, 77)}
+    found = report(told)
+    assert found.change.low <= 0 <= found.change.high
+    assert found.verdict.startswith("b and a: no difference that this test set can show (")
 
 
-def test_beyond_the_quantiles_the_interval_is_a_little_wide():
-    stats = pytest.importorskip("scipy.stats")
-    before = np.zeros(100)
-    after = np.random.default_rng(0).normal(size=100)
-    wanted = stats.ttest_rel(after, before).confidence_interval(0.95)
-    change = paired(before, after)
-    ratio = (change.high - change.low) / (wanted.high - wanted.low)
-    assert 1.0 < ratio < 1.05
+def test_several_runs_are_compared_over_runs():
+    runs = {
+        name: [says(logits(Y, CLASSES, skill, 10 * i + seed)) for seed in range(3)]
+        for i, (name, skill) in enumerate([("alone", 1.0), ("distilled", 2.0)])
+    }
+    found = compare(runs, DATA, latency=False)
+    errors = [found.models[n].wrong.sum(axis=1) for n in runs]
+    assert found.change.pairs == 3 and found.p_value is None
+    assert found.change.mean * N == pytest.approx((errors[1] - errors[0]).mean())
+    assert len(found.models["alone"].scores["accuracy"]) == 3
+    assert "the mean of 3 runs (95 % interval" in found.verdict
+    assert "±" in str(found)
 
 
-def test_by_hand():
-    """Differences -30, -27, -35: mean -92/3, variance 49/3, half 4.3027 · √(49/9)."""
-    change = paired([60, 58, 64], [30, 31, 29])
-    assert change.mean == pytest.approx(-92 / 3)
-    assert change.high - change.mean == pytest.approx(4.3027 * 7 / 3)
-    assert change.mean - change.low == pytest.approx(4.3027 * 7 / 3)
+def test_probabilities_are_seen_by_the_head():
+    model = says(TOLD["distilled"], "softmax")
+    found = compare({"s": model}, DATA, latency=False).models["s"]
+    assert found.scores["log_loss"] == [
+        pytest.approx(oracles.nll(Y, TOLD["distilled"], np.ones(N)), abs=1e-6)
+    ]
+    assert found.reads == "probabilities, by the softmax at the end"
 
 
-def test_what_both_share_cancels_out():
-    seeds = np.array([0.0, 40.0, 90.0, 10.0])
-    change = paired(50 + seeds, 47 + seeds)
-    assert (change.low, change.mean, change.high) == pytest.approx((-3, -3, -3))
-    assert change.direction == "less"
+def test_probabilities_of_unknown_origin_are_asked_about():
+    told = {"s": oracles.softmax(TOLD["distilled"])}
+    with pytest.raises(ValueError, match=r"look like probabilities. Say what they are"):
+        report(told)
+    found = report(told, from_logits={"s": False}).models["s"]
+    wanted = oracles.nll(Y, TOLD["distilled"], np.ones(N))
+    assert found.scores["log_loss"] == [pytest.approx(wanted, abs=1e-6)]
+
+
+@pytest.mark.parametrize("activation", [(), ("sigmoid",)])
+def test_one_logit(activation):
+    sk = pytest.importorskip("sklearn.metrics")
+    y = Y % 2
+    z = logits(y, 2, 1.0, 3)[:, 1:] - 0.5
+    p = 1 / (1 + np.exp(-z[:, 0].astype("float64")))
+    told = {"teacher": says(-z), "s": says(z, *activation)}
+    found = compare(told, (examples(N), y[:, None]), latency=False).models["s"].scores
+    wanted = {
+        "accuracy": sk.accuracy_score(y, p > 0.5),
+        "f1": sk.f1_score(y, p > 0.5, average="macro"),
+        "roc_auc": sk.roc_auc_score(y, p),
+        "log_loss": sk.log_loss(y, p),
+        "brier": sk.brier_score_loss(y, p),
+    }
+    for key, value in wanted.items():
+        assert found[key] == [pytest.approx(value, abs=1e-6)], key
+    assert found["top_5"] == [None] and found["agreement"] == [0.0]
+
+
+def test_several_labels():
+    sk = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(4)
+    y = (rng.random((N, 5)) < [0.5, 0.3, 0.2, 0.1, 0.05]).astype(int)
+    z = (rng.normal(size=y.shape) + 2 * y - 1).astype("float32")
+    p = 1 / (1 + np.exp(-z.astype("float64")))
+    found = report({"s": z}, (examples(N), y), slices={"odd": np.arange(N) % 2})
+    wanted = {
+        "accuracy": sk.accuracy_score(y, p > 0.5),
+        "precision": sk.precision_score(y, p > 0.5, average="macro", zero_division=0),
+        "recall": sk.recall_score(y, p > 0.5, average="macro"),
+        "f1": sk.f1_score(y, p > 0.5, average="macro"),
+        "roc_auc": sk.roc_auc_score(y, p, average="macro"),
+        "log_loss": np.mean([sk.log_loss(y[:, c], p[:, c]) for c in range(5)]),
+    }
+    for key, value in wanted.items():
+        assert found.models["s"].scores[key] == [pytest.approx(value, abs=1e-6)], key
+    assert found.task == "multi_label" and not found.classes and len(found.slices["odd"]) == 2
+
+
+def test_numbers():
+    sk = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=(N, 2))
+    told = {"teacher": y + 0.1, "alone": y + rng.normal(0, 1, y.shape), "distilled": y + 0.3}
+    found = report(told, (examples(N), y))
+    scores = found.models["alone"].scores
+    said = told["alone"].astype("float32")
+    assert scores["mae"] == [pytest.approx(sk.mean_absolute_error(y, said), abs=1e-6)]
+    assert scores["rmse"] == [pytest.approx(sk.root_mean_squared_error(y, said), abs=1e-6)]
+    assert scores["r2"] == [pytest.approx(sk.r2_score(y, said), abs=1e-6)]
+    assert found.models["distilled"].scores["distance"] == [pytest.approx(0.2, abs=1e-6)]
+    assert "smaller mean absolute error than alone on 400 examples" in found.verdict
+    assert found.p_value is None and "<table>" in found._repr_html_()
+
+
+def test_one_output_of_several():
+    inputs = keras.Input((1,), dtype="int32")
+    model = keras.Model(
+        inputs, {"a": says(TOLD["distilled"])(inputs), "b": says(Y[:, None])(inputs)}
+    )
+    data = (examples(N), {"a": Y, "b": Y})
+    found = compare({"s": model}, data, output="a", latency=False)
+    wanted = (TOLD["distilled"].argmax(1) == Y).mean()
+    assert found.models["s"].scores["accuracy"] == [pytest.approx(wanted)]
+    with pytest.raises(ValueError, match=r"judges one output, and .* has 'a', 'b'"):
+        compare({"s": model}, data, latency=False)
+
+
+def cut(size=150):
+    return [(DATA[0][i : i + size], Y[i : i + size]) for i in range(0, N, size)]
+
+
+class Batched(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return cut()[index]
+
+
+def stream(kind):
+    if kind == "tf.data":
+        tf = pytest.importorskip("tensorflow")
+        return tf.data.Dataset.from_tensor_slices(DATA).batch(150)
+    return {"list": cut, "generator": lambda: (b for b in cut()), "pydataset": Batched}[kind]()
+
+
+@pytest.mark.parametrize("kind", ["list", "generator", "pydataset", "tf.data"])
+def test_batches_are_read_once_and_give_the_same(whole, kind):
+    if kind == "tf.data" and keras.config.backend() != "tensorflow":
+        pytest.skip("one backend is enough")
+    found = report(data=stream(kind))
+    for name in TOLD:
+        assert found.models[name].scores["log_loss"] == [
+            pytest.approx(whole.models[name].scores["log_loss"][0], abs=1e-6)
+        ]
+    assert found.verdict == whole.verdict
+
+
+def test_one_hot_labels_and_names(whole):
+    names = list("abcdefg")
+    found = report(data=(examples(N), np.eye(CLASSES)[Y]), class_names=names)
+    assert found.verdict == whole.verdict
+    assert [g.name for g in found.classes] == names
+
+
+def test_as_dict(whole):
+    said = json.loads(json.dumps(whole.to_dict()))
+    assert said["verdict"] == whole.verdict
+    accuracy = said["models"]["distilled"]["scores"]["accuracy"][0]
+    assert accuracy == whole.models["distilled"].score("accuracy")
+    assert said["models"]["distilled"]["costs"]["parameters"] == N * CLASSES
+    assert said["change"]["pairs"] == N and said["changed"]["won"] == whole.changed.won.tolist()
+
+
+def test_as_text(whole):
+    text = str(whole)
+    assert " ".join(text.split()).startswith(whole.verdict)
+    lines = {" ".join(line.split()) for line in text.splitlines()}
+    right = [f"{100 * (rows.argmax(1) == Y).mean():.1f} %" for rows in TOLD.values()]
+    assert f"accuracy {' '.join(right)}" in lines
+    assert max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
-    "before, after, direction",
+    "change, words",
     [
-        ([60, 58, 64], [30, 31, 29], "less"),
-        ([30, 31, 29], [60, 58, 64], "more"),
-        ([60, 30, 64], [30, 31, 62], "unclear"),
-        ([5, 5, 5], [5, 5, 5], "unclear"),
-        ([60], [30], "unclear"),
+        (
+            {"data": (examples(5), Y)},
+            "of equal length with at least one example. Received arrays of",
+        ),
+        ({"data": (examples(N), Y + 1)}, "labels must be from 0 to 6. Received labels from 1 to 7"),
+        ({"data": (examples(N), Y, np.ones(N))}, "holds sample weights"),
+        ({"data": (examples(N), None)}, "a report needs labels"),
+        ({"data": []}, "gave no batch"),
+        ({"teacher": "techer"}, "names the model 'techer', .* Did you mean 'teacher'"),
+        ({"judged": "distilled", "baseline": "distilled"}, "are the same model"),
+        ({"slices": {"s": np.arange(3)}}, "one value for each of the 400 examples"),
+        ({"slices": {"s": np.arange(N)}}, "400 different values"),
+        ({"class_names": ["a"]}, "must name 7 classes. Received: 1"),
+        ({"importance": "hidden"}, "names a model and a layer"),
+        ({"importance": "distilled:hidden"}, "No layer 'hidden' in"),
+        ({"similarity": ("distilled", "x")}, "`similarity` names the model 'x'"),
+        ({"task": "ranking"}, "`task` must be one of"),
     ],
 )
-def test_direction(before, after, direction):
-    assert paired(before, after).direction == direction
+def test_bad_input(change, words):
+    with pytest.raises(ValueError, match=words):
+        report(**change)
 
 
-@pytest.mark.parametrize("before, after", [([1, 2], [1]), ([], [])])
-def test_pairs_must_be_pairs(before, after):
-    with pytest.raises(ValueError, match=f"Received: {len(before)} and {len(after)}"):
-        paired(before, after)
+def test_answers_that_do_not_fit():
+    told = {**TOLD, "distilled": TOLD["distilled"][:, :3]}
+    with pytest.raises(ValueError, match=r"equally many numbers. Received: 'teacher' 7"):
+        report(told)
+    told = {**TOLD, "distilled": np.where(examples(N) == 3, np.nan, TOLD["distilled"])}
+    with pytest.raises(ValueError, match=r"'distilled' answers with NaN .* on 1 examples"):
+        report(told)
+    with pytest.raises(
+        ValueError, match="one number, and the labels are whole numbers from 0 to 6"
+    ):
+        report({"s": TOLD["teacher"][:, :1]})
+    with pytest.raises(TypeError, match="`models` must be a dict of models by name"):
+        compare(says(TOLD["teacher"]), DATA)
+    with pytest.raises(TypeError, match=r"must be a keras.Model or a list of them"):
+        compare({"s": "model.keras"}, DATA)
+    steps = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 4)])
+    with pytest.raises(ValueError, match=r"answers with the shape \('examples', 3, 4\)"):
+        compare({"s": steps}, (np.zeros((6, 3), "int32"), np.zeros((6, 3), "int32")))

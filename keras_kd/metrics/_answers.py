@@ -1,0 +1,62 @@
+"""Answers and labels in one form: log-probabilities over two classes or more, and one-hot rows.
+
+One logit is a choice between two classes, of which the first has the logit 0. A row of yes-no
+questions is a row of such choices. So every formula is written once, for classes.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from keras_kd._core.messages import shape_of
+
+#: Stands for minus infinity where an infinite number would make a NaN.
+NEVER = -1e30
+
+
+def log_probabilities(answers: Any, from_logits: bool, multi_label: bool) -> Any:
+    """`(batch, ..., classes)`, always two classes or more; `(batch, labels, 2)` for many labels."""
+    if len(answers.shape) < 2:
+        raise ValueError(
+            "Answers have the shape (batch, ..., classes), or (batch, 1) for a single logit. "
+            f"Received answers of shape {shape_of(answers)}."
+        )
+    if multi_label:
+        answers = ops.expand_dims(answers, axis=-1)
+    single = answers.shape[-1] == 1
+    if from_logits:
+        if not single:
+            return ops.log_softmax(answers, axis=-1)
+        # log σ(x) = -softplus(-x), and log(1 - σ(x)) = -softplus(x).
+        return ops.concatenate([-ops.softplus(answers), -ops.softplus(-answers)], axis=-1)
+    if single:
+        answers = ops.concatenate([1.0 - answers, answers], axis=-1)
+    return ops.log(ops.maximum(answers, 1e-30))
+
+
+def one_hot(labels: Any, log_p: Any) -> Any:
+    """The labels in the shape of `log_p`: class numbers, one-hot or mixed rows, yes or no."""
+    labels = ops.convert_to_tensor(labels)
+    rank, classes = len(log_p.shape), log_p.shape[-1]
+    if len(labels.shape) == rank and labels.shape[-1] == classes and classes > 1:
+        return ops.cast(labels, log_p.dtype)
+    if len(labels.shape) == rank and labels.shape[-1] == 1:
+        labels = ops.squeeze(labels, axis=-1)
+    if len(labels.shape) != rank - 1:
+        raise ValueError(
+            "Labels are class numbers of shape (batch, ...), or rows of the answers' shape. "
+            f"Received labels of shape {shape_of(labels)} for answers over {classes} classes of "
+            f"shape {shape_of(log_p)}."
+        )
+    if classes == 2:
+        yes = ops.cast(labels, log_p.dtype)
+        return ops.stack([1.0 - yes, yes], axis=-1)
+    return ops.one_hot(ops.cast(labels, "int32"), classes, dtype=log_p.dtype)
+
+
+def log_odds_of_first(log_p: Any) -> Any:
+    """`log(p / (1 - p))` of the largest probability, exact also when it is nearly 1."""
+    classes = log_p.shape[-1]
+    first = ops.one_hot(ops.argmax(log_p, axis=-1), classes, dtype=log_p.dtype)
+    others = ops.logsumexp(ops.where(first > 0, NEVER, log_p), axis=-1)
+    return ops.max(log_p, axis=-1) - others

@@ -1,0 +1,132 @@
+"""What all metrics of this package share: answers as log-probabilities, weights, configs."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd._core.addresses import parse
+from keras_kd._core.messages import shape_of, snake_case
+from keras_kd.metrics._answers import log_probabilities
+
+
+class Answers(keras.metrics.Metric):
+    """A metric on the answers of a classifier, computed in float32 or wider.
+
+    Args:
+        from_logits: Whether answers are logits; else probabilities.
+        multi_label: Whether each column is a yes-no question of its own.
+        name: Name of the metric. Defaults to the class's name in snake case.
+        dtype: Type of the computation. Defaults to float32, or `keras.config.floatx()` if wider.
+    """
+
+    def __init__(
+        self,
+        *,
+        from_logits: bool = True,
+        multi_label: bool = False,
+        name: str | None = None,
+        dtype: Any = None,
+    ):
+        super().__init__(
+            name=name or snake_case(type(self).__name__),
+            dtype=dtype or keras.backend.result_type(keras.config.floatx(), "float32"),
+        )
+        self.from_logits, self.multi_label = from_logits, multi_label
+
+    def _log_probabilities(self, answers: Any) -> Any:
+        answers = ops.convert_to_tensor(answers, dtype=self.dtype)
+        return log_probabilities(answers, self.from_logits, self.multi_label)
+
+    def _weights(self, values: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """One weight for each of `values`: the sample's, and 0 where a mask hides it."""
+        weights = ops.ones_like(values)
+        mask = getattr(y_pred, "_keras_mask", None)
+        for given in (mask, sample_weight):
+            if given is None:
+                continue
+            given = ops.cast(ops.convert_to_tensor(given), self.dtype)
+            if len(given.shape) > len(values.shape):
+                given = ops.squeeze(given, axis=-1)
+            while len(given.shape) < len(values.shape):
+                given = ops.expand_dims(given, axis=-1)
+            weights = weights * given
+        return weights
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"from_logits": self.from_logits, "multi_label": self.multi_label}
+        return {**super().get_config(), **own}
+
+
+class AnswersMean(Answers):
+    """The weighted mean of one value per answer; a subclass says which, in `values`."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.total = self.add_variable((), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        """One value per answer."""
+        raise NotImplementedError(f"{type(self).__name__} must define values(y_true, y_pred).")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        values = self.values(y_true, y_pred)
+        weights = self._weights(values, y_pred, sample_weight)
+        self.total.assign_add(ops.sum(ops.cast(values, self.dtype) * weights))
+        self.count.assign_add(ops.sum(weights))
+
+    def result(self) -> Any:
+        return ops.divide_no_nan(self.total, ops.convert_to_tensor(self.count))
+
+
+class TeacherMetric(AnswersMean):
+    """A metric that compares with a teacher's answers instead of with labels.
+
+    Listed in `Distiller.compile(metrics=[...])`, it is fed by the Distiller: `y_true` is the signal
+    of the address `target`, whether a teacher gave it now or it came with the batch. Used alone,
+    call `update_state(teacher_logits, student_logits)`. A subclass defines
+    `values(y_true, y_pred)`, one value per example.
+
+    Args:
+        target: Address of the teacher's signal. Defaults to `None`: `"teacher:output"`, and under
+            the name of an output, that output of it.
+        pred: Address of the student's signal. Defaults to `None`: the output that the metric is
+            listed for.
+        from_logits: Whether both answers are logits; else probabilities. Defaults to `True`.
+        multi_label: Whether each column is a yes-no question of its own. Defaults to `False`.
+        **kwargs: `name`, `dtype` as in `keras.metrics.Metric`.
+
+    Raises:
+        ValueError: If an address is malformed.
+    """
+
+    def __init__(
+        self,
+        *,
+        target: str | None = None,
+        pred: str | None = None,
+        from_logits: bool = True,
+        multi_label: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(from_logits=from_logits, multi_label=multi_label, **kwargs)
+        for address in (target, pred):
+            if address is not None:
+                parse(address)
+        self.target, self.pred = target, pred
+
+    def both(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """The log-probabilities of teacher and student."""
+        sides = self._log_probabilities(y_true), self._log_probabilities(y_pred)
+        if shape_of(sides[0]) != shape_of(sides[1]):
+            raise ValueError(
+                f"Metric '{self.name}' compares answers that differ in shape: the teacher's are "
+                f"{shape_of(ops.convert_to_tensor(y_true))}, the student's "
+                f"{shape_of(ops.convert_to_tensor(y_pred))}. Give `target` and `pred` the addresses "
+                "of two signals of one shape."
+            )
+        return sides
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "target": self.target, "pred": self.pred}

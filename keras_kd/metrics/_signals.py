@@ -1,0 +1,120 @@
+"""The metrics of one `compile` that ask for signals, kept apart from those that ask for labels."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._core.messages import listing
+from keras_kd.metrics._base import TeacherMetric
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """A metric, and what it asks for here."""
+
+    metric: TeacherMetric
+    name: str  # in the logs
+    target: str
+    pred: str
+    weighted: bool
+
+    @property
+    def asker(self) -> str:
+        return f"Metric '{self.metric.name}'"
+
+
+class SignalMetrics(keras.metrics.Metric):
+    """Stands for all of them, as one metric whose result is a dict."""
+
+    def __init__(self) -> None:
+        super().__init__(name="signal_metrics")
+        self.asking: list[Asking] = []
+        self.given: dict[str, Any] = {}
+
+    def use(self, asking: list[Asking], given: dict[str, Any]) -> None:
+        """Takes the metrics over, and notes what `compile` was given, for saving."""
+        self.asking = asking
+        self.given = given
+
+    def addresses(self) -> list[str]:
+        """Every address asked for."""
+        return list(dict.fromkeys(a for one in self.asking for a in (one.target, one.pred)))
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [v for one in self.asking for v in one.metric.variables]
+
+    def update_state(self, signals: Mapping[str, Any], sample_weight: Any = None) -> None:
+        for one in self.asking:
+            weight = sample_weight if one.weighted else None
+            if isinstance(weight, Mapping):  # weights by output
+                weight = weight.get(parse(one.pred).path.rpartition("/")[2])
+            one.metric.update_state(signals[one.target], signals[one.pred], sample_weight=weight)
+
+    def result(self) -> dict[str, Any]:
+        return {one.name: one.metric.result() for one in self.asking}
+
+    def reset_state(self) -> None:
+        for one in self.asking:
+            one.metric.reset_state()
+
+
+#: From the keys that a metric is listed under to the address of the output they mean.
+OutputAt = Callable[[tuple[Any, ...]], str]
+
+
+def parted(given: Mapping[str, Any], output_at: OutputAt) -> tuple[list[Asking], list[Any]]:
+    """The metrics that ask for signals; and what `compile` was given, by argument, without them."""
+    asking: list[Asking] = []
+
+    def rest(metrics: Any, keys: tuple[Any, ...], weighted: bool) -> Any:
+        if isinstance(metrics, Mapping):
+            return {key: rest(inner, (*keys, key), weighted) for key, inner in metrics.items()}
+        if isinstance(metrics, (list, tuple)):
+            nested = any(isinstance(inner, (list, tuple, Mapping)) for inner in metrics)
+            within = [
+                rest(inner, (*keys, i) if nested else keys, weighted)
+                for i, inner in enumerate(metrics)
+            ]
+            return within if nested else [m for m in within if m is not None]
+        if not isinstance(metrics, TeacherMetric):
+            return metrics
+        pred = metrics.pred or output_at(keys)
+        target = metrics.target or f"teacher:{parse(output_at(keys)).path}"
+        name = _free("_".join([*map(str, keys), metrics.name]), asking)
+        asking.append(Asking(metrics, name, target, pred, weighted))
+        return None
+
+    return asking, [rest(m, (), name == "weighted_metrics") for name, m in given.items()]
+
+
+def _free(name: str, taken: Iterable[Asking]) -> str:
+    """`name`; or for the second of a name, `name_2`."""
+    names = {one.name for one in taken}
+    count, free = 1, name
+    while free in names:
+        count += 1
+        free = f"{name}_{count}"
+    return free
+
+
+def path_of(model: keras.Model, keys: Sequence[Any]) -> str:
+    """The path of the output that `compile` knows by `keys`: a name, or a place in a list."""
+    outputs = getattr(model, "_outputs_struct", None)  # Functional models alone have it
+    names = list(getattr(model, "output_names", None) or ())
+    if not keys:
+        if isinstance(outputs, (Mapping, list, tuple)) and len(names) > 1:
+            raise ValueError(
+                f"'{model.name}' has the outputs {listing(names)}. List a metric on the teacher's "
+                f"signal under one of them: metrics={{{names[0]!r}: [...]}}."
+            )
+        return OUTPUT
+    first, *deeper = keys
+    if isinstance(outputs, Mapping) and isinstance(first, int) and first < len(names):
+        first = names[first]
+    elif isinstance(outputs, (list, tuple)) and first in names:
+        first = names.index(first)
+    return "/".join(map(str, (OUTPUT, first, *deeper)))

@@ -1,0 +1,198 @@
+"""The rows of a report's tables, as text: for the terminal and for the page alike."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from keras_kd.report._costs import Costs, Spread
+from keras_kd.report._where import Group
+
+if TYPE_CHECKING:
+    from keras_kd.report._report import Report
+
+_NOTHING = "–"
+
+
+class Table(NamedTuple):
+    """A title, headings, rows whose first cell is a name, and a note below."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+#: Scores by key: what they are called, and how they are written.
+SCORES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "accuracy": ("accuracy", percent),
+    "label_accuracy": ("accuracy of each label", percent),
+    "top_5": ("right among the first 5", percent),
+    "precision": ("precision, macro", percent),
+    "recall": ("recall, macro", percent),
+    "f1": ("F1, macro", percent),
+    "roc_auc": ("area under ROC, macro", number),
+    "log_loss": ("log loss (nats)", number),
+    "brier": ("Brier score", number),
+    "ece": ("calibration error, equal width", number),
+    "ece_equal_mass": ("calibration error, equal mass", number),
+    "mae": ("mean absolute error", number),
+    "rmse": ("root mean squared error", number),
+    "r2": ("R²", number),
+    "agreement": ("agrees with the teacher", percent),
+    "kl": ("KL from the teacher (nats)", number),
+    "distance": ("mean distance from the teacher", number),
+}
+
+
+def scores(report: "Report") -> Table:
+    """One row for each score, one column for each model."""
+    models = list(report.models.values())
+    keys = [key for key in SCORES if any(key in m.scores for m in models)]
+    rows = []
+    for key in keys:
+        label, write = SCORES[key]
+        cells = [_over_runs(m.scores.get(key, [None]), write) for m in models]
+        if any(cell != _NOTHING for cell in cells):
+            rows.append([label, *cells])
+    errors = [m.wrong.sum(axis=1) for m in models]
+    if report.counts_errors:
+        cells = [_over_runs(list(e), lambda v: f"{v:,.0f}" if v == round(v) else f"{v:,.1f}") for e in errors]  # fmt: skip
+        rows.insert(0, [f"errors of {report.examples:,}", *cells])
+    runs = ", ".join(f"{m.name}: {len(m.wrong)}" for m in models if len(m.wrong) > 1)
+    ways: dict[str, list[str]] = {}
+    for m in models:
+        ways.setdefault(m.reads, []).append(m.name)
+    read = "; ".join(f"{way} ({', '.join(names)})" for way, names in ways.items())
+    note = f"± is the standard deviation over runs ({runs}). " if runs else ""
+    return Table("Scores", ["", *report.models], rows, f"{note}Outputs read as {read}.")
+
+
+def _over_runs(values: Sequence[float | None], write: Callable[[float], str]) -> str:
+    there = [value for value in values if value is not None]
+    if len(there) < len(values) or not there:
+        return _NOTHING
+    if len(there) == 1:
+        return write(float(there[0]))
+    mean, unit = write(float(np.mean(there))), ""
+    spread = write(float(np.std(there, ddof=1)))
+    if mean.endswith(" %"):
+        mean, spread, unit = mean[:-2], spread[:-2], " %"
+    return f"{mean} ± {spread}{unit}"
+
+
+def size(count: float | None, unit: str = "") -> str:
+    """`1.2 M`, in thousands; bytes likewise."""
+    if count is None:
+        return _NOTHING
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= factor:
+            return f"{count / factor:.3g} {prefix}{unit}"
+    return f"{count:.3g} {unit}".strip()
+
+
+def costs(report: "Report") -> Table:
+    """One row for each cost, one column for each model."""
+    spent = [m.costs for m in report.models.values()]
+    lines: list[tuple[str, Callable[[Costs], str]]] = [
+        ("weights", lambda c: f"{c.parameters:,}"),
+        ("file", lambda c: size(c.file_bytes, "B")),
+        ("FLOPs for one example", lambda c: size(c.flops) + ("*" if c.flops_without else "")),
+        ("memory, at least", lambda c: size(c.memory, "B")),
+        ("memory, measured", lambda c: size(c.measured_memory, "B")),
+        ("one example (ms)", lambda c: _spread(c.latency, "{:.3g}".format)),
+        (f"per second, {report.batch_size} at once", lambda c: _spread(c.throughput, size)),
+    ]  # fmt: skip
+    rows = [[label, *map(write, spent)] for label, write in lines]
+    rows = [row for row in rows if any(cell != _NOTHING for cell in row[1:])]
+    note = (
+        "FLOPs: two for each multiplication of a layer's formula. Memory, at least: weights, and "
+        "the largest input and output of one layer, from shapes."
+    )
+    if any(c.measured_memory is not None for c in spent):
+        note += " Memory, measured: by how much a fresh process grew, at its peak."
+    if any(c.latency for c in spent):
+        note += (
+            " Times: Keras's predict_on_batch from Python after warm-up, the median of at least "
+            f"{min(c.latency.calls for c in spent if c.latency)} calls for one example (in "
+            "brackets the middle half of the calls)."
+        )
+    left_out = {name: m.costs.flops_without for name, m in report.models.items()}
+    note += "".join(
+        f" * {name}: without {', '.join(layers)}." for name, layers in left_out.items() if layers
+    )
+    return Table("Costs", ["", *report.models], rows, note)
+
+
+def _spread(value: Spread | None, write: Callable[[float], str]) -> str:
+    if value is None:
+        return _NOTHING
+    middle, low, high = map(write, (value.median, value.low, value.high))
+    return f"{middle} ({low} to {high})"
+
+
+def groups(report: "Report", title: str, found: Sequence[Group], first: str) -> Table:
+    """One row for each class or slice."""
+    pair = [n for n in (report.teacher, report.baseline, report.judged) if n]
+    names = list(dict.fromkeys([*pair, *report.models]))
+    write = percent if report.counts_errors else number
+    headings = [first, "examples", *names]
+    rows = []
+    for group in found:
+        row = [group.name, f"{group.examples:,}", *(write(group.by_model[n]) for n in names)]
+        if group.change is not None:
+            row += [_signed(group.change.mean, report.counts_errors)]
+            row += [_interval(group.change.low, group.change.high, report.counts_errors)]
+        rows.append(row)
+    if any(group.change is not None for group in found):
+        headings += ["change", "95 % interval"]
+    what = "Share of right answers" if report.counts_errors else "Mean absolute error"
+    note = f"{what}. Change: from {report.baseline} to {report.judged}" if report.baseline else what
+    if report.baseline and report.counts_errors:
+        note += ", in percentage points"
+    many = " With many rows, some intervals leave out 0 by chance." if len(found) > 1 else ""
+    return Table(title, headings, rows, f"{note}.{many}")
+
+
+def _signed(value: float, shares: bool) -> str:
+    return f"{100 * value:+.1f}" if shares else f"{value:+.4g}"
+
+
+def _interval(low: float, high: float, shares: bool) -> str:
+    return f"{_signed(low, shares)} to {_signed(high, shares)}"
+
+
+def confusions(report: "Report") -> Table:
+    """The confusions that changed most."""
+    form = "{:.0f}" if all(len(m.wrong) == 1 for m in report.models.values()) else "{:.1f}"
+    rows = [
+        [f"{c.truth} taken for {c.answer}", form.format(c.before), form.format(c.after),
+         form.format(c.after - c.before) if c.after < c.before else "+" + form.format(c.after - c.before)]
+        for c in report.confusions
+    ]  # fmt: skip
+    return Table(
+        "Confusions that changed most",
+        ["", str(report.baseline), str(report.judged), "change"],
+        rows,
+        "How often, over the test set.",
+    )
+
+
+def tables(report: "Report") -> list[Table]:
+    """All of them, in order."""
+    found = [scores(report), costs(report)]
+    if report.classes:
+        found.append(groups(report, "Classes", report.classes, "class"))
+    for name, slices in report.slices.items():
+        found.append(groups(report, f"By {name}", slices, name))
+    if report.confusions:
+        found.append(confusions(report))
+    return found

@@ -1,0 +1,111 @@
+"""The verdict: one sentence in plain words."""
+
+from keras_kd.report._intervals import Paired
+
+
+def verdict(
+    *,
+    judged: str,
+    baseline: str | None,
+    teacher: str | None,
+    change: Paired | None,
+    errors: dict[str, float],
+    parameters: dict[str, int],
+    examples: int,
+    counts_errors: bool,
+) -> str:
+    """Whether the judged model is better, by how much, and at what size.
+
+    Args:
+        judged: Name of the model that is judged.
+        baseline: Name of the one that it is compared with, if any.
+        teacher: Name of the teacher, if any.
+        change: From the baseline to the judged model, per example (an error counts 1).
+        errors: Mean error per example, by name.
+        parameters: Number of weights, by name.
+        examples: Number of examples.
+        counts_errors: Whether answers are right or wrong; else near or far.
+    """
+    say = _Errors(examples) if counts_errors else _Distances(examples)
+    if change is None or baseline is None:
+        return f"{judged} {say.alone(errors[judged])}."
+    over_runs = change.pairs if change.pairs != examples else 0
+    over = f", the mean of {over_runs} runs" if over_runs else ""
+    if change.direction == "unclear":
+        within = f" over {over_runs} runs" if over_runs else ""
+        return (
+            f"{judged} and {baseline}: no difference that this test set can show{within} "
+            f"({say.much(change.mean)} {say.on()}, 95 % interval from {say.much(change.low)} to "
+            f"{say.much(change.high)})."
+        )
+    ends = sorted((abs(change.low), abs(change.high)))
+    sentence = (
+        f"{judged} {say.verb(change.mean)} than {baseline} {say.on()}{over} (95 % interval "
+        f"{say.number(ends[0])} to {say.number(ends[1])})"
+    )
+    return sentence + _at_what_size(judged, baseline, teacher, change, errors, parameters) + "."
+
+
+def _at_what_size(
+    judged: str,
+    baseline: str,
+    teacher: str | None,
+    change: Paired,
+    errors: dict[str, float],
+    parameters: dict[str, int],
+) -> str:
+    """`; 93 % of the teacher's gain at 9 % of its size`."""
+    if teacher is None or not parameters[teacher]:
+        return ""
+    size = f"at {_percent(parameters[judged] / parameters[teacher])} of its size"
+    if teacher == baseline:
+        return f", {size}"
+    gain = errors[baseline] - errors[teacher]
+    if change.mean >= 0 or gain <= 0:
+        return ""
+    return f"; {_percent(-change.mean / gain)} of the teacher's gain {size}"
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.1f} %" if percent < 1 else f"{percent:.0f} %"
+
+
+class _Errors:
+    """Speaks of right and wrong."""
+
+    def __init__(self, examples: int):
+        self.examples = examples
+
+    def number(self, per_example: float) -> str:
+        count = per_example * self.examples
+        return f"{count:,.0f}" if abs(count - round(count)) < 0.05 else f"{count:,.1f}"
+
+    def much(self, per_example: float) -> str:
+        return f"{self.number(abs(per_example))} {'fewer' if per_example <= 0 else 'more'} errors"
+
+    def verb(self, per_example: float) -> str:
+        return f"makes {self.much(per_example)}"
+
+    def alone(self, per_example: float) -> str:
+        return f"makes {self.number(per_example)} errors {self.on()}, {100 * per_example:.1f} %"
+
+    def on(self) -> str:
+        return f"on {self.examples:,} examples"
+
+
+class _Distances(_Errors):
+    """Speaks of near and far."""
+
+    def number(self, per_example: float) -> str:
+        return f"{per_example:.4g}"
+
+    def much(self, per_example: float) -> str:
+        which = "smaller" if per_example <= 0 else "larger"
+        return f"{self.number(abs(per_example))} {which} mean absolute error"
+
+    def verb(self, per_example: float) -> str:
+        return f"has a {self.much(per_example)}"
+
+    def alone(self, per_example: float) -> str:
+        return f"has a mean absolute error of {self.number(per_example)} {self.on()}"

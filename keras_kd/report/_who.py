@@ -1,0 +1,70 @@
+"""Who takes part in a comparison, and as what."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_kd._core.messages import did_you_mean, listing
+
+
+def runs_of(models: Mapping[str, Any]) -> dict[str, list[keras.Model]]:
+    if not isinstance(models, Mapping) or not models:
+        raise TypeError(
+            "`models` must be a dict of models by name, such as {'teacher': t, 'distilled': s}. "
+            f"Received: {models!r}."
+        )
+    runs = {
+        name: list(given) if isinstance(given, (list, tuple)) else [given]
+        for name, given in models.items()
+    }
+    for name, several in runs.items():
+        for model in several:
+            if not isinstance(model, keras.Model):
+                raise TypeError(
+                    f"`models[{name!r}]` must be a keras.Model or a list of them. "
+                    f"Received: {model!r} of type {type(model).__name__}."
+                )
+        if not several:
+            raise ValueError(f"`models[{name!r}]` is an empty list.")
+    return runs
+
+
+def parts(
+    names: list[str], teacher: str | None, baseline: str | None, judged: str | None
+) -> tuple[str | None, str | None, str]:
+    """Who is the teacher, who is compared with, who is judged."""
+    for argument, name in (("teacher", teacher), ("baseline", baseline), ("judged", judged)):
+        if name is not None:
+            known(name, argument, names)
+    if teacher is None and "teacher" in names:
+        teacher = "teacher"
+    judged = judged or ([n for n in names if n not in (teacher, baseline)] or names)[-1]
+    others = [n for n in names if n not in (teacher, judged)]
+    baseline = baseline or (others[-1] if others else teacher)
+    if baseline == judged:
+        if len(names) > 1:
+            raise ValueError(f"`baseline` and `judged` are the same model: {judged!r}.")
+        baseline = None
+    return teacher, baseline, judged
+
+
+def known(name: str, argument: str, names: Any) -> None:
+    if name not in names:
+        raise ValueError(
+            f"`{argument}` names the model {name!r}, and there is none. Expected one of "
+            f"{listing(names)}." + did_you_mean(name, names)
+        )
+
+
+def layer_asked_for(importance: str | None, runs: Mapping[str, Any]) -> tuple[str, str] | None:
+    if importance is None:
+        return None
+    name, colon, layer = importance.rpartition(":")
+    if not colon or not name or not layer:
+        raise ValueError(
+            "`importance` names a model and a layer, such as 'distilled:block3'. "
+            f"Received: {importance!r}."
+        )
+    known(name, "importance", runs)
+    return name, layer

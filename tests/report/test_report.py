@@ -1,0 +1,126 @@
+"""The report as a page and as pictures."""
+
+import re
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_kd.report import compare
+from tests.models import set_weights
+
+N = 60
+
+
+def network(seed, units, name):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((5, 5, 1)),
+            layers.Flatten(),
+            layers.Dense(units, activation="relu", name="hidden"),
+            layers.Dense(3, name="logits"),
+        ],
+        name=name,
+    )
+    return set_weights(model, seed)
+
+
+@pytest.fixture(scope="module")
+def report():
+    rng = np.random.default_rng(0)
+    teacher = network(1, 12, "t")
+    x = rng.normal(size=(N, 5, 5, 1)).astype("float32")
+    y = teacher.predict(x, verbose=0).argmax(1)
+    curves = {"loss": [1.0, 0.5], "val_loss": [1.1, 0.7], "accuracy": [0.5, 0.7]}
+    return compare(
+        {"teacher": teacher, "<alone>": network(2, 4, "a"), "distilled": network(3, 4, "s")},
+        (x, y),
+        class_names=["cat", "<dog>", "cow"],
+        histories={"distilled": curves, "<alone>": curves},
+        importance="distilled:hidden",
+        similarity=("distilled", "teacher"),
+        examples=32,
+        batch_size=32,
+    )
+
+
+def test_the_page_stands_alone(report, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "a räport.html"
+    report.save(path)
+    page = path.read_text(encoding="utf-8")
+    assert '<meta name="viewport" content="width=device-width' in page
+    assert not re.search(r'(src|href)="(?!data:image/png;base64,)', page)
+    assert "http" not in page and "<script" not in page and "url(" not in page
+    assert "&lt;alone&gt;" in page and "<alone>" not in page and "<dog>" not in page
+    shown = len(report.pictures)
+    assert page.count("<figcaption>") == shown > 4
+    assert page.count("<img") == shown + 5
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_page_is_html(report, tmp_path):
+    with pytest.raises(ValueError, match=r"must end in .html. Received: .*report.pdf"):
+        report.save(tmp_path / "report.pdf")
+
+
+def test_a_page_that_fails_leaves_the_former_one(report, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("former")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install"):
+        report.save(path)
+    assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
+
+
+def test_in_a_notebook(report, monkeypatch):
+    assert report.verdict.replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;") in (
+        report._repr_html_()
+    )
+    monkeypatch.setattr("keras_kd.report._plots.available", lambda: False)
+    bare = report._repr_html_()
+    assert "<img" not in bare and "keras-kd[report]" in bare and "example " in bare
+
+
+def test_every_axis_is_labelled(report):
+    pytest.importorskip("matplotlib")
+    figures = report.figures()
+    assert set(figures) == {
+        "accuracy against costs", "reliability", "training", "importance", "similarity",
+    }  # fmt: skip
+    for name, figure in figures.items():
+        shared = bool(figure.get_supxlabel() and figure.get_supylabel())
+        for axes in figure.axes:
+            if axes.get_visible() and axes.get_label() != "<colorbar>":
+                labelled = axes.get_xlabel() and axes.get_ylabel()
+                assert shared or labelled, name
+    times = figures["accuracy against costs"].axes[1]
+    assert "(ms" in times.get_xlabel() and "(%)" in times.get_ylabel()
+
+
+def test_the_pictures_show_the_numbers(report):
+    pytest.importorskip("matplotlib")
+    figures = report.figures()
+    heights = [bar.get_height() for bar in figures["importance"].axes[0].patches]
+    assert heights == pytest.approx(sorted(100 * report.importance.drops, reverse=True))
+    heat = figures["similarity"].axes[0].images[0].get_array()
+    assert np.asarray(heat) == pytest.approx(report.similarity.values)
+    assert report.importance.model == "distilled"
+    assert report.similarity.names == ("distilled", "teacher")
+
+
+def test_pictures_are_in_0_to_1(report):
+    assert report.changed is not None
+    for i, picture in report.pictures.items():
+        assert picture.shape == (5, 5, 1) and 0 <= picture.min() <= picture.max() <= 1
+        assert i in report.changed.lost or i in report.changed.won
+
+
+def test_costs_are_told(report):
+    costs = report.models["distilled"].costs
+    assert costs.parameters == 25 * 4 + 4 + 4 * 3 + 3 and costs.flops == 2 * (25 * 4 + 4 * 3)
+    assert costs.latency.low <= costs.latency.median <= costs.latency.high
+    assert costs.throughput.median > 0 and costs.file_bytes > 4 * costs.parameters
+    assert "one example (ms)" in str(report) and "per second, 32 at once" in str(report)
