@@ -1,32 +1,20 @@
-"""The command, run as a user runs it."""
+"""`keras-kd demo`, run as a user runs it."""
 
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import keras
 import numpy as np
 import pytest
 
-from keras_kd import cli, demo
+from keras_kd import demo
+from keras_kd.cli import main
 from keras_kd.data import Dataset, Info, NotAvailable, Part
 from keras_kd.report import paired
+from tests.cli.program import started, stopped
 
 FILES = {"student.keras": b"former student", "student.tflite": b"former file", "demo.png": b"old"}
-
-
-def command(*argv, whole=False):
-    """`keras-kd argv`; as `python -m keras_kd` when `whole`, else without its first, spent start."""
-    start = ["-m", "keras_kd"] if whole else ["-P", cli.__file__]
-    return [sys.executable, *start, *map(str, argv)]
-
-
-def keras_kd(*argv, whole=False, cwd=None):
-    return subprocess.run(
-        command(*argv, whole=whole), capture_output=True, text=True, timeout=300, cwd=cwd
-    )
 
 
 # The whole of it, once.
@@ -35,7 +23,7 @@ def keras_kd(*argv, whole=False, cwd=None):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     out = tmp_path_factory.mktemp("tiny") / "made" / "here"
-    run = keras_kd("demo", "--seeds", 1, "--epochs", 1, "--out", out, whole=True)
+    run = stopped(started("demo", "--seeds", 1, "--epochs", 1, "--out", out))
     assert run.returncode == 0, run.stderr
     return run, out
 
@@ -88,6 +76,8 @@ def test_the_demo_writes_all_it_can(tiny):
         try:
             __import__(module)
             made[name] = None
+            if extra == "export":
+                made[f"{name}.json"] = None
         except ModuleNotFoundError:
             assert f'Run: pip install "keras-kd[{extra}]"' in run.stdout
     assert sorted(p.name for p in out.iterdir()) == sorted(made)
@@ -115,54 +105,26 @@ def test_what_cannot_be_written_is_left_out_with_the_command_that_helps(tmp_path
 @pytest.mark.parametrize(
     "argv, message",
     [
-        ([], "the following arguments are required: COMMAND"),
-        (["dmeo"], "invalid choice: 'dmeo'"),
-        (["demo", "--labels", "0"], "--labels: must be a whole number from 1 up, not '0'"),
-        (["demo", "--seeds", "1.5"], "--seeds: must be a whole number from 1 up, not '1.5'"),
-        (["demo", "--epochs", "-1"], "--epochs: must be a whole number from 1 up, not '-1'"),
-        (["demo", "--temperature", "0"], "--temperature: must be a number above 0, not '0'"),
-        (["demo", "--temperature", "nan"], "--temperature: must be a number above 0, not 'nan'"),
-        (["demo", "--alpha", "1.1"], "--alpha: must be a number from 0 to 1, not '1.1'"),
-        (["demo", "--backend", "theano"], "--backend: must be tensorflow, jax or torch, not 'th"),
+        (["--labels", "0"], "--labels: must be a whole number from 1 up, not '0'"),
+        (["--seeds", "1.5"], "--seeds: must be a whole number from 1 up, not '1.5'"),
+        (["--epochs", "-1"], "--epochs: must be a whole number from 1 up, not '-1'"),
+        (["--temperature", "0"], "--temperature: must be a number above 0, not '0'"),
+        (["--temperature", "nan"], "--temperature: must be a number above 0, not 'nan'"),
+        (["--alpha", "1.1"], "--alpha: must be a number from 0 to 1, not '1.1'"),
     ],
 )
 def test_bad_options(argv, message, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(argv)
-    assert stopped.value.code == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", *argv])
+    assert ended.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_backend_that_is_not_installed(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["demo", "--backend", "torch"])
-    assert stopped.value.code == 2
-    assert 'torch is not installed. Run: pip install "keras-kd[torch]"' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("argv", [["--help"], ["demo", "--help"]])
-def test_help(argv, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(argv)
-    assert stopped.value.code == 0
-    said = capsys.readouterr().out
-    assert "keras-kd demo" in said
-    assert "exit codes: 0 done, 1 failed on the way, 2 a bad option" in said
-
-
-def test_help_is_quick_and_chooses_no_backend():
-    """The file alone, before Keras is imported."""
-    code = f"import runpy, sys; sys.argv = ['keras-kd', 'demo', '--help']\ntry: runpy.run_path({cli.__file__!r}, run_name='__main__')\nfinally: assert 'keras' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
-
-
-def test_data_that_cannot_be_had_is_one_sentence(tmp_path):
-    run = keras_kd("demo", "--data", "nosuch", cwd=tmp_path)
-    assert run.returncode == 2
-    assert run.stderr.startswith("keras-kd demo: No data set 'nosuch'.")
-    assert len(run.stderr.splitlines()) == 1
-    assert run.stdout == ""
+def test_data_that_cannot_be_had_is_one_sentence(tmp_path, capsys):
+    assert main(["demo", "--data", "nosuch", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("keras-kd demo: No data set 'nosuch'.")
+    assert len(said.err.splitlines()) == 1 and said.out == ""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -171,22 +133,19 @@ def test_a_set_that_is_not_here(tmp_path, monkeypatch, capsys):
         raise NotAvailable(f"The data set '{name}' is not prepared.")
 
     monkeypatch.setattr(demo, "load", absent)
-    options = cli._parser().parse_args(["demo", "--data", "mnist", "--out", str(tmp_path / "out")])
-    assert cli._demo(options) == 2
+    assert main(["demo", "--data", "mnist", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == "keras-kd demo: The data set 'mnist' is not prepared.\n"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_more_labels_than_there_are(tmp_path, capsys):
-    options = cli._parser().parse_args(["demo", "--labels", "5000", "--out", str(tmp_path / "out")])
-    assert cli._demo(options) == 2
+    assert main(["demo", "--labels", "5000", "--out", str(tmp_path / "out")]) == 2
     assert "--labels must be at most 1157" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
-    options = cli._parser().parse_args(["demo", "--out", str(tmp_path / "out")])
-    assert cli._demo(options) == 2
+    assert main(["demo", "--out", str(tmp_path / "out")]) == 2
     assert "out" in capsys.readouterr().err
 
 
@@ -196,13 +155,9 @@ def test_a_folder_that_cannot_be_made(tmp_path, capsys):
 def test_stopping_leaves_the_former_files_whole(tmp_path):
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
-    running = subprocess.Popen(
-        command("demo", "--out", tmp_path),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert "the teacher" in running.stderr.readline()
+    running = started("demo", "--out", tmp_path)
+    while "the teacher" not in running.stderr.readline():
+        pass
     time.sleep(1.0)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)

@@ -1,0 +1,7 @@
+"""Callbacks: what a person wants to see, keep or change while `fit` runs."""
+
+from keras_kd.callbacks._best_student import BestStudent as BestStudent
+from keras_kd.callbacks._checkpoint import Checkpoint as Checkpoint
+from keras_kd.callbacks._plateau import Plateau as Plateau
+from keras_kd.callbacks._progress import Progress as Progress
+from keras_kd.callbacks._schedules import Schedules as Schedules

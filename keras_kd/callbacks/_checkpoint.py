@@ -1,0 +1,107 @@
+"""The whole state of a training run, in one file that is whole at any time."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd._core.files import replacing
+from keras_kd.distiller import Distiller
+from keras_kd.teachers import Momentum
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes down after each epoch all that training needs to go on, and restores it.
+
+    Students, projectors, momentum teachers, schedules, optimizer and random layers; the frozen
+    teachers, which whoever goes on has anyway, are left out. One `.npz` file without code in it,
+    written aside and then renamed: whatever ends the process, it holds one epoch's state, whole.
+
+    A run that was stopped goes on as if it had not been, given data that come in the same order
+    (`keras_kd.data.feed` with its `epoch` moved along, or data that are not shuffled).
+
+    Args:
+        path: The file; ends with `.npz`. Its folder exists.
+
+    Raises:
+        ValueError: If `path` will not do; from `restore`, if the file is of another kind of run.
+
+    Example:
+
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "state.npz")
+    >>> def run(epochs):
+    ...     student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    ...     distiller = keras_kd.Distiller(student=student, terms=[keras_kd.Labels()])
+    ...     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ...     distiller.compile("adam", loss)
+    ...     checkpoint = keras_kd.callbacks.Checkpoint(path)
+    ...     done = checkpoint.restore(distiller)
+    ...     x, y = np.ones((8, 4)), np.zeros(8, "int32")
+    ...     history = distiller.fit(x, y, epochs=epochs, initial_epoch=done, verbose=0,
+    ...                             callbacks=[checkpoint])
+    ...     return done, int(distiller.step)
+    >>> run(epochs=2)
+    (0, 2)
+    >>> run(epochs=5)
+    (2, 5)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        super().__init__()
+        self.path = Path(path)
+        if self.path.suffix != ".npz":
+            raise ValueError(f"`path` must end with '.npz'. Received: '{path}'.")
+        if not self.path.parent.is_dir():
+            raise ValueError(f"The folder '{self.path.parent}' of `path` does not exist.")
+
+    def restore(self, model: keras.Model) -> int:
+        """Puts the state of the file into a compiled model; returns the epochs done, 0 without a
+        file: what `fit` takes as `initial_epoch`."""
+        if not self.path.exists():
+            return 0
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                state = {name: file[name] for name in file.files}
+            epochs = int(state.pop("epochs"))
+        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"'{self.path}' is no checkpoint that can be read. Remove it to start anew."
+            ) from error
+        model.optimizer.build(model.trainable_variables)
+        variables = _state(model)
+        known = [tuple(values.shape) for values in state.values()]
+        if known != [tuple(v.shape) for v in variables]:
+            raise ValueError(
+                f"'{self.path}' is the checkpoint of another run: its models, terms or optimizer "
+                "were others. Give another path, or remove it to start anew."
+            )
+        for variable, values in zip(variables, state.values(), strict=True):
+            variable.assign(values)
+        return epochs
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        arrays = {f"{i:05d}": _array(v) for i, v in enumerate(_state(self.model))}
+        with replacing(self.path) as temporary:
+            np.savez(temporary, allow_pickle=False, epochs=epoch + 1, **arrays)
+
+
+def _state(model: keras.Model) -> list[keras.Variable]:
+    """All that training moves, in an order that stays."""
+    frozen: set[int] = set()
+    if isinstance(model, Distiller):
+        for teacher in model.teachers.values():
+            if not any(isinstance(layer, Momentum) for layer in teacher._flatten_layers()):
+                frozen.update(id(v) for v in teacher.variables)
+    unique = {id(v): v for v in [*model.variables, *model.optimizer.variables]}
+    return [v for i, v in unique.items() if i not in frozen]
+
+
+def _array(variable: keras.Variable) -> np.ndarray:
+    """Its values in a type that numpy's files know."""
+    values = ops.convert_to_numpy(variable)
+    return values.astype("float32") if values.dtype.kind not in "fiub" else values

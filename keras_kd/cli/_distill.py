@@ -1,0 +1,261 @@
+"""`keras-kd distill`: a teacher, a student, a set and a recipe; a folder with all that came of it."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_kd import callbacks, metrics, stores, teachers
+from keras_kd._core.files import replacing
+from keras_kd.callbacks._best_student import read_best
+from keras_kd.cli import _folder, _students
+from keras_kd.cli._images import images, input_shape
+from keras_kd.cli._models import load
+from keras_kd.cli._options import (
+    above_zero,
+    command,
+    from_zero,
+    setting,
+    share,
+    takes_data,
+    takes_json,
+    whole,
+)
+from keras_kd.cli._recipes import terms_of
+from keras_kd.cli._talk import bad_input, give, tell
+from keras_kd.data import Dataset, feed
+from keras_kd.distiller import Distiller
+from keras_kd.teachers._heads import last_activation
+from keras_kd.terms import Labels
+
+_ABOUT = f"""\
+Trains STUDENT from TEACHER and the labels of an image set, by a recipe.
+
+TEACHER is a .keras file, or a folder with its answers that `keras-kd store` wrote. STUDENT is a
+.keras file, which goes on from its weights, or one of {", ".join(_students.STUDENTS)}.
+
+Writes to the folder of --out:
+  student.keras   the student of the best epoch, by the accuracy on the validation images
+  log.csv         a line for each epoch
+  summary.json    how good it is on the test images, which nothing was chosen by
+  state.npz       all that is needed to go on
+
+Run the same command again and it goes on where it was stopped; with more --epochs it trains on.
+"""
+_EXAMPLES = """\
+  keras-kd distill teacher.keras mlp-16 --data digits --out run
+  keras-kd distill teacher.keras cnn-small --data cifar10 --recipe dkd --set beta=4 --epochs 60
+  keras-kd distill teacher.keras student.keras --data photos/ --recipe attention_transfer
+  keras-kd distill answers/ mlp-64 --data mnist --json
+
+"""
+
+
+class _Run(NamedTuple):
+    """All that is known before the first step."""
+
+    data: Dataset
+    teacher: keras.Model | None
+    distiller: Distiller
+    train: Any
+    validation: Any
+    done: int
+
+
+def add(commands: Any) -> None:
+    made = command(
+        commands, "distill", run, description=_ABOUT, examples=_EXAMPLES, if_stopped=_folder.if_stopped,
+        help="train a student from a teacher",
+    )  # fmt: skip
+    add = made.add_argument
+    add("teacher", type=Path, metavar="TEACHER", help="a .keras file, or a folder of its answers")
+    add("student", metavar="STUDENT", help="a .keras file, or the name of a small network")
+    takes_data(made, default="digits")
+    add("--recipe", default="hinton", metavar="NAME",
+        help="how to distil; see keras-kd recipes (default: hinton)")  # fmt: skip
+    add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the recipe; may be given several times")  # fmt: skip
+    add("--epochs", type=whole, default=20, metavar="N",
+        help="passes over the training images (default: 20)")  # fmt: skip
+    add("--batch-size", type=whole, default=64, metavar="N",
+        help="images in one step (default: 64)")  # fmt: skip
+    add("--learning-rate", type=above_zero, default=1e-3, metavar="R",
+        help="of Adam (default: 0.001)")  # fmt: skip
+    add("--validation", type=share, default=0.1, metavar="F",
+        help="share of the training images held out to choose the best epoch by, for a set "
+        "without validation images of its own (default: 0.1)")  # fmt: skip
+    add("--seed", type=from_zero, default=0, metavar="N",
+        help="of the weights and of the order of the images (default: 0)")  # fmt: skip
+    add("--baseline", type=share, metavar="A",
+        help="an accuracy to show the student against, such as that of the student alone")  # fmt: skip
+    add("--out", type=Path, default=Path("keras_kd_run"), metavar="DIR",
+        help="where to write (default: keras_kd_run)")  # fmt: skip
+    takes_json(made)
+
+
+def run(options: argparse.Namespace) -> None:
+    with bad_input():
+        prepared = _prepare(options)
+    if prepared.done >= options.epochs:
+        tell(f"{options.out}: {prepared.done} epochs are done already; nothing is left to train.")
+    elif prepared.done:
+        tell(f"{options.out}: going on after epoch {prepared.done}.")
+    _train(options, prepared)
+    summary = _summary(options, prepared)
+    with replacing(options.out / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
+    give(options, summary, *_told(options, prepared, summary))
+
+
+# Before the first step.
+
+
+def _prepare(options: argparse.Namespace) -> _Run:
+    keras.utils.set_random_seed(options.seed)
+    teacher = None if options.teacher.is_dir() else load(options.teacher)
+    student = load(Path(options.student)) if options.student.endswith(".keras") else None
+    shape = _shape(options.teacher, teacher, student)
+    data = images(options.data, shape, options.scale)
+    if "validation" not in data:
+        data = data.holding_out("validation", options.validation)
+    classes = data.info.classes
+    if student is None:
+        student = _students.build(options.student, data.info.shape, classes, options.seed)
+    for model in (m for m in (student, teacher) if m is not None):
+        if tuple(model.output_shape) != (None, classes):
+            raise ValueError(
+                f"'{model.name}' should answer with one number for each of the {classes} classes "
+                f"of '{options.data}'. It answers with shape {model.output_shape}."
+            )
+    train, validation = _batches(options, data)
+    terms = terms_of(
+        options.recipe, dict(options.set), student=student, teacher=teacher, classes=classes,
+        steps=len(train),
+    )  # fmt: skip
+    distiller = _compiled(options, student, teacher, terms)
+    options.out.mkdir(parents=True, exist_ok=True)
+    _folder.settle(options)
+    done = callbacks.Checkpoint(options.out / _folder.STATE).restore(distiller)
+    for _ in range(done):
+        train.on_epoch_end()  # each epoch has an order of its own
+    _folder.trim(options.out / _folder.LOG, done)
+    return _Run(data, teacher, distiller, train, validation, done)
+
+
+def _shape(path: Path, teacher: keras.Model | None, student: keras.Model | None) -> Any:
+    """The shape of one image."""
+    model = teacher or student
+    if model is not None:
+        return input_shape(model)
+    settings = stores.Store(path).manifest.settings
+    if any(signal["codec"] == "top_k" for signal in settings["signals"]):
+        raise ValueError(
+            f"'{path}' holds the largest logits alone, which the recipes of the command line do "
+            "not read. Use keras_kd.losses.SparseSoftTarget in Python, or store all of them."
+        )
+    return tuple(settings["data"]["inputs"][0]["shape"])
+
+
+def _batches(options: argparse.Namespace, data: Dataset) -> tuple[Any, Any]:
+    """Training and validation, with the teacher's answers where these were stored."""
+    size = {"batch_size": options.batch_size}
+    order: dict[str, Any] = {"shuffle": True, "seed": options.seed}
+    if not options.teacher.is_dir():
+        return feed(data["train"], **size, **order), feed(data["validation"], **size)
+    stored = options.teacher
+    train = stores.read(stored, data["train"], **size, **order)
+    validation = stores.read(stored, data["validation"], **size)
+    for index in range(len(validation)):
+        validation[index]  # an image without an answer is found now, not after an epoch
+    return train, validation
+
+
+def _compiled(
+    options: argparse.Namespace, student: keras.Model, teacher: keras.Model | None, terms: Any
+) -> Distiller:
+    if teacher is not None and last_activation(teacher) == "softmax":
+        teacher = teachers.FromProbabilities(teacher)
+    distiller = Distiller(student=student, teacher=teacher, terms=terms)
+    logits = last_activation(student) is None
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    asks = any(isinstance(term, Labels) for term in distiller.terms)
+    judged: list[Any] = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
+    if logits:
+        judged.append(metrics.Agreement(name="agreement"))
+    optimizer = keras.optimizers.Adam(options.learning_rate)
+    distiller.compile(optimizer, loss=loss if asks else None, metrics=judged)
+    return distiller
+
+
+# Training, and after it.
+
+
+def _train(options: argparse.Namespace, run: _Run) -> None:
+    out = options.out
+    run.distiller.fit(
+        run.train,
+        validation_data=run.validation,
+        epochs=options.epochs,
+        initial_epoch=run.done,
+        verbose=0,
+        callbacks=[
+            callbacks.Schedules(),
+            callbacks.Progress(options.baseline, file=sys.stderr),
+            keras.callbacks.CSVLogger(str(out / _folder.LOG), append=True),
+            callbacks.BestStudent(out / _folder.STUDENT),
+            callbacks.Checkpoint(out / _folder.STATE),
+        ],
+    )
+
+
+def _summary(options: argparse.Namespace, run: _Run) -> dict[str, Any]:
+    """How good the best student is on the test images."""
+    path = options.out / _folder.STUDENT
+    best = read_best(path)
+    if best is None:
+        raise RuntimeError(
+            f"No student was good enough to keep in '{options.out}'. Try a smaller --learning-rate."
+        )
+    student = run.distiller.student
+    student.load_weights(path)
+    x, y = run.data.test
+    ours = _decisions(student, x)
+    theirs = None if run.teacher is None else _decisions(run.teacher, x)
+    return {
+        "student": str(path),
+        "parameters": student.count_params(),
+        "epochs": max(run.done, options.epochs),
+        "best_epoch": best.epoch,
+        "validation_accuracy": best.value,
+        "test_examples": len(y),
+        "test_accuracy": float((ours == y).mean()),
+        "teacher_test_accuracy": None if theirs is None else float((theirs == y).mean()),
+        "test_agreement": None if theirs is None else float((ours == theirs).mean()),
+        "recipe": options.recipe,
+        "settings": dict(options.set),
+        "data": options.data,
+        "seed": options.seed,
+    }
+
+
+def _decisions(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    return model.predict(x, batch_size=512, verbose=0).argmax(axis=-1)
+
+
+def _told(options: argparse.Namespace, run: _Run, summary: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{summary['student']}: the student of epoch {summary['best_epoch']}, "
+        f"{summary['parameters']:,} weights.",
+        f"It is right about {summary['test_accuracy']:.1%} of {summary['test_examples']:,} test "
+        f"images ({summary['validation_accuracy']:.1%} in the validation that chose it).",
+    ]
+    if run.teacher is not None:
+        lines.append(
+            f"Its teacher is right about {summary['teacher_test_accuracy']:.1%}; the student "
+            f"answers as the teacher does on {summary['test_agreement']:.1%}."
+        )
+    return [*lines, f"{options.out / 'log.csv'}, {options.out / 'summary.json'}: the figures."]

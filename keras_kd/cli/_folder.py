@@ -1,0 +1,62 @@
+"""The folder of a run: what is in it, and how a run that is started again finds its place."""
+
+import argparse
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd._core.files import replacing
+from keras_kd.callbacks._best_student import read_best
+
+STUDENT, STATE, LOG = "student.keras", "state.npz", "log.csv"
+#: What makes a run another run.
+_SETTINGS = ("teacher", "student", "data", "scale", "recipe", "set", "batch_size",
+             "learning_rate", "validation", "seed")  # fmt: skip
+
+
+def settle(options: argparse.Namespace) -> None:
+    """Puts the settings down, or proves that the run begun here has the same."""
+    path = options.out / "settings.json"
+    asked = {n: getattr(options, n) for n in _SETTINGS}
+    asked |= {"teacher": str(options.teacher), "set": dict(options.set)}
+    if not path.exists():
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(asked, indent=2), encoding="utf-8")
+        return
+    begun = json.loads(path.read_text(encoding="utf-8"))
+    others = [f"{n} was {begun.get(n)!r}, not {v!r}" for n, v in asked.items() if begun.get(n) != v]
+    if others:
+        raise ValueError(
+            f"'{options.out}' holds a run with other settings: {'; '.join(others)}. Give another "
+            "--out, or remove that folder."
+        )
+
+
+def trim(path: Path, done: int) -> None:
+    """Keeps the lines of the epochs that are done: the others are trained again."""
+    if not path.exists():
+        return
+    with open(path, newline="") as file:
+        header, *rows = [*csv.reader(file)] or [[]]
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        csv.writer(file).writerows([header, *(r for r in rows if int(r[0]) < done)] if done else [])
+
+
+def if_stopped(options: argparse.Namespace) -> str:
+    """What there is, and how to go on."""
+    path, state = options.out / STUDENT, options.out / STATE
+    if not state.exists():
+        return "No epoch was done, so nothing was written. Run the same command to start again."
+    with np.load(state) as file:
+        done = int(file["epochs"])
+    best = read_best(path)
+    kept = (
+        f"{path} is the best student so far (epoch {best.epoch}, validation accuracy "
+        f"{best.value:.1%}). "
+        if best is not None and math.isfinite(best.value)
+        else ""
+    )
+    return f"{kept}Run the same command again to go on after epoch {done} of {options.epochs}."

@@ -1,0 +1,83 @@
+"""Images: sets by name, and folders of them, both as a `keras_kd.data.Dataset`."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_kd.data import Dataset, Info, Part, load
+
+_COLOURS = {1: "grayscale", 3: "rgb", 4: "rgba"}
+_TEST = 0.2
+_VALIDATION_FOLDERS = ("validation", "val")
+
+
+def images(name: str, shape: tuple[int | None, ...], scale: float = 1.0) -> Dataset:
+    """The set of this name, or the images of this folder in the `shape` that the models take."""
+    is_folder = os.sep in name or "/" in name or (name != "digits" and Path(name).is_dir())
+    data = _folder(Path(name), shape) if is_folder else load(name)
+    if scale == 1.0:
+        return data
+    parts = {n: Part(p.x * np.float32(scale), p.y, p.ids) for n, p in data.parts.items()}
+    return replace(data, parts=parts)
+
+
+def input_shape(model: keras.Model) -> tuple[int | None, ...]:
+    """The shape of one image, as the model takes it."""
+    shapes = [tuple(x.shape[1:]) for x in model.inputs or ()]
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        raise ValueError(
+            f"The command line has models of one image (height, width, channels). '{model.name}' "
+            f"takes {shapes or 'inputs that it does not tell'}."
+        )
+    return shapes[0]
+
+
+def _folder(folder: Path, shape: tuple[int | None, ...]) -> Dataset:
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder '{folder}'.")
+    *size, channels = shape
+    if None in size or channels not in _COLOURS:
+        raise ValueError(
+            f"The model takes images of shape {shape}, so the size to which those of '{folder}' "
+            "should be brought is not known. Build it for images of one size, with 1, 3 or 4 "
+            "channels."
+        )
+    split = (folder / "train").is_dir() and (folder / "test").is_dir()
+    train, names = _read(folder / "train" if split else folder, shape, None)
+    parts = {"train": train}
+    if split:
+        parts["test"], _ = _read(folder / "test", shape, names)
+        for name in _VALIDATION_FOLDERS:
+            if (folder / name).is_dir():
+                parts["validation"], _ = _read(folder / name, shape, names)
+    counts = {name: len(part) for name, part in parts.items()}
+    info = Info(folder.name, len(names), tuple(names), train.x.shape[1:], counts, str(folder), "")
+    data = Dataset(info, parts)
+    return data if split else data.holding_out("test", _TEST)
+
+
+def _read(
+    folder: Path, shape: tuple[int | None, ...], names: list[str] | None
+) -> tuple[Part, list[str]]:
+    """The images of one folder with a subfolder for each class, in [0, 1]."""
+    *size, channels = shape
+    try:
+        batches = keras.utils.image_dataset_from_directory(
+            folder,
+            class_names=names,
+            color_mode=_COLOURS[channels or 0],
+            image_size=tuple(size),
+            batch_size=256,
+            shuffle=False,
+            verbose=False,
+        )
+        read = [(x.numpy() / np.float32(255.0), y.numpy()) for x, y in batches]
+    except Exception as error:  # of tensorflow's own kinds, when a file is no image
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"The images of '{folder}' could not be read: {said}") from error
+    x, y = (np.concatenate(column) for column in zip(*read, strict=True))
+    ids = np.array([Path(path).relative_to(folder).as_posix() for path in batches.file_paths])
+    return Part(x, y.astype("int32"), ids), list(batches.class_names)

@@ -1,0 +1,103 @@
+"""Options that several commands have, and what each may be."""
+
+import argparse
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from keras_kd.cli._talk import nothing_half_written
+
+RAW = argparse.RawDescriptionHelpFormatter
+EXIT_CODES = """\
+exit codes: 0 done, 1 failed on the way, 2 a bad option or data that cannot be had, 130 stopped"""
+
+
+def command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    *,
+    help: str,
+    description: str,
+    examples: str,
+    if_stopped: Callable[[argparse.Namespace], str] = nothing_half_written,
+) -> argparse.ArgumentParser:
+    """A subcommand, with the options that all have."""
+    made = commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=f"examples:\n{examples}\n{EXIT_CODES}",
+        formatter_class=RAW,
+    )
+    made.set_defaults(run=run, if_stopped=if_stopped, json=False)
+    made.add_argument("--backend", type=_backend, metavar="NAME",
+                      help="tensorflow, jax or torch (default: Keras's own choice)")  # fmt: skip
+    return made
+
+
+def takes_json(made: argparse.ArgumentParser) -> None:
+    """The option `--json`."""
+    made.add_argument("--json", action="store_true", help="print the result as JSON, for programs")
+
+
+def takes_data(made: argparse.ArgumentParser, **kwargs: Any) -> None:
+    """The options that say which images."""
+    add = made.add_argument
+    add("--data", metavar="SET", **kwargs,
+        help="digits, an image set of TensorFlow Datasets, or a folder of images with a subfolder "
+        "for each class (or with train/ and test/ that have these)")  # fmt: skip
+    add("--scale", type=above_zero, default=1.0, metavar="S",
+        help="what images in [0, 1] are multiplied by for the models: 255 for those that rescale "
+        "by themselves (default: 1)")  # fmt: skip
+
+
+def number(text: str, kind: Callable[[str], float], good: Callable[[float], bool], what: str):
+    """`text` as a number, when it is a good one."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not good(value):
+        raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
+    return value
+
+
+def whole(text: str) -> int:
+    return number(text, int, lambda n: n >= 1, "a whole number from 1 up")
+
+
+def from_zero(text: str) -> int:
+    return number(text, int, lambda n: n >= 0, "a whole number from 0 up")
+
+
+def above_zero(text: str) -> float:
+    return number(text, float, lambda t: 0 < t < float("inf"), "a number above 0")
+
+
+def share(text: str) -> float:
+    return number(text, float, lambda a: 0 <= a <= 1, "a number from 0 to 1")
+
+
+def setting(text: str) -> tuple[str, str]:
+    """`"temperature=4"` -> `("temperature", "4")`."""
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals and value):
+        raise argparse.ArgumentTypeError(f"must look like temperature=4, not {text!r}")
+    return name, value
+
+
+def named_model(text: str) -> tuple[str, Path]:
+    """`"small=run/student.keras"` -> its name and path; a path alone is named by its file."""
+    name, equals, path = text.partition("=")
+    return (name, Path(path)) if equals and path else (Path(text).stem, Path(text))
+
+
+def _backend(name: str) -> str:
+    if name not in ("tensorflow", "jax", "torch"):
+        raise argparse.ArgumentTypeError(f"must be tensorflow, jax or torch, not {name!r}")
+    if find_spec(name) is None:
+        extra = "tensorflow" if name == "tensorflow" else f'"keras-kd[{name}]"'
+        raise argparse.ArgumentTypeError(f"{name} is not installed. Run: pip install {extra}")
+    return name

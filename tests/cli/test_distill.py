@@ -1,0 +1,225 @@
+"""`keras-kd distill`: what it trains, what it writes, how it goes on."""
+
+import csv
+import errno
+import json
+import os
+import re
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+import keras_kd
+from keras_kd.callbacks._best_student import read_best
+from keras_kd.cli import main
+from tests.cli.program import started
+
+
+def distill(teacher, out, *more, student="mlp-16", epochs=4):
+    argv = ["distill", teacher, student, "--epochs", epochs, "--out", out, "--seed", 5, *more]
+    return main([*map(str, argv), "--learning-rate", "0.01"])
+
+
+def rows(out):
+    with open(out / "log.csv", newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    """Four epochs, without a break."""
+    out = folder / "ganzer Lauf"
+    assert distill(folder / "teacher.keras", out, "--set", "temperature=8") == 0
+    return out
+
+
+def test_it_writes_a_student_a_log_and_a_summary(whole, folder, digits):
+    assert sorted(p.name for p in whole.iterdir()) == [
+        "log.csv", "settings.json", "state.npz", "student.keras", "summary.json",
+    ]  # fmt: skip
+    summary = json.loads((whole / "summary.json").read_text(encoding="utf-8"))
+    student = keras.saving.load_model(whole / "student.keras")
+    teacher = keras.saving.load_model(folder / "teacher.keras")
+    ours, theirs = (m.predict(digits.x_test, verbose=0).argmax(axis=1) for m in (student, teacher))
+    assert summary["test_accuracy"] == pytest.approx((ours == digits.y_test).mean(), abs=1e-3)
+    assert summary["teacher_test_accuracy"] == pytest.approx((theirs == digits.y_test).mean())
+    assert summary["test_agreement"] == pytest.approx((ours == theirs).mean(), abs=1e-3)
+    assert (summary["test_examples"], summary["parameters"]) == (640, 1210)
+    log = rows(whole)
+    assert [row["epoch"] for row in log] == [0, 1, 2, 3]
+    best = max(log, key=lambda row: row["val_accuracy"])
+    assert summary["validation_accuracy"] == pytest.approx(best["val_accuracy"])
+    assert summary["best_epoch"] == int(best["epoch"]) + 1
+
+
+def test_the_student_was_chosen_by_images_held_out_of_the_training_set(whole):
+    data = keras_kd.data.load("digits", validation=0.1)
+    student = keras.saving.load_model(whole / "student.keras")
+    x, y = data.validation
+    accuracy = (student.predict(x, verbose=0).argmax(axis=1) == y).mean()
+    assert accuracy == pytest.approx(read_best(whole / "student.keras").value, abs=1e-6)
+
+
+def test_a_run_in_two_parts_equals_one_without_a_break(whole, folder, capsys):
+    out = folder / "zwei Teile"
+    settings = ("--set", "temperature=8")
+    assert distill(folder / "teacher.keras", out, *settings, epochs=2) == 0
+    with open(out / "log.csv", "a") as log:  # killed after the log and before the state
+        log.write("2,0,0,0,0,0,0,0,0\r\n")
+    capsys.readouterr()
+    assert distill(folder / "teacher.keras", out, *settings, "--json") == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0] == f"{out}: going on after epoch 2."
+    assert [line[:9] for line in said.err.splitlines()[1:]] == ["epoch 3/4", "epoch 4/4"]
+    ours, theirs = json.loads(said.out), json.loads((whole / "summary.json").read_text())
+    assert ours.pop("student") != theirs.pop("student")
+    assert ours.pop("settings") == theirs.pop("settings") == {"temperature": "8"}
+    assert ours == pytest.approx(theirs, abs=1e-6)
+    for row, other in zip(rows(out), rows(whole), strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
+    weights = [keras.saving.load_model(p / "student.keras").get_weights() for p in (out, whole)]
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+    # What is done is not done again, and says so.
+    before = (out / "student.keras").read_bytes()
+    assert distill(folder / "teacher.keras", out, *settings) == 0
+    said = capsys.readouterr()
+    assert said.err == f"{out}: 4 epochs are done already; nothing is left to train.\n"
+    assert f"the student of epoch {ours['best_epoch']}, 1,210 weights." in said.out
+    assert (out / "student.keras").read_bytes() == before
+
+    # Other settings are another run.
+    assert distill(folder / "teacher.keras", out, "--set", "temperature=2") == 2
+    assert "set was {'temperature': '8'}, not {'temperature': '2'}" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(folder, tmp_path, capsys):
+    out = tmp_path / "halt"
+    argv = ("distill", folder / "teacher.keras", "mlp-16", "--epochs", 1000, "--out", out)
+    running = started(*argv)
+    while not running.stderr.readline().startswith("epoch 3/1000"):
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    said_out, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert said_out == "" and "Traceback" not in said
+    found = re.fullmatch(
+        rf"keras-kd: stopped\. {re.escape(str(out))}/student\.keras is the best student so far "
+        r"\(epoch (\d+), validation accuracy [\d.]+%\)\. Run the same command again to go on after "
+        r"epoch (\d+) of 1000\.",
+        said.splitlines()[-1],
+    )
+    assert found, said
+    best, done = map(int, found.groups())
+    assert best <= done and done >= 2
+    assert keras.saving.load_model(out / "student.keras").count_params() == 1210
+    assert not [p for p in out.iterdir() if p.name.startswith(".")]
+    epochs = str(done + 1)
+    again = [*map(str, argv[:4]), epochs, *map(str, argv[5:])]
+    assert main(again) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"{out}: going on after epoch {done}."
+    assert said[1].startswith(f"epoch {epochs}/{epochs}") and len(rows(out)) == done + 1
+
+
+def test_stopped_before_there_is_anything(folder, tmp_path, monkeypatch, capsys):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras_kd.Distiller, "fit", stop)
+    assert distill(folder / "teacher.keras", tmp_path / "out") == 130
+    assert capsys.readouterr().err == (
+        "keras-kd: stopped. No epoch was done, so nothing was written. Run the same command to "
+        "start again.\n"
+    )
+
+
+def test_a_full_disk_is_told_and_leaves_what_was_there(whole, folder, monkeypatch, capsys):
+    before = {p.name: p.read_bytes() for p in whole.iterdir()}
+
+    def full(file, **arrays):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    monkeypatch.setattr("keras_kd.callbacks._checkpoint.np.savez", full)
+    again = ("--set", "temperature=8")
+    assert distill(folder / "teacher.keras", whole, *again, epochs=5) == 1
+    assert "keras-kd distill: [Errno 28] No space left on device" in capsys.readouterr().err
+    after = {p.name: p.read_bytes() for p in whole.iterdir()}
+    assert after.keys() == before.keys()
+    assert after["state.npz"] == before["state.npz"]
+    assert read_best(whole / "student.keras") is not None
+
+
+def test_a_folder_that_cannot_be_made(folder, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert distill(folder / "teacher.keras", tmp_path / "out") == 2
+    assert "File exists" in capsys.readouterr().err
+
+
+# Teachers, students and recipes.
+
+
+def test_a_teacher_that_ends_in_a_softmax_and_a_student_from_a_file(folder, whole, tmp_path):
+    """The very student goes on; probabilities are brought back to logits, up to a constant."""
+    start = whole / "student.keras"
+    for name in ("teacher", "soft"):
+        out = tmp_path / name
+        assert distill(folder / f"{name}.keras", out, student=start, epochs=1) == 0
+    logits, soft = rows(tmp_path / "teacher")[0], rows(tmp_path / "soft")[0]
+    assert soft == pytest.approx(logits, rel=1e-3)
+
+
+def test_a_recipe_of_features_finds_its_layers(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    teacher = folder / "teacher.keras"
+    recipe = ("--recipe", "attention_transfer", "--set", "weight=10")
+    assert distill(teacher, out, *recipe, student="cnn-small", epochs=1) == 0
+    assert set(rows(out)[0]) >= {"attention", "labels"}
+    assert "attention " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "teacher, student, more, message",
+    [
+        ("no.keras", "mlp-16", (), "There is no file '"),
+        ("teacher.keras", "mlp-17", (), "No student 'mlp-17'. Expected a .keras file or one of"),
+        ("teacher.keras", "mlp-16", ("--recipe", "hintn"), "No recipe 'hintn'"),
+        ("teacher.keras", "mlp-16", ("--set", "temprature=3"), "Did you mean 'temperature'?"),
+        ("teacher.keras", "mlp-16", ("--set", "alpha=3"), "lies between 0 and 1"),
+        ("teacher.keras", "mlp-16", ("--recipe", "mutual"), "Use keras_kd.recipes.mutual in Py"),
+        ("teacher.keras", "cnn-small", ("--recipe", "simkd"), "Add --set labels_weight=1."),
+        ("teacher.keras", "mlp-16", ("--recipe", "fsp"), "add --set pred=student:block3"),
+        ("teacher.keras", "mlp-16", ("--data", "./nothing"), "There is no folder 'nothing'"),
+        ("teacher.keras", "mlp-16", ("--data", "nosuch"), "No data set 'nosuch'"),
+        (".", "mlp-16", (), "manifest"),
+    ],
+)
+def test_what_will_not_do(teacher, student, more, message, folder, tmp_path, capsys):
+    assert distill(folder / teacher, tmp_path / "out", *more, student=student) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert message in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_student_of_other_classes(folder, tmp_path, capsys):
+    keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(7)], name="seven"
+    ).save(tmp_path / "seven.keras")
+    path = tmp_path / "seven.keras"
+    assert distill(folder / "teacher.keras", tmp_path / "out", student=path) == 2
+    assert "'seven' should answer with one number for each of the 10 classes" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_diverging_student(folder, tmp_path, capsys):
+    """Epoch 1 is already too much for it."""
+    argv = ["distill", folder / "teacher.keras", "mlp-16", "--epochs", 3, "--out", tmp_path / "out"]
+    with pytest.warns(UserWarning, match="The student diverged: after epoch 1 "):
+        code = main([*map(str, argv), "--learning-rate", "1e38"])
+    assert code == 1
+    assert "No student was good enough to keep in" in capsys.readouterr().err
