@@ -1,0 +1,61 @@
+"""What can be known of a student and of the arguments before any work."""
+
+from typing import Any
+
+import keras
+
+from keras_kd.distiller import Distiller
+from keras_kd.exporting._formats import Quantization
+from keras_kd.exporting._prepare import why_not_micro
+
+
+def check_student(student: Any, micro: bool) -> None:
+    """An error, before any work, when `student` is nothing to convert."""
+    if isinstance(student, Distiller):
+        raise TypeError(
+            "`student` is a Distiller. Give its student: export(distiller.student, ...)"
+        )
+    if not isinstance(student, keras.Model):
+        raise TypeError(
+            f"`student` must be a keras.Model. Received: {student!r} of type "
+            f"{type(student).__name__}."
+        )
+    if not student.built:
+        raise ValueError(
+            f"The student '{student.name}' is not built, so it has no weights to write. "
+            "Call it once on data, or build it with its input shape."
+        )
+    if micro and (why := why_not_micro(student)):
+        raise ValueError(f"The student '{student.name}' cannot go to a microcontroller: {why}.")
+
+
+def check_numbers(
+    min_agreement: float | None,
+    tolerance: float | None,
+    calibration_batches: int,
+    settings: Quantization,
+    calibration: Any,
+) -> None:
+    """An error when a number is out of its range, or calibration lacks or has no use."""
+    if min_agreement is not None and not 0 <= min_agreement <= 1:
+        raise ValueError(
+            f"`min_agreement` must be a share from 0 to 1. Received: min_agreement={min_agreement!r}."
+        )
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(
+            f"`tolerance` must be a number above 0. Received: tolerance={tolerance!r}."
+        )
+    if not isinstance(calibration_batches, int) or calibration_batches < 1:
+        raise ValueError(
+            "`calibration_batches` must be a whole number above 0. "
+            f"Received: calibration_batches={calibration_batches!r}."
+        )
+    if settings.calibrated and calibration is None:
+        raise ValueError(
+            "This quantization reads the ranges of activations off real inputs: give "
+            "`calibration`, some of the training examples."
+        )
+    if calibration is not None and not settings.calibrated:
+        raise ValueError(
+            "`calibration` serves quantization='int8' and 'int16x8' only. Leave it out."
+        )

@@ -1,0 +1,221 @@
+"""The way of a student to a file: checked, converted, proven, and only then put in its place."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_kd.exporting._checks import check_numbers, check_student
+from keras_kd.exporting._compare import decisions_of
+from keras_kd.exporting._convert import convert
+from keras_kd.exporting._data import calibration_of, check_calibration, examples_of
+from keras_kd.exporting._formats import (
+    ask_for_packages,
+    engine,
+    format_of,
+    quantization_of,
+)
+from keras_kd.exporting._layers import worst
+from keras_kd.exporting._micro import c_header as c_header_of
+from keras_kd.exporting._place import checked_path, placing
+from keras_kd.exporting._prepare import notes_on, recurrent
+from keras_kd.exporting._proof import ExportError, Proof, proof_path
+from keras_kd.exporting._signature import answers, tensors_of
+from keras_kd.exporting._text import check_text, write_text
+from keras_kd.exporting._verify import judge, prove
+
+
+def export(
+    student: keras.Model,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    quantization: str = "float32",
+    calibration: Any = None,
+    calibration_batches: int = 8,
+    integer_io: bool = False,
+    target: str | None = None,
+    examples: Any = None,
+    labels: Any = None,
+    teacher: Any = None,
+    decision: Any = None,
+    tolerance: float | None = None,
+    min_agreement: float | None = None,
+    text: Any = None,
+    c_header: bool = False,
+    seed: int = 0,
+) -> Proof:
+    """A student written as a file for a device, proven to answer as the student does.
+
+    The student may be of any Keras backend. It is converted by Keras's own `Model.export`, in a
+    process of its own; a student of mixed or lower precision is first turned to float32. The file
+    holds the student alone, in inference: BatchNormalization is folded into the layer before it
+    and dropout is gone. It keeps the names of the student's inputs and outputs. A LiteRT file
+    takes one example at a time, others as many as come (ONNX from the torch backend: one).
+
+    Then the file is run, and its answers are compared with the student's. Whatever goes wrong,
+    nothing is left at `path` but what was there before. The proof is also written beside the file,
+    as `path` + `.json`.
+
+    What quantization is for:
+
+    - `"float32"`: the student's own numbers.
+    - `"float16"`: weights of half the size; computed in float32 where the device has no float16.
+    - `"dynamic"`: weights in 8 bits, the rest in floats. The best choice for recurrent students
+      and transformers on a phone.
+    - `"int8"`: all in 8 bits, for microcontrollers and accelerators; needs `calibration`.
+    - `"int16x8"`: weights in 8 bits, activations in 16; needs `calibration`. For students that
+      lose too much in int8.
+    - `"int4"`: weights in 4 bits, the rest in floats.
+
+    Recurrent layers keep their loop over the steps; for int8, int16x8 and microcontrollers, which
+    cannot have it, each step is written out. The proof's `notes` say which was done.
+
+    Classes of your own must be registered with Keras and defined in a module that can be imported
+    (not in a notebook or the script that runs).
+
+    Args:
+        student: A built `keras.Model`. (Of a distiller: `distiller.student`.)
+        path: Where to write: a name that ends with `.tflite` or `.onnx`, or one without a suffix
+            for a SavedModel. Its folder exists.
+        format: `"litert"`, `"onnx"` or `"tf_saved_model"`. Defaults to what the suffix says.
+        quantization: One of the above; all but `"float32"` need LiteRT. Defaults to `"float32"`.
+        calibration: Inputs off which the ranges of int8 and int16x8 are read: training examples,
+            in any form that `examples` may have.
+        calibration_batches: How many batches of it: of a dataset its own, of arrays batches of 32.
+            They are drawn with `seed` where the number of all is known. Defaults to `8`.
+        integer_io: Whether a file of int8 or int16x8 also takes and gives integers (token ids stay
+            what they are). Defaults to `False`: floats.
+        target: `"micro"` for a microcontroller: the file is made without what tflite-micro lacks,
+            and run in it too. Defaults to `None`.
+        examples: Inputs to compare on, as the student takes them: arrays; or a dataset that gives
+            batches `x` or `(x, y)` (`tf.data.Dataset`, `keras.utils.PyDataset`,
+            `keras_kd.data.Part`, an iterable, a function that returns one). They also settle sizes
+            that the student leaves open. Defaults to the calibration inputs; without these to 128
+            random ones, from 0 to 1 for floats, below the smallest `Embedding`'s size for integers.
+        labels: The true answers to arrays of `examples`, for the accuracy. Defaults to `None`.
+        teacher: A `keras.Model`, or its answers to the examples, for the divergence from it.
+            Defaults to `None`.
+        decision: What must agree: `"classes"`, the largest entry along the last axis; a number,
+            the side of it on which each entry lies; `"values"`, each entry within `tolerance`; or
+            a dict of these by output. Defaults to `0.5` after a sigmoid, else to `"classes"` for
+            several entries and to `"values"` for one.
+        tolerance: How far a value may be off, as a share of what the student's values span.
+            Defaults to `0.01`, with integers to `0.05`.
+        min_agreement: Share of the decisions that must agree. Defaults to `0.99`, with integers to
+            `0.97`.
+        text: What turns text into the student's input: a `keras_kd.data.Text`, an adapted
+            `keras.layers.TextVectorization`, or a dict with the `"vocabulary"` and the settings of
+            another tokenizer. Written beside the file, as `.text.json` (and, but for a dict,
+            `.words.txt`) instead of its suffix. Defaults to `None`.
+        c_header: Whether a LiteRT file is also written as an array for C, `.h` instead of
+            `.tflite`. Defaults to `False`.
+        seed: Seed of the random examples and of the draw of calibration batches. Defaults to `0`.
+
+    Returns:
+        A `Proof`.
+
+    Raises:
+        TypeError: If `student` is not a model, or is a distiller.
+        ValueError: If it is not built, has sizes left open, or an argument will not do.
+        ModuleNotFoundError: If a package is not installed that the format needs.
+        keras_kd.exporting.ExportError: If the conversion fails, or the file does not agree. It
+            says which layers lose most.
+
+    Example:
+
+    ```python
+    proof = keras_kd.export(
+        distiller.student, "student.tflite", quantization="int8", calibration=x_train,
+        examples=x_test, labels=y_test,
+    )
+    print(proof.bytes, proof.agreement, proof.accuracy, proof.milliseconds)
+    ```
+    """
+    if target not in (None, "micro"):
+        raise ValueError(f"`target` must be None or 'micro'. Received: target={target!r}.")
+    micro = target == "micro"
+    check_student(student, micro)
+    form = format_of(Path(path), format)
+    settings = quantization_of(quantization, form, micro, integer_io)
+    check_numbers(min_agreement, tolerance, calibration_batches, settings, calibration)
+    if c_header and form != "litert":
+        raise ValueError("`c_header` needs a LiteRT file ('.tflite').")
+    place = checked_path(path, folder=form == "tf_saved_model")
+
+    ranges = None
+    if settings.calibrated:
+        ranges = calibration_of(student, calibration, calibration_batches, seed)
+    if ranges and examples is None and labels is None:
+        given = ranges
+    else:
+        given = examples_of(student, examples, labels, seed)
+    if ranges:
+        check_calibration(student, ranges, given)
+    tokens = any(x.dtype.kind in "iu" for x in given.inputs.values())
+    ai_edge = settings.by_ai_edge(tokens)
+    ask_for_packages(form, ai_edge, micro)
+    if text is not None:
+        text = check_text(text, given.inputs)
+
+    backend = engine(form)
+    unrolled = (settings.calibrated or micro) and bool(recurrent(student))
+    free_batch = form != "litert" and not (form == "onnx" and backend == "torch")
+    free_batch &= all(tensor.shape[0] is None for tensor in tensors_of(student))
+    ours = answers(student, given.signature, given.inputs)
+    decisions = decisions_of(student, ours, decision)
+    with placing(place) as stage:
+        unfinished = stage / place.name
+        convert(
+            student,
+            unfinished,
+            given,
+            list(ours),
+            backend=backend,
+            calibration=ranges.inputs if ranges else None,
+            format=form,
+            quantization=quantization,
+            ai_edge=ai_edge,
+            integer_io=integer_io,
+            micro=micro,
+            unroll=unrolled,
+            free_batch=free_batch,
+        )
+        notes = notes_on(student, given.inputs, unrolled=unrolled, free_batch=free_batch)
+        if ranges:
+            notes.append(
+                f"Ranges were read off {len(next(iter(ranges.inputs.values())))} examples."
+            )
+        if form == "onnx":
+            notes.append(f"Converted on the {backend} backend.")
+        proof, comparison = prove(
+            unfinished,
+            form,
+            quantization,
+            student,
+            given,
+            ours,
+            decisions=decisions,
+            tolerance=settings.tolerance if tolerance is None else tolerance,
+            teacher=teacher,
+            micro=micro,
+            notes=tuple(notes),
+        )
+        least = settings.min_agreement if min_agreement is None else min_agreement
+        try:
+            judge(proof, comparison, least, settings.most_unlike)
+        except ExportError as error:
+            if form != "litert":
+                raise
+            layers = worst(unfinished, student, given.signature, given.inputs)
+            raise ExportError(f"{error}{layers}") from None
+        proof = dataclasses.replace(proof, path=place)
+        proof_path(unfinished).write_text(proof.as_json())
+        if text is not None:
+            write_text(text, unfinished)
+        if c_header:
+            array = c_header_of(place, unfinished.read_bytes(), proof.sha256)
+            unfinished.with_suffix(".h").write_text(array)
+    return proof

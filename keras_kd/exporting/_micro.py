@@ -1,0 +1,103 @@
+"""Files for microcontrollers: run by their interpreter, and written as an array for C."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_kd.exporting import _alone
+from keras_kd.exporting._compare import Decision, compared
+from keras_kd.exporting._proof import ExportError, Micro
+from keras_kd.exporting._run import run_alone
+from keras_kd.exporting._signature import Arrays
+
+#: Enough to see whether it answers alike; the interpreter is slow on a large machine.
+_MOST_EXAMPLES = 200
+
+
+def micro_proof(
+    path: Path, inputs: Arrays, ours: Arrays, decisions: dict[str, Decision], tolerance: float
+) -> Micro:
+    """How the file does in tflite-micro, on the first examples."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    signature, tensors = graph.signatureDefs[0], graph.subgraphs[0].tensors
+
+    def in_order(maps: Any, indices: Any) -> list[tuple[str, Any]]:
+        names = {m.tensorIndex: m.name.decode() for m in maps}
+        return [(names[index], tensors[index]) for index in indices]
+
+    few = {name: x[:_MOST_EXAMPLES] for name, x in inputs.items()}
+    coded = {
+        f"{place:03}": _coded(few[name], tensor)
+        for place, (name, tensor) in enumerate(
+            in_order(signature.inputs, graph.subgraphs[0].inputs)
+        )
+    }
+    came, said = run_alone("micro", path, coded, "Running the file in tflite-micro")
+    outputs = in_order(signature.outputs, graph.subgraphs[0].outputs)
+    theirs = {
+        name: _decoded(came[f"{place:03}"], tensor) for place, (name, tensor) in enumerate(outputs)
+    }
+    result = compared(
+        {name: x[:_MOST_EXAMPLES] for name, x in ours.items()}, theirs, decisions, tolerance
+    )
+    return Micro(
+        agreement=min(answer.agreement for answer in result.answers),
+        max_difference=max(answer.max_difference for answer in result.answers),
+        examples=len(next(iter(few.values()))),
+        arena_bytes=_arena(said),
+        flash_bytes=path.stat().st_size,
+    )
+
+
+def _code(tensor: Any) -> tuple[float, int] | None:
+    """Scale and zero point of a tensor of integers that stand for floats."""
+    found = tensor.quantization
+    if found is None or found.scale is None or not len(found.scale):
+        return None
+    return float(found.scale[0]), int(found.zeroPoint[0])
+
+
+def _coded(x: np.ndarray, tensor: Any) -> np.ndarray:
+    code = _code(tensor)
+    if code is None or x.dtype.kind != "f":
+        return x
+    from ai_edge_litert import schema_py_generated as schema
+
+    kind = np.int16 if tensor.type == schema.TensorType.INT16 else np.int8
+    return _alone.quantized(x, *code, kind)
+
+
+def _decoded(x: np.ndarray, tensor: Any) -> np.ndarray:
+    code = _code(tensor)
+    return x if code is None else (x.astype("float64") - code[1]) * code[0]
+
+
+def _arena(said: str) -> int:
+    """What tflite-micro says that it allocated."""
+    found = re.search(r"Arena allocation total (\d+) bytes", said)
+    if found is None:
+        raise ExportError(f"tflite-micro did not say what it allocated. It said:\n{said[-500:]}")
+    return int(found[1])
+
+
+def c_header(path: Path, content: bytes, digest: str) -> str:
+    """The file as an array for C and C++, aligned as tflite-micro needs it."""
+    name = re.sub(r"\W", "_", path.stem)
+    name = f"_{name}" if name[:1].isdigit() else name
+    rows = [content[start : start + 16] for start in range(0, len(content), 16)]
+    numbers = ",\n".join("    " + ", ".join(f"0x{byte:02x}" for byte in row) for row in rows)
+    guard = f"{name.upper()}_H_"
+    return (
+        f"// The file {path.name}, {len(content)} bytes, sha256 {digest}.\n"
+        f"#ifndef {guard}\n#define {guard}\n\n"
+        "#ifdef __cplusplus\n#define KERAS_KD_ALIGNED alignas(16)\n"
+        "#else\n#define KERAS_KD_ALIGNED _Alignas(16)\n#endif\n\n"
+        f"KERAS_KD_ALIGNED static const unsigned char {name}[] = {{\n{numbers}\n}};\n"
+        f"static const unsigned int {name}_len = {len(content)};\n\n"
+        "#undef KERAS_KD_ALIGNED\n"
+        f"#endif  // {guard}\n"
+    )

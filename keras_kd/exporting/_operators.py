@@ -1,0 +1,97 @@
+"""What is inside a file: its operators, and the types of the numbers that they work on."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_kd.exporting._proof import ExportError
+
+_INTEGERS = {"INT2", "INT4", "INT8", "UINT8", "INT16"}
+_FLOATS = {"FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16"}
+_BETWEEN = {"QUANTIZE", "DEQUANTIZE"}
+
+
+class Operator(NamedTuple):
+    """One operator of a LiteRT file, and the types of what it reads and writes.
+
+    Args:
+        name: Its name in the format.
+        activations: Types of the numbers that depend on the input.
+        constants: Types of the numbers that are stored.
+    """
+
+    name: str
+    activations: frozenset[str]
+    constants: frozenset[str]
+
+
+def operators_of(path: Path, format: str) -> dict[str, int]:
+    """How often each operator occurs, the most frequent first."""
+    if format == "litert":
+        names: Any = (operator.name for operator in litert_operators(path))
+    elif format == "onnx":
+        import onnx
+
+        names = (node.op_type for node in onnx.load(path).graph.node)
+    else:
+        return {}
+    return dict(Counter(names).most_common())
+
+
+def litert_operators(path: Path) -> Iterator[Operator]:
+    """Every operator of a LiteRT file, those inside of loops too."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = path.read_bytes()
+    if content[4:8] != b"TFL3":
+        raise ExportError(f"The file '{path.name}' cannot be run: it is no LiteRT file.")
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    names = _names(schema.BuiltinOperator)
+    types = _names(schema.TensorType)
+
+    def stored(tensor: Any) -> bool:
+        return model.buffers[tensor.buffer].data is not None
+
+    for graph in model.subgraphs:
+        for operator in graph.operators or []:
+            code = model.operatorCodes[operator.opcodeIndex]
+            number = max(code.builtinCode, code.deprecatedBuiltinCode)
+            touched = (*operator.inputs, *operator.outputs)
+            tensors = [graph.tensors[i] for i in touched if i >= 0]
+            yield Operator(
+                code.customCode.decode() if code.customCode else names[number],
+                frozenset(types[t.type] for t in tensors if not stored(t)),
+                frozenset(types[t.type] for t in tensors if stored(t)),
+            )
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
+
+
+def integer_share(path: Path, format: str) -> float | None:
+    """Share of the operators without a floating-point number, those between the two aside."""
+    if format != "litert":
+        return None
+    working = [o for o in litert_operators(path) if o.name not in _BETWEEN]
+    integer = [o for o in working if not (o.activations | o.constants) & _FLOATS]
+    return len(integer) / max(len(working), 1)
+
+
+def quantization_in(path: Path, format: str) -> str:
+    """How numbers are stored and computed with, as far as their types tell."""
+    if format != "litert":
+        return "float32"
+    found = list(litert_operators(path))
+    stored = frozenset[str]().union(*(o.constants for o in found))
+    computed = frozenset[str]().union(*(o.activations for o in found))
+    if "INT4" in stored:
+        return "int4"
+    if "INT16" in computed:
+        return "int16x8"
+    if computed & _INTEGERS:
+        return "int8"
+    if "INT8" in stored:
+        return "dynamic"
+    return "float16" if "FLOAT16" in stored else "float32"

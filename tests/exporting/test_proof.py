@@ -1,0 +1,188 @@
+"""The numbers of a proof, against closed forms; and `verify`, on a file that is there."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_kd import exporting
+from keras_kd.exporting import _compare
+from keras_kd.exporting._data import examples_of
+from keras_kd.exporting._formats import QUANTIZATIONS
+from keras_kd.exporting._layers import layer_losses
+from keras_kd.exporting._proof import Proof
+from keras_kd.exporting._verify import judge
+from tests.exporting.conftest import converts
+
+layers = keras.layers
+
+
+def compared(wanted, came, decision="classes", tolerance=0.01, **kwargs):
+    return _compare.compared(
+        {"o": np.array(wanted)}, {"o": np.array(came)}, {"o": decision}, tolerance, **kwargs
+    )
+
+
+def test_classes():
+    # One of four decisions differs; the largest difference is 0.2, the mean one 0.3 of 8.
+    wanted = [[1.0, 0.0], [0.0, 3.0], [3.0, 0.0], [0.1, 0.0]]
+    came = [[1.0, 0.0], [0.0, 3.0], [3.0, 0.1], [0.1, 0.2]]
+    result = compared(wanted, came, labels=np.array([0, 1, 1, -1]))
+    (answer,) = result.answers
+    assert (answer.agreement, result.agreeing) == (0.75, 3)
+    assert answer.max_difference == pytest.approx(0.2)
+    assert answer.mean_difference == pytest.approx(0.3 / 8)
+    assert answer.accuracy == answer.student_accuracy == pytest.approx(2 / 3)  # -1 says nothing
+    # mean |wanted - its mean|: columns 1.025 and 0.75
+    away = [abs(v - 1.025) for v in (1, 0, 3, 0.1)] + [abs(v - 0.75) for v in (0, 3, 0, 0)]
+    assert result.unlike["o"] == pytest.approx((0.3 / 8) / (sum(away) / 8))
+
+
+def test_labels_in_one_hot_and_by_name_and_of_a_threshold():
+    wanted = np.array([[0.2, 0.8], [0.6, 0.4]])
+    assert _compare.accuracy(wanted, "classes", np.array([[0, 1], [0, 1]])) == 0.5
+    assert _compare.accuracy(wanted, 0.5, np.array([[0, 1], [1, 1]])) == 0.75
+    assert _compare.accuracy(wanted, "values", np.array([0, 1])) is None
+    result = compared(wanted, wanted, labels={"o": np.array([1, 0])})
+    assert result.answers[0].accuracy == 1.0
+    with pytest.raises(ValueError, match=r"`labels` of the shape \(3,\) do not go with"):
+        compared(wanted, wanted, labels=np.array([1, 0, 1]))
+
+
+def test_an_answer_to_everything_is_as_unlike_as_can_be():
+    wanted = np.random.default_rng(0).normal(size=(50, 3))
+    constant = np.broadcast_to(wanted.mean(axis=0), wanted.shape)
+    assert compared(wanted, constant).unlike["o"] == pytest.approx(1.0)
+    assert compared(wanted, wanted).unlike["o"] == 0.0
+
+
+def test_thresholds_and_values():
+    # The sides of 0.5: one of six differs.
+    wanted, came = [[0.1, 0.9, 0.51]] * 2, [[0.3, 0.6, 0.7], [0.1, 0.9, 0.49]]
+    result = compared(wanted, came, 0.5)
+    assert result.answers[0].agreement == pytest.approx(5 / 6)
+    assert result.agreeing == 1
+    # Values span 3 here, so 1% is 0.03; each column by its own span.
+    assert compared([[1.0], [4.0]], [[1.029], [4.0]], "values").answers[0].agreement == 1.0
+    assert compared([[1.0], [4.0]], [[1.031], [4.0]], "values").answers[0].agreement == 0.5
+    two = [[0.0, 1000.0], [1.0, 2000.0]]
+    off = [[0.009, 1009.0], [1.011, 2000.0]]
+    assert compared(two, off, "values").answers[0].agreement == 0.75
+    assert compared([[5.0]], [[5.04]], "values").answers[0].agreement == 1.0  # one: of its size
+    assert compared([[5.0]], [[5.06]], "values").answers[0].agreement == 0.0
+
+
+def test_divergence_from_the_teacher():
+    rng = np.random.default_rng(0)
+    teacher, answers = rng.normal(0, 2, (2, 20, 5))
+    p = np.exp(teacher) / np.exp(teacher).sum(axis=1, keepdims=True)
+    q = np.exp(answers) / np.exp(answers).sum(axis=1, keepdims=True)
+    expected = (p * np.log(p / q)).sum(axis=1).mean()
+    assert _compare.divergence(teacher, answers) == pytest.approx(expected, rel=1e-9)
+    assert _compare.divergence(p, answers) == pytest.approx(expected, rel=1e-6)
+    assert _compare.divergence(teacher, q) == pytest.approx(expected, rel=1e-6)
+    assert _compare.divergence(teacher, answers[:, :3]) is None
+    result = compared(answers, teacher, teacher={"o": teacher})
+    assert result.answers[0].divergence == pytest.approx(0, abs=1e-12)
+    assert result.answers[0].student_divergence == pytest.approx(expected)
+
+
+def test_what_cannot_be_compared():
+    with pytest.raises(
+        exporting.ExportError, match=r"should have the output 'o' of shape \(1, 2\)"
+    ):
+        compared([[1.0, 2.0]], [[1.0]])
+    with pytest.raises(exporting.ExportError, match=r"student's own output 'o' is not finite"):
+        compared([[np.inf, 2.0]], [[np.inf, 2.0]])
+    with pytest.raises(exporting.ExportError, match=r"file's output 'o' is not finite"):
+        compared([[1.0, 2.0]], [[np.nan, 2.0]])
+
+
+def test_what_is_decided_by_default():
+    x = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="sigmoid")])
+    outputs = {
+        "kinds": layers.Dense(5, activation="softmax", name="kinds")(x),
+        "marks": inner(x),
+        "size": layers.Dense(1, name="size")(x),
+        "yes": layers.Activation("sigmoid", name="yes")(layers.Dense(1)(x)),
+    }
+    student = keras.Model(x, outputs)
+    ours = {name: np.zeros((2, y.shape[-1])) for name, y in outputs.items()}
+    found = _compare.decisions_of(student, ours, None)
+    assert found == {"kinds": "classes", "marks": 0.5, "size": "values", "yes": 0.5}
+    found = _compare.decisions_of(student, ours, {"kinds": "values", "size": 2.0})
+    assert found == {"kinds": "values", "marks": 0.5, "size": 2.0, "yes": 0.5}
+    with pytest.raises(ValueError, match=r"names \['kind'\], the outputs are \['kinds', 'marks'"):
+        _compare.decisions_of(student, ours, {"kind": "values"})
+    with pytest.raises(ValueError, match=r"must be 'classes', 'values' or a threshold"):
+        _compare.decisions_of(student, ours, "top5")
+
+
+def proof(result, micro=None):
+    return Proof(
+        None, "litert", "int8", 1, 1, "", 4, 4, result.answers, 1.0, (1.0, 1.0), 1, {}, 1.0,
+        ("i",), ("o",), (), micro,
+    )  # fmt: skip
+
+
+def test_the_judgement():
+    wanted, came = [[1.0, 0.0], [0.0, 3.0], [3.0, 0.0], [0.1, 0.0]], np.eye(2)[[0, 1, 0, 1]]
+    result = compared(wanted, came)
+    judge(proof(result), result, 0.75, 1.0)
+    with pytest.raises(exporting.ExportError, match=r"on 0\.7500 .* min_agreement=0\.76"):
+        judge(proof(result), result, 0.76, 1.0)
+    with pytest.raises(exporting.ExportError, match=r"'o' is 0\.\d+ away .* \d\d% of how much"):
+        judge(proof(result), result, 0.75, 0.1)
+    micro = exporting.Micro(0.5, 1.0, 4, 100, 100)
+    with pytest.raises(exporting.ExportError, match=r"In tflite-micro the file agrees .* 0\.5000"):
+        judge(proof(result, micro), result, 0.75, 1.0)
+
+
+def test_limits():
+    """The agreement asked for: 0.99 of floats, 0.97 of integers."""
+    assert {name: q.min_agreement for name, q in QUANTIZATIONS.items()} == {
+        "float32": 0.99, "float16": 0.99,
+        "dynamic": 0.97, "int8": 0.97, "int16x8": 0.97, "int4": 0.97,
+    }  # fmt: skip
+
+
+# Verify.
+
+
+@converts
+def test_verify_finds_what_export_found(exported, student, digits):
+    again = exporting.verify(exported.path, student, digits.x_test, digits.y_test)
+    same = ("path", "format", "quantization", "bytes", "gzip_bytes", "sha256", "examples",
+            "agreeing", "answers", "operators", "integer_operators", "inputs", "outputs")  # fmt: skip
+    for name in same:
+        assert getattr(again, name) == getattr(exported, name), name
+    of_dataset = exporting.verify(exported.path, student, digits["test"])
+    assert of_dataset.answers == exported.answers
+
+
+@converts
+def test_verify_tells_another_student(exported, student, digits):
+    other = keras.models.clone_model(student)
+    found = exporting.verify(exported.path, other, digits.x_test, teacher=student)
+    assert found.agreement < 0.5
+    assert found.answers[0].divergence == pytest.approx(0, abs=1e-6)  # the file is the teacher
+    assert found.answers[0].student_divergence > 0.1
+    with pytest.raises(ValueError, match=r"`teacher` must give 1 outputs for 640 examples"):
+        exporting.verify(exported.path, student, digits.x_test, teacher=np.zeros((3, 10)))
+    with pytest.raises(ValueError, match=r"There is no file"):
+        exporting.verify(exported.path.with_name("none.tflite"), student)
+
+
+@converts
+def test_the_layer_that_was_changed_loses_most(exported, student, digits):
+    changed = keras.models.clone_model(student)
+    changed.set_weights(student.get_weights())
+    second = changed.get_layer("second")
+    second.kernel.assign(1.5 * second.kernel)
+    examples = examples_of(changed, digits.x_test, None, 0)
+    losses = layer_losses(exported.path, changed, examples.signature, examples.inputs)
+    assert losses[0].path == "second" or losses[0].path == "flatten"  # one tensor, two layers
+    # |z - 1.5 z| / 1.5 z is a third, but for what the bias adds
+    assert losses[0].difference == pytest.approx(1 / 3, abs=0.05)
+    before = next(loss for loss in losses if loss.path == "re_lu")
+    assert before.difference < 1e-5
