@@ -1,0 +1,152 @@
+"""Students that learn to live with integers."""
+
+from typing import Any
+
+import keras
+
+from keras_kd.compression._fake import FakeQuant, OnGrid
+from keras_kd.compression._graph import Graph, Step, again
+from keras_kd.compression._quantizer import Quantizer
+from keras_kd.compression._scheme import check_known
+
+
+def quantize_aware(
+    student: keras.Model,
+    *,
+    weight_bits: int = 8,
+    activation_bits: int = 8,
+    momentum: float = 0.99,
+    name: str | None = None,
+) -> keras.Model:
+    """A copy of a student that computes as its int8 file will, and can be trained like that.
+
+    Weights and activations pass through fake quantisation: they are rounded to the steps an
+    integer device has, and the gradient passes as if they were not. A trained student, trained on
+    for a few epochs under the `keras_kd.Distiller` from its float teacher, wins back what plain
+    rounding loses. Begin from a trained student, and with about a tenth of its learning rate.
+
+    The scheme is that of LiteRT's full int8: weights symmetric, a step size for each output
+    channel; activations asymmetric, one range for each tensor, which follows the batches and
+    is held still outside training; biases exact. `BatchNormalization` after a convolution or a
+    dense layer is folded into its weights, with its moving statistics; any other is frozen. No
+    range stands between a layer and the ReLU that a device computes with it. A `SeparableConv2D`
+    becomes two layers, and so does a layer with another activation than ReLU; nested models are
+    laid out flat.
+
+    Until the first training batch the ranges are unknown (-6 to 6): train before you evaluate.
+    For export, `plain` gives the student back.
+
+    Args:
+        student: A trained Functional or Sequential model (data format channels last) of layers
+            `Conv1D`, `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`, `Dense`,
+            `BatchNormalization`, activations, poolings, `Add` and other merges, `Flatten`,
+            `Reshape`, padding, dropout. It is left as it is.
+        weight_bits: Bits of a weight, from 2 to 8. Defaults to `8`.
+        activation_bits: Bits of an activation, from 2 to 16. Defaults to `8`.
+        momentum: How slowly the ranges of activations move, in `[0, 1)`. Defaults to `0.99`.
+        name: Name of the new model. Defaults to the student's.
+
+    Returns:
+        A Functional model. It saves, loads, trains and evaluates like any other.
+
+    Raises:
+        ValueError: If the student has a layer that is not among these, or is quantised already,
+            or if an argument is out of its bounds.
+
+    Example:
+
+    >>> student = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="score")])
+    >>> student.set_weights([np.array([[1.0], [0.3]]), np.zeros(1)])
+    >>> aware = keras_kd.compression.quantize_aware(student)
+    >>> rounded = keras_kd.compression.plain(aware).get_layer("score").kernel
+    >>> round(float(rounded[1, 0]) * 127, 2)  # 0.3 is 38.1 steps of 1/127
+    38.0
+
+    Reference: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference", CVPR 2018, arXiv:1712.05877, section 3; with a teacher:
+    Mishra, Marr, "Apprentice: Using Knowledge Distillation Techniques To Improve Low-Precision
+    Network Accuracy", ICLR 2018, arXiv:1711.05852, section 5.
+    """
+    _check_bits(weight_bits, "weight_bits", 8)
+    _check_bits(activation_bits, "activation_bits", 16)
+    if not 0.0 <= momentum < 1.0:
+        raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum!r}.")
+    graph = Graph(student, "quantize_aware() reads")
+    check_known(graph)
+    quantizer = Quantizer(graph, weight_bits, activation_bits, momentum)
+    model = graph.assemble(quantizer.build, name=name or student.name, entry=quantizer.entry)
+    for layer, weights in quantizer.weights:
+        layer.set_weights(weights)
+    return model
+
+
+def plain(
+    student: keras.Model, *, keep_ranges: bool = False, name: str | None = None
+) -> keras.Model:
+    """The plain Keras student inside one made by `quantize_aware`, for export to int8.
+
+    Its weights lie on the steps that the quantised student had, so rounding to int8 gives these
+    very weights. Without its ranges it is made of Keras layers alone, and a converter finds the
+    ranges anew from calibration data. With `keep_ranges=True` the learnt ranges go into the file,
+    and its answers are closer to those of the quantised student; convert with TensorFlow, whose
+    converter knows them.
+
+    Args:
+        student: A model made by `quantize_aware`, trained.
+        keep_ranges: Whether the layers that hold the ranges of activations stay. Defaults to
+            `False`.
+        name: Name of the new model. Defaults to the student's.
+
+    Returns:
+        A Functional model of Keras layers (and `FakeQuant` layers, when the ranges are kept).
+
+    Raises:
+        ValueError: If the student was not made by `quantize_aware`.
+
+    Example:
+
+    >>> student = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> aware = keras_kd.compression.quantize_aware(student)
+    >>> [type(layer).__name__ for layer in keras_kd.compression.plain(aware).layers]
+    ['InputLayer', 'Dense']
+    """
+    graph = Graph(student, "plain() reads")
+    if not any(isinstance(step.operation, (FakeQuant, OnGrid)) for step in graph.steps):
+        raise ValueError(
+            f"plain() takes a model made by quantize_aware(). Model '{student.name}' has none of "
+            "its layers."
+        )
+    made: dict[int, keras.Operation] = {}
+
+    def build(step: Step, args: tuple, kwargs: dict[str, Any]) -> Any:
+        layer = step.operation
+        if isinstance(layer, FakeQuant) and not keep_ranges:
+            return args[0]
+        if id(layer) not in made:
+            made[id(layer)] = _plain_layer(layer)
+        return made[id(layer)](*args, **kwargs)
+
+    model = graph.assemble(build, name=name or student.name)
+    for step in graph.steps:
+        layer = step.operation
+        if isinstance(layer, OnGrid):
+            rounded = keras.ops.convert_to_numpy(layer.rounded())
+            made[id(layer)].set_weights([rounded, *layer.get_weights()[1:]])
+        elif isinstance(made.get(id(layer)), keras.Layer):
+            made[id(layer)].set_weights(layer.get_weights())
+    return model
+
+
+def _plain_layer(layer: keras.Operation) -> keras.Operation:
+    if not isinstance(layer, OnGrid):
+        return again(layer, layer.name)
+    config = layer.get_config()
+    del config["bits"]
+    return layer.stands_for.from_config(config)
+
+
+def _check_bits(bits: int, argument: str, most: int) -> None:
+    if not isinstance(bits, int) or not 2 <= bits <= most:
+        raise ValueError(
+            f"`{argument}` must be a whole number from 2 to {most}. Received: {argument}={bits!r}."
+        )
