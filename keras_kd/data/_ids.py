@@ -21,7 +21,10 @@ def as_bytes(ids: Any) -> np.ndarray:
     elif array.dtype.kind == "S":
         encoded = array
     elif array.dtype.kind == "O":
-        encoded = np.array([_one(each) for each in array], dtype="S")
+        plain = array.tolist()
+        if set(map(type, plain)) != {bytes} or b"\0" in b"".join(plain):
+            plain = [_one(each) for each in plain]
+        encoded = np.array(plain, dtype="S")
     else:
         raise ValueError(
             f"Ids are text, bytes or whole numbers. Received ids of type {array.dtype}."

@@ -9,21 +9,23 @@ from keras_kd.data._sets import Amount, Dataset
 def load(
     name: str,
     *,
+    feature: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     validation: Amount = None,
     test: Amount = None,
     download: bool = True,
 ) -> Dataset:
-    """An image classification set, by name, as arrays in [0, 1] with an id for every example.
+    """A classification set of images or texts, by name, with an id for every example.
 
     `"digits"` comes with the package: it needs neither a network nor tensorflow. Every other name
-    is one of TensorFlow Datasets, such as `"mnist"`, `"fashion_mnist"` or `"cifar10"`; it is read
+    is one of TensorFlow Datasets, such as `"mnist"`, `"cifar10"` or `"imdb_reviews"`; it is read
     from where it was prepared, or downloaded once. The whole set is held in memory. (Keras on
     another backend keeps its accelerator: tensorflow, which reads the records, is kept off it.)
 
     Images are float32 of shape `(examples, height, width, channels)`, divided by the largest value
-    their type can hold (16 for `"digits"`); labels are int32. The examples keep the order of the
-    source.
+    their type can hold (16 for `"digits"`). Texts are Python strings, `(examples,)`;
+    `keras_kd.data.Text` makes numbers of them. Labels are int32. The examples keep the order of
+    the source.
 
     `"digits"` has 1,797 images of 8x8 and no split of its own. Here the first 1,157 are for
     training (114 to 118 of each class) and the other 640 for the test (60 to 65 of each). The cut
@@ -36,6 +38,8 @@ def load(
     Args:
         name: `"digits"`, or a name of TensorFlow Datasets, which may have a config and a version:
             `"mnist:3.0.1"`.
+        feature: Which one to classify, where an example has several texts or images, such as
+            `"description"` of `"ag_news_subset"`. Defaults to `None`: the only one.
         data_dir: Where TensorFlow Datasets keeps its sets. Defaults to its own choice: the
             environment variable `TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
         validation: How much to hold out of the training examples, a fraction or a number. Which
@@ -48,8 +52,8 @@ def load(
         A `keras_kd.data.Dataset`.
 
     Raises:
-        ValueError: If there is no such set, it is not one for image classification, its images
-            differ in size, or it has no test part and none was asked for.
+        ValueError: If there is no such set, it is not one for the classification of images or
+            texts, its images differ in size, or it has no test part and none was asked for.
         keras_kd.data.NotAvailable: If the set exists but is not here and cannot be downloaded.
 
     Example:
@@ -69,12 +73,14 @@ def load(
         raise ValueError(
             f"`name` must be the name of a data set, such as 'digits'. Received: {name!r}."
         )
+    if name == "digits" and feature is not None:
+        raise ValueError(f"'digits' has images only. Received: feature={feature!r}.")
     if name == "digits":
         data = digits()
     else:
         from keras_kd.data._tfds import read  # asks for tensorflow-datasets
 
-        data = read(name, data_dir=data_dir, download=download)
+        data = read(name, data_dir=data_dir, feature=feature, download=download)
     for part, amount in (("test", test), ("validation", validation)):
         if amount is not None:
             if part in data:

@@ -1,4 +1,15 @@
-"""Mixes: two examples made one, the partner chosen by the id and the view from the whole set."""
+"""Mixes: two examples made one, the partner chosen by the id and the view from the whole set.
+
+A partner from the batch at hand would be another one for each order and each batch size. Here it
+is chosen among all examples, by a hash of the example's id, the view and the seed: whoever asks,
+in whatever batch, on whatever machine, view 3 of an example is one picture, and a teacher can
+have answered for that very picture.
+
+So a store of `views=k` holds the answers for k mixed pictures of every example, met again every k
+epochs. It does not hold answers for pairs that come together by chance; nor can they be made from
+answers for the two examples, for what a teacher says of a mixed picture is not the mean of what
+it says of each.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -103,8 +114,23 @@ class Pool:
         count = np.uint64(len(self._order))
         return self._order[(np.array(chosen, "uint64") % count).astype("int64")]
 
+    def others(
+        self, ids: np.ndarray, views: np.ndarray, seed: int, classes: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The partners: images as they are, ids, and labels as `(batch, classes)`."""
+        which = self.partners(ids, views, seed)
+        if classes and self.part.y is None:
+            raise ValueError("Labels cannot be mixed with those of a set that has none: y=None.")
+        theirs = one_hot(self.part.y[which], classes) if classes else np.empty((len(which), 0))
+        return self.part.x[which], self.ids[which], theirs.astype("float32")
+
 
 def one_hot(y: np.ndarray, classes: int) -> np.ndarray:
     """Labels as `(batch, classes)`, whichever of the two forms they have."""
     y = np.asarray(y)
     return np.eye(classes, dtype="float32")[y.astype(int)] if y.ndim == 1 else y.astype("float32")
+
+
+def blended(share: Any, ours: Any, theirs: Any) -> Any:
+    """Labels `(batch, classes)`, mixed as the images are."""
+    return share[:, None] * ours + (1.0 - share[:, None]) * theirs

@@ -1,9 +1,11 @@
-"""What a set is once it is here: parts of images, labels and ids, and what is known of the set."""
+"""What a set is once it is here: parts of inputs, labels and ids, and what is known of the set."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+import keras
 import numpy as np
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -23,7 +25,7 @@ class Info:
         name: The name it was asked for by.
         classes: Number of classes.
         class_names: Their names, in the order of the labels.
-        shape: Shape of one image, channels last.
+        shape: Shape of one image, channels last; `()` of texts.
         counts: Number of examples of each part.
         source: Where the data come from.
         licence: Under which terms, as far as the source says.
@@ -40,25 +42,42 @@ class Info:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One part of a data set, such as its training examples.
+    """One part of a data set, such as its training examples; or arrays of your own.
 
     Args:
-        x: Images, float32 in [0, 1], shape `(examples, height, width, channels)`.
-        y: Labels, int32, shape `(examples,)`.
-        ids: One string for each example. It is the example's own: the same whatever else is
-            loaded or held out.
+        x: Inputs, `(examples, ...)`, or a tree of these. Of `keras_kd.data.load`: images, float32
+            in [0, 1], `(examples, height, width, channels)`, or texts, `(examples,)`.
+        y: Labels, `(examples, ...)`; `None` where there are none.
+        ids: A text or a number for each example. It is the example's own: the same whatever else
+            is loaded or held out.
+
+    Raises:
+        ValueError: If the three differ in length.
     """
 
-    x: np.ndarray
-    y: np.ndarray
+    x: Any
+    y: Any
     ids: np.ndarray
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", np.asarray(self.ids))
+        lengths = {len(leaf) for leaf in (*keras.tree.flatten(self.x), self.ids)}
+        lengths |= set() if self.y is None else {len(self.y)}
+        if len(lengths) > 1:
+            count = len(self.x) if isinstance(self.x, np.ndarray) else "a tree of"
+            raise ValueError(
+                "A part has an id, and a label if any has one, for each example. Received: "
+                f"{count} inputs, {0 if self.y is None else len(self.y)} labels, "
+                f"{len(self.ids)} ids."
+            )
+
     def __len__(self) -> int:
-        return len(self.y)
+        return len(self.ids)
 
     def take(self, which: np.ndarray) -> "Part":
         """The examples at the positions `which`."""
-        return Part(self.x[which], self.y[which], self.ids[which])
+        x = keras.tree.map_structure(lambda leaf: leaf[which], self.x)
+        return Part(x, None if self.y is None else self.y[which], self.ids[which])
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,13 @@ import os
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_kd._core.messages import did_you_mean
+from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.data._sets import Dataset, Info, NotAvailable, Part
 
 #: Where the connection is tried: a host that many of the sets are served from.
@@ -20,15 +21,17 @@ PATIENCE = 3.0
 _BATCH = 1024
 
 
-def read(name: str, *, data_dir: str | os.PathLike[str] | None, download: bool) -> Dataset:
+def read(
+    name: str, *, data_dir: str | os.PathLike[str] | None, feature: str | None, download: bool
+) -> Dataset:
     """The set `name` of TensorFlow Datasets; see `keras_kd.data.load`."""
     tfds = _library(name)
     builder = _builder(tfds, name, data_dir)
-    image, label = _keys(tfds, name, builder.info.features)
+    feature, label = _keys(tfds, name, builder.info.features, feature)
     _prepared(builder, name, download)
     parts: dict[str, Part] = {}
     for part in _parts(name, builder.info.splits):
-        examples = _examples(tfds, builder, part, image, label)
+        examples = _examples(tfds, builder, part, feature, label)
         if (examples.y >= 0).all():  # the labels of a test may be withheld, as -1
             parts[part] = examples
     if "test" not in parts and "validation" in parts:
@@ -75,23 +78,33 @@ def _builder(tfds: Any, name: str, data_dir: str | os.PathLike[str] | None) -> A
         ) from error
 
 
-def _keys(tfds: Any, name: str, features: Any) -> tuple[str, str]:
-    """The names of the image and of its label among the set's features."""
-    found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
-    images = [key for key, feature in found.items() if type(feature) is tfds.features.Image]
+def _keys(tfds: Any, name: str, features: Any, asked: str | None) -> tuple[str, str]:
+    """The names of the image or text and of its label among the set's features."""
+    found = dict(sorted(features.items())) if isinstance(features, tfds.features.FeaturesDict) else {}
+    listed = ", ".join(f"{key} ({type(f).__name__})" for key, f in found.items())
+    kinds = (tfds.features.Image, tfds.features.Text)
+    inputs = [key for key, feature in found.items() if type(feature) in kinds]
     labels = [key for key, feature in found.items() if type(feature) is tfds.features.ClassLabel]
-    if len(images) != 1 or not labels or ("label" not in labels and len(labels) > 1):
-        listed = ", ".join(f"{key} ({type(f).__name__})" for key, f in found.items())
+    if not inputs or not labels or ("label" not in labels and len(labels) > 1):
         raise ValueError(
-            f"'{name}' is not an image classification set. Expected one Image and one ClassLabel "
-            f"for each example; it has {listed or type(features).__name__}."
+            f"'{name}' is not an image or text classification set. Expected an Image or a Text, and "
+            f"one ClassLabel, for each example; it has {listed or type(features).__name__}."
         )
-    if None in found[images[0]].shape:
+    images = [key for key in inputs if type(found[key]) is tfds.features.Image]
+    chosen = images if len(images) == 1 else inputs  # a caption beside an image is no rival
+    if asked is not None:
+        chosen = [key for key in inputs if key == asked]
+    if len(chosen) != 1:
         raise ValueError(
-            f"The images of '{name}' differ in size, {found[images[0]].shape}, and cannot stand in "
+            f"`feature` must be one of {listing(inputs)}: the examples of '{name}' have {listed}. "
+            f"Received: feature={asked!r}."
+        )
+    if type(found[chosen[0]]) is tfds.features.Image and None in found[chosen[0]].shape:
+        raise ValueError(
+            f"The images of '{name}' differ in size, {found[chosen[0]].shape}, and cannot stand in "
             "one array."
         )
-    return images[0], "label" if "label" in labels else labels[0]
+    return chosen[0], "label" if "label" in labels else labels[0]
 
 
 def _prepared(builder: Any, name: str, download: bool) -> None:
@@ -144,7 +157,7 @@ def _parts(name: str, splits: Any) -> list[str]:
     return [part for part in ("train", "test", "validation") if part in splits]
 
 
-def _examples(tfds: Any, builder: Any, split: str, image: str, label: str) -> Part:
+def _examples(tfds: Any, builder: Any, split: str, feature: str, label: str) -> Part:
     """One split, in the order of its records."""
     dataset = builder.as_dataset(
         split=split,
@@ -153,15 +166,31 @@ def _examples(tfds: Any, builder: Any, split: str, image: str, label: str) -> Pa
         read_config=tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1),
     )
     count = builder.info.splits[split].num_examples
-    feature = builder.info.features[image]
-    kind = np.dtype(feature.np_dtype)
-    scale = np.float32(np.iinfo(kind).max if kind.kind in "iu" else 1)
-    x = np.empty((count, *feature.shape), "float32")
+    x, put = _room(tfds, builder.info.features[feature], count)
     y = np.empty(count, "int32")
     ids: list[str] = []
     for batch in tfds.as_numpy(dataset.batch(_BATCH)):
         here = slice(len(ids), len(ids) + len(batch["tfds_id"]))
-        np.divide(batch[image], scale, out=x[here], casting="unsafe")
+        put(batch[feature], here)
         y[here] = batch[label]
         ids.extend(i.decode() for i in batch["tfds_id"])
     return Part(x, y, np.array(ids))
+
+
+def _room(tfds: Any, feature: Any, count: int) -> tuple[np.ndarray, Callable[..., None]]:
+    """An array for so many examples, and what puts a batch into it."""
+    if type(feature) is tfds.features.Text:
+        texts = np.empty(count, object)
+
+        def put(batch: Any, here: slice) -> None:
+            texts[here] = [text.decode("utf-8", "replace") for text in batch]
+
+        return texts, put
+    kind = np.dtype(feature.np_dtype)
+    scale = np.float32(np.iinfo(kind).max if kind.kind in "iu" else 1)
+    images = np.empty((count, *feature.shape), "float32")
+
+    def divided(batch: Any, here: slice) -> None:
+        np.divide(batch, scale, out=images[here], casting="unsafe")
+
+    return images, divided

@@ -43,7 +43,8 @@ class Column:
             self.shape, fortran, self.dtype = header(self._file)
             self._start = self._file.tell()
             # Mapped: the sorted ids are searched in place. Nothing is in memory until it is read.
-            self.array = np.memmap(path, self.dtype, "r", self._start, self.shape)
+            mapped = np.memmap(path, self.dtype, "r", self._start, self.shape)
+            self.array = np.asarray(mapped)  # what a memmap's own indexing adds is felt per batch
         except Exception as error:  # whatever strange bytes lead to
             raise StoreError(f"'{path}' is damaged: it is no array: {error}.") from error
         wrong = (dtype is not None and self.dtype != np.dtype(dtype)) or fortran
@@ -112,6 +113,8 @@ class Shards:
 
     def take(self, name: str, rows: np.ndarray, views: np.ndarray | None = None) -> np.ndarray:
         """The numbers of a column for these examples, each in its view."""
+        if len(self.manifest.shards) == 1:
+            return self._read(0, name, rows, views)
         shards, places = np.divmod(rows, self.manifest.shard_size)
         found = np.unique(shards)
         if len(found) == 1:

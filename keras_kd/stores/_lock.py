@@ -47,6 +47,25 @@ def locked(path: Path, whose: str) -> Iterator[None]:
                 path.unlink()
 
 
+def writing(folder: Path, shard_index: int, num_shards: int) -> Path:
+    """The lock file of one of several writers."""
+    return folder / f".writing-{shard_index:05d}-of-{num_shards:05d}.lock"
+
+
+def refuse_others(folder: Path, num_shards: int, whose: str) -> None:
+    """Raises when a writer is at work that counts the writers otherwise: their shards overlap."""
+    for path in folder.glob(".writing-?????-of-?????.lock"):
+        if path.name.endswith(f"-of-{num_shards:05d}.lock"):
+            continue
+        with contextlib.suppress(FileNotFoundError), open(path, "r+") as file:
+            if not _take(file):
+                raise StoreError(
+                    f"{whose} is being written by {file.read().strip() or 'another process'} as one "
+                    f"of {int(path.stem.rpartition('-')[2])} writers. Received: num_shards="
+                    f"{num_shards}. Give every writer the same `num_shards`."
+                )
+
+
 def _take(file: IO[str]) -> bool:
     try:
         if fcntl is not None:

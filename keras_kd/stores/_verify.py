@@ -7,11 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd.data._batches import batches_of
 from keras_kd.data._ids import shown
-from keras_kd.data._pipelines import batches_of, pool_of
+from keras_kd.data._pipelines import pool_of
+from keras_kd.data._sets import Part
 from keras_kd.stores._answers import Answers
 from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
-from keras_kd.stores._reader import Store
+from keras_kd.stores._store import Store
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ def verify(
     teacher: keras.Model,
     data: Any,
     *,
+    among: Part | None = None,
     sample: int = 256,
     seed: int = 0,
 ) -> Verified:
@@ -42,6 +45,7 @@ def verify(
         path: The store's folder.
         teacher: The teacher whose answers it holds.
         data: The examples with ids, or some of them; see `keras_kd.data.feed`.
+        among: As for `keras_kd.stores.read`. Defaults to `None`.
         sample: How many examples are compared. Defaults to `256`.
         seed: Which of them. Defaults to `0`.
 
@@ -68,7 +72,7 @@ def verify(
     store.check_teacher(teacher)
     manifest = store.manifest
     augment = store.check_augment(None)
-    pool = pool_of(data, augment)
+    pool = pool_of(data, augment, among)
     store.check_pool(pool)
     chosen = _chosen(store, sample, seed)
     answers: Answers | None = None

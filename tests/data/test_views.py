@@ -100,6 +100,36 @@ def test_the_views_of_today_are_those_of_tomorrow():
 GOLDEN = [[5, 4, 5, 6], [9, 8, 9, 10], [13, 12, 13, 14], [9, 8, 9, 10]]
 
 
+def test_partners_see_the_same_view_of_their_own(part):
+    """Steps first, then the mix; view 1 of a partner is what it would show by itself."""
+    augment = d.Augment(d.Flip(), d.Crop(1), mix=d.MixUp(10, 1.0), seed=4)
+    alone = d.Augment(*augment.steps, seed=4)
+    view = np.full(150, 1)
+    partners = d._mixes.Pool(part).partners(part.ids, view, 4)
+    first = alone(part.x, ids=part.ids, views=1)
+    second = alone(part.x[partners], ids=part.ids[partners], views=1)
+    feed = d.feed(d.tf_data(part), augment=augment, views=2, among=part, batch_size=150)
+    (x0, _), (x1, y1) = next(iter(feed)), next(iter(feed))
+    share = np.where(part.y == part.y[partners], np.nan, y1.numpy()[np.arange(150), part.y])
+    share = share[:, None, None, None]
+    mixed = share * first + (1 - share) * second
+    known = ~np.isnan(share[:, 0, 0, 0])
+    np.testing.assert_allclose(x1.numpy()[known], mixed[known], atol=1e-5)
+    assert (x0.numpy() != x1.numpy()).any()
+
+
+def test_the_mixes_of_today_are_those_of_tomorrow():
+    """Written down once, as for the steps."""
+    part = d.Part(np.arange(3.0, dtype="float32").reshape(3, 1, 1, 1), np.arange(3), list("abc"))
+    augment = d.Augment(mix=d.MixUp(3, 1.0), seed=7)
+    x, y = d.feed(part, augment=augment)[0]
+    np.testing.assert_allclose(x.ravel(), y @ np.arange(3), atol=1e-6)
+    np.testing.assert_allclose(y, MIXED, atol=1e-4)
+
+
+MIXED = [[0.4047, 0.5953, 0.0], [0.0, 0.5357, 0.4643], [0.9442, 0.0, 0.0558]]
+
+
 @pytest.mark.parametrize("mix", [d.MixUp(10, 1.0), d.CutMix(10)])
 def test_mixing(part, mix):
     x = np.random.default_rng(0).random(part.x.shape, "float32")
@@ -135,6 +165,20 @@ def test_mixing(part, mix):
     batch = d.feed(part, augment=augment, batch_size=50)[1]
     np.testing.assert_array_equal(batch[0], x[50:100])
     np.testing.assert_array_equal(batch[1], y[50:100])
+    # The same in every form that data come in, and of some of them alone.
+    half = part.take(np.arange(50, 100))
+    steps = {"augment": augment, "batch_size": 32}
+    for data in (
+        d.feed(half, among=part, **steps),
+        d.feed(d.Batches(half, batch_size=7), among=part, **steps),
+        d.feed(d.tf_data(half), among=part, **steps),
+        d.feed(d.tf_data(half).batch(20), among=part, **steps),
+        d.feed(lambda: d.tf_data(half).as_numpy_iterator(), among=part, **steps),
+    ):
+        pairs = [data[i] for i in range(len(data))] if isinstance(data, d._pipelines.Feed) else data
+        seen = [np.concatenate([np.asarray(b) for b in each]) for each in zip(*pairs, strict=True)]
+        np.testing.assert_array_equal(seen[0], x[50:100])
+        np.testing.assert_allclose(seen[1], y[50:100], atol=1e-6)
     assert d.Augment.from_config(augment.get_config()) == augment
 
 
@@ -145,8 +189,19 @@ def test_words_of_the_errors(part):
         d.Augment()
     with pytest.raises(TypeError, match=r"A mix is one of 'MixUp', 'CutMix'"):
         d.Augment(mix=0.2)
-    with pytest.raises(TypeError, match=r"MixUp mixes an example with any other one of the set"):
+    with pytest.raises(
+        TypeError, match=r"MixUp mixes an example with any other .* among=part. Rec"
+    ):
         d.feed(d.tf_data(part), augment=d.Augment(mix=d.MixUp(10)))
+    unlabelled = d.Part(part.x, None, part.ids)
+    with pytest.raises(
+        ValueError, match=r"Labels cannot be mixed with those of a set that has non"
+    ):
+        d.feed(part, augment=d.Augment(mix=d.MixUp(10)), among=unlabelled)[0]
+    (x,) = d.feed(unlabelled, augment=d.Augment(mix=d.MixUp(10)))[0]
+    assert x.shape == (128, 8, 8, 1)
+    with pytest.raises(ValueError, match=r"Received: 150 inputs, 149 labels, 150 ids"):
+        d.Part(part.x, part.y[1:], part.ids)
     with pytest.raises(ValueError, match=r"Without `augment` all views of an example are alike"):
         d.feed(part, views=2)
     with pytest.raises(ValueError, match=r"`shuffle` orders a keras_kd.data.Part"):

@@ -1,10 +1,14 @@
 """The same store, written by a Beam pipeline on the local runner."""
 
+import functools
+
+import keras
 import numpy as np
 import pytest
 
 import keras_kd as kd
 from keras_kd import stores
+from tests.prepared import prepared
 from tests.stores.conftest import files, teacher
 
 
@@ -34,6 +38,38 @@ def test_a_pipeline_writes_the_store_of_one_writer(tmp_path, saved):
     )  # fmt: skip
     assert manifest.examples == 200
     assert files(tmp_path / "beam") == files(tmp_path / "one")
+
+
+def of_mnist(directory):
+    """A set that need not fit into memory: records as they come, named as `load` names them."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    images = tfds.load(
+        "mnist",
+        split="test[:300]",
+        data_dir=directory,
+        read_config=tfds.ReadConfig(add_tfds_id=True),
+    )
+    return images.map(lambda e: {"id": e["tfds_id"], "x": e["image"] / 255, "y": e["label"]})
+
+
+def large():
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), *layers], name="teacher")
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.1, w.shape) for w in model.get_weights()])
+    return model
+
+
+def test_a_set_of_tensorflow_datasets(tmp_path, tmp_path_factory):
+    pytest.importorskip("apache_beam")
+    data = functools.partial(of_mnist, prepared("mnist", tmp_path_factory))
+    settings = {"batch_size": 64, "shard_size": 128}
+    stores.write(large(), data(), tmp_path / "one", **settings)
+    manifest = stores.write_with_beam(large, data, tmp_path / "beam", num_shards=2, **settings)
+    assert manifest.examples == 300
+    assert files(tmp_path / "beam") == files(tmp_path / "one")
+    ids = np.load(tmp_path / "beam" / "shard-00000" / "ids.npy")
+    assert ids[0] == b"mnist-test.tfrecord-00000-of-00001__0"
 
 
 def test_wrong_arguments(tmp_path):

@@ -221,6 +221,9 @@ def test_another_teacher(written, part, model):
         stores.read(written, part, teacher=teacher("rival", seed=1))
     assert "holds the answers of the teacher 'teacher' with the fingerprint" in said(error)
     assert "the teacher 'rival' given has" in said(error)
+    stores.read(written, part, teacher="teacher")
+    with pytest.raises(stores.StoreError, match=r"Received: teacher='rival', which is neither"):
+        stores.read(written, part, teacher="rival")
 
 
 def test_other_views(written, tmp_path, part):
@@ -246,6 +249,28 @@ def test_another_temperature(tmp_path, part):
     with pytest.raises(stores.StoreError, match=r"cannot be had from another. Received: temper"):
         stores.read(tmp_path, part, temperature=2.0)
     stores.read(tmp_path, part, temperature=4.0)
+
+
+@pytest.mark.parametrize("form", ["part", "tf", "tf_batched"])
+def test_the_last_batch_is_smaller_and_its_answers_are_its_own(tmp_path, part, form):
+    """Written in batches of 64, the last one padded; read in batches of 48, the last one short."""
+    some = part.take(np.arange(150))
+    seen = []
+
+    class Asked(keras.layers.Layer):
+        def call(self, x):
+            seen.append(x.shape[0])
+            return x
+
+    model = keras.Sequential([keras.Input((8, 8, 1)), Asked(), *teacher().layers], name="t")
+    manifest = stores.write(model, forms(some)[form], tmp_path, batch_size=64, dtype="float32")
+    assert set(seen) <= {None, 64}  # one shape for the compiled teacher
+    assert manifest.examples == 150
+    batches = list(stores.read(tmp_path, kd.data.tf_data(some), batch_size=48))
+    said = [np.asarray(b["signals"]["teacher:output"]) for b, _ in batches]
+    assert [len(answers) for answers in said] == [48, 48, 48, 6]
+    live = ops.convert_to_numpy(model(some.x, training=False))
+    np.testing.assert_allclose(np.concatenate(said), live, atol=1e-6)
 
 
 def test_no_store_and_an_unfinished_one(tmp_path, part):
@@ -375,3 +400,9 @@ def test_mixed_examples(tmp_path, part, model):
     assert stores.verify(tmp_path, model, part, sample=40).examples == 40
     with pytest.raises(stores.StoreError, match=r"or only some of them \(100\). Give the very set"):
         stores.read(tmp_path, part.take(np.arange(100)))
+    # Some of them, in another order, as tf.data.
+    some = part.take(np.arange(0, 50, 3))
+    (batch, y), *_ = stores.read(tmp_path, kd.data.tf_data(some), among=part, batch_size=50)
+    np.testing.assert_array_equal(batch["inputs"], live[0:50:3])
+    np.testing.assert_allclose(y, labels[0:50:3], atol=1e-6)
+    np.testing.assert_allclose(batch["signals"]["teacher:output"], said[0:50:3], atol=1e-5)

@@ -222,6 +222,13 @@ def test_a_second_writer_is_refused(tmp_path, model, part):
             stores.write(model, part, tmp_path)
         assert f"is being written by process {os.getpid()} on " in str(error.value)
         assert "give each its own `shard_index`" in str(error.value)
+    with locked(tmp_path / ".writing-00001-of-00003.lock", "x"):
+        with pytest.raises(stores.StoreError, match=r"as one of 3 writers. Received: num_shards=1"):
+            stores.write(model, part, tmp_path)
+        other = {"shard_index": 0, "num_shards": 3}
+        assert stores.write(model, part, tmp_path / "", **other) is not None  # all in one shard
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
     (tmp_path / ".writing-00000-of-00001.lock").write_text(
         "process 1 on here"
     )  # left by a dead one

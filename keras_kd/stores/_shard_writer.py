@@ -1,0 +1,135 @@
+"""One shard after the other: asked, encoded, written aside, then renamed in one move."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd.data._batches import Batch
+from keras_kd.data._ids import shown
+from keras_kd.data._mixes import Pool
+from keras_kd.data._views import Augment
+from keras_kd.stores import _digest
+from keras_kd.stores._answers import Answers
+from keras_kd.stores._codecs import StoreError
+from keras_kd.stores._manifest import (
+    MANIFEST,
+    Manifest,
+    Path,
+    checksum,
+    load,
+    replace,
+    shard_name,
+)
+
+
+class ShardWriter:
+    """Writes the shards that are not there yet, one after the other."""
+
+    def __init__(
+        self,
+        folder: Path,
+        answers: Answers,
+        augment: Augment | None,
+        pool: Pool | None,
+        settings: dict[str, Any],
+    ):
+        self.folder, self.answers, self.augment, self.pool = folder, answers, augment, pool
+        self.settings = settings
+        self.manifest = Manifest(folder, load(folder / MANIFEST))
+        self.shard: int | None = None
+        self.columns: dict[str, list[np.ndarray]] = {}
+        self.known: np.ndarray | None = None
+        self.met = 0
+
+    def take(self, shard: int, batch: Batch) -> None:
+        """One batch, of this shard."""
+        if shard != self.shard:
+            self.close()
+            self.shard = shard
+            there = self.folder / shard_name(shard) / "ids.npy"
+            self.known = np.load(there) if there.exists() else None
+            self.met = 0
+        if self.known is not None:
+            self._compare(batch.ids)
+            return
+        self._put("ids.npy", batch.ids)
+        self._put("data.npy", _digest.of(batch.x))
+        views = [self._view(batch, view) for view in range(self.settings["views"])]
+        for names, parts in zip(self.manifest.files, zip(*views, strict=True), strict=True):
+            for column, name in names.items():
+                self._put(name, np.stack([part[column] for part in parts], axis=1))
+
+    def _view(self, batch: Batch, view: int) -> list[dict[str, np.ndarray]]:
+        x = batch.x
+        if self.augment is not None:
+            views = np.full(len(batch.ids), view)
+            x, _ = self.augment.mixed(x, None, ids=batch.ids, views=views, pool=self.pool)
+        said = self.answers.ask(x, self.settings["batch_size"])
+        encoded = []
+        for address, codec, signal in zip(
+            self.manifest.signals, self.manifest.codecs, said, strict=True
+        ):
+            columns = codec.encode(signal)
+            self._check_finite(batch.ids, address, signal, columns)
+            encoded.append(columns)
+        return encoded
+
+    @staticmethod
+    def _check_finite(ids: np.ndarray, address: str, signal: Any, columns: Mapping) -> None:
+        for stored in columns.values():
+            if stored.dtype.kind != "f" or np.isfinite(stored).all():
+                continue
+            bad = ~np.isfinite(stored).reshape(len(stored), -1).all(axis=1)
+            whose = f"The teacher's '{address}' for the example {shown(ids[bad.argmax()])}"
+            if all(np.isfinite(leaf).all() for leaf in keras.tree.flatten(signal)):
+                raise StoreError(
+                    f"{whose} is beyond what {stored.dtype.name} holds. Write with dtype='float32'."
+                )
+            raise StoreError(f"{whose} holds NaN or infinite values.")
+
+    def _put(self, name: str, part: np.ndarray) -> None:
+        self.columns.setdefault(name, []).append(part)
+
+    def _compare(self, ids: np.ndarray) -> None:
+        assert self.known is not None
+        known = self.known[self.met : self.met + len(ids)]
+        if len(known) < len(ids) or not (known == ids).all():
+            other = shown(ids[0] if len(known) < len(ids) else ids[(known != ids).argmax()])
+            raise StoreError(
+                f"{shard_name(self.shard or 0)} of '{self.folder}' was written for other examples: "
+                f"{other} now stands where another stood. Give the data in the same order each "
+                "time, not shuffled, or write to another folder."
+            )
+        self.met += len(ids)
+
+    def close(self) -> None:
+        """Commits the shard at hand: written aside, then renamed in one move."""
+        if self.shard is None or not self.columns:
+            if self.known is not None and self.met != len(self.known):
+                raise StoreError(
+                    f"{shard_name(self.shard or 0)} of '{self.folder}' was written for "
+                    f"{len(self.known)} examples, and the data now end after {self.met} of them. "
+                    "Write to another folder."
+                )
+            return
+        final = self.folder / shard_name(self.shard)
+        aside = self.folder / f".{final.name}.tmp"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        files = {}
+        for name, parts in self.columns.items():
+            with open(aside / name, "wb") as file:
+                np.save(file, np.concatenate(parts))
+                file.flush()
+                os.fsync(file.fileno())
+            files[name] = {
+                "bytes": (aside / name).stat().st_size, "crc32": checksum(aside / name)
+            }  # fmt: skip
+        examples = sum(len(part) for part in self.columns["ids.npy"])
+        replace(aside / "shard.json", {"examples": examples, "files": files})
+        os.rename(aside, final)
+        self.columns, self.shard = {}, None

@@ -1,0 +1,170 @@
+"""A finished store, asked by id; and the questions that keep wrong answers out."""
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd.data._batches import Batch
+from keras_kd.data._ids import as_bytes, shown
+from keras_kd.data._mixes import Pool
+from keras_kd.data._views import Augment
+from keras_kd.stores import _digest
+from keras_kd.stores._codecs import StoreError, TopK
+from keras_kd.stores._columns import Column, Shards
+from keras_kd.stores._manifest import INDEX, Manifest, Path, differences, fingerprint
+
+
+class Store:
+    """A finished store, asked for the answers to some examples by their ids.
+
+    Args:
+        path: The folder.
+        role: Whose answers these are: the first half of the signals' addresses. Defaults to
+            `"teacher"`.
+        temperature: With the largest logits alone: the temperature of the loss that uses them.
+            Defaults to the one that was stored.
+        check: Whether each file is compared with its checksum when it is first read. Defaults to
+            `True`.
+
+    Raises:
+        StoreError: If the store is unfinished, damaged, of a newer format or without that
+            temperature.
+
+    Example:
+
+    >>> import tempfile
+    >>> part = keras_kd.data.load("digits")["test"]
+    >>> teacher = keras.Sequential([keras.layers.Flatten(), keras.layers.Rescaling(2.0)])
+    >>> answer = teacher(part.x[7:8])
+    >>> folder = tempfile.mkdtemp()
+    >>> manifest = keras_kd.stores.write(teacher, part, folder)
+    >>> signals = keras_kd.stores.Store(folder)(part.ids[7:8], views=np.array([0]))
+    >>> bool((signals["teacher:output"] == np.asarray(keras.ops.convert_to_numpy(answer))).all())
+    True
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        role: str = "teacher",
+        temperature: float | None = None,
+        check: bool = True,
+    ):
+        self.manifest = Manifest.read(Path(path))
+        self.role = role
+        self.shards = Shards(self.manifest, check=check)
+        for name in INDEX:
+            entry = self.manifest.index.get(name)
+            if entry is None:
+                raise StoreError(f"'{path}' is damaged: its manifest names no {name}.")
+            self.manifest.check_file("", name, entry, content=check)
+        self._ids = Column(self.manifest.folder / INDEX[0]).array
+        self._rows = Column(self.manifest.folder / INDEX[1], "int64", ()).array
+        self._places = [
+            codec.at(temperature) if isinstance(codec, TopK) else 0
+            for codec in self.manifest.codecs
+        ]
+
+    def rows(self, ids: Any) -> np.ndarray:
+        """The places of these examples in the store."""
+        asked = as_bytes(ids)
+        kind = self._ids.dtype
+        short = asked.astype(kind)  # to the very type of the index, which is not copied so
+        found = np.minimum(np.searchsorted(self._ids, short), len(self._ids) - 1)
+        missing = self._ids[found] != asked
+        if missing.any():
+            others = f" (and {int(missing.sum()) - 1} more of these)" if missing.sum() > 1 else ""
+            raise StoreError(
+                f"The store '{self.manifest.folder}' has no answer for the example "
+                f"{shown(asked[missing.argmax()])}{others}. It was written for "
+                f"{self.manifest.examples:,} examples, such as {shown(self._ids[0])}. Write it for "
+                "these data, or leave the example out."
+            )
+        return self._rows[found]
+
+    def __call__(self, ids: np.ndarray, views: np.ndarray) -> dict[str, Any]:
+        """The signals of these examples in these views, by address."""
+        rows, signals = self.rows(ids), {}
+        for address, codec, names, place in zip(
+            self.manifest.signals, self.manifest.codecs, self.manifest.files, self._places,
+            strict=True,
+        ):  # fmt: skip
+            columns = {
+                column: self.shards.take(name, rows, views) for column, name in names.items()
+            }
+            signal = codec.decode(columns)
+            if isinstance(codec, TopK):
+                sums = np.ascontiguousarray(signal.log_sum_exp[..., place])
+                signal = signal._replace(log_sum_exp=sums)
+            signals[f"{self.role}:{address}"] = signal
+        return signals
+
+    def signature(self) -> dict[str, Any]:
+        """KerasTensors like what a call gives."""
+        return {
+            f"{self.role}:{address}": codec.signature()
+            for address, codec in zip(self.manifest.signals, self.manifest.codecs, strict=True)
+        }
+
+    def check_data(self, batch: Batch) -> None:
+        """Raises when these are other data under the same ids."""
+        stored = self.manifest.settings["data"]["inputs"]
+        rows = self.rows(batch.ids)
+        leaves = keras.tree.flatten(batch.x)
+        shapes = [tuple(entry["shape"]) for entry in stored]
+        if [tuple(np.shape(leaf)[1:]) for leaf in leaves] != shapes:
+            raise StoreError(
+                f"The store '{self.manifest.folder}' was written for inputs of shape "
+                f"{shapes}. Received: {[tuple(np.shape(leaf)[1:]) for leaf in leaves]}."
+            )
+        good = _digest.same(_digest.of(batch.x), self.shards.take("data.npy", rows))
+        if not good.all():
+            raise StoreError(
+                f"The store '{self.manifest.folder}' was written for other data: the example "
+                f"{shown(batch.ids[good.argmin()])} looked different then. Give the very images "
+                "(scaled in the same way) that the teacher was asked about; what changes them at "
+                "random belongs into `augment`."
+            )
+
+    def check_teacher(self, teacher: keras.Model | str) -> None:
+        """Raises when the store holds another teacher's answers."""
+        name, known = self.manifest.teacher["name"], self.manifest.teacher["fingerprint"]
+        told = (
+            f"The store '{self.manifest.folder}' holds the answers of the teacher '{name}' with "
+            f"the fingerprint {known}"
+        )
+        if isinstance(teacher, str):
+            if teacher not in (name, known):
+                raise StoreError(f"{told}. Received: teacher='{teacher}', which is neither.")
+            return
+        if (now := fingerprint(teacher)) != known:
+            raise StoreError(
+                f"{told}; the teacher '{teacher.name}' given has {now}: its weights are others. "
+                "Write a store of its own for it."
+            )
+
+    def check_pool(self, pool: Pool | None) -> None:
+        """Raises when examples are mixed with others than the teacher saw them mixed with."""
+        if pool is not None and pool.identity != self.manifest.settings["data"]["mixed_among"]:
+            raise StoreError(
+                f"The store '{self.manifest.folder}' holds answers for examples mixed among "
+                f"{self.manifest.examples:,}; `data` are other examples, or only some of them "
+                f"({len(pool.ids):,}). Give the very set that the teacher was asked about."
+            )
+
+    def check_augment(self, augment: Augment | None) -> Augment | None:
+        """The views the store was written for; raises when `augment` draws others."""
+        stored = self.manifest.augment
+        if augment is None:
+            return None if stored is None else Augment.from_config(stored)
+        if stored is None or (told := differences(augment.get_config(), stored)):
+            what = "for the examples as they are" if stored is None else f"otherwise: {told[0]}"
+            raise StoreError(
+                f"The teacher's answers in '{self.manifest.folder}' were given {what}. Answers for "
+                "one view are wrong for another: leave `augment` out to see the very views the "
+                "teacher saw, or write the store again with this `augment`."
+            )
+        return augment
