@@ -3,6 +3,9 @@
 A layer's output is noted by standing in for its `call` while the pass lasts. That works alike for
 Functional, Sequential, subclassed and nested models, eager or compiled, on every backend, and
 leaves nothing behind.
+
+One signal is no layer's: `"role:slope"`, how the model's answer changes along a random direction of
+its input. It takes a pass of its own.
 """
 
 import contextlib
@@ -11,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
+from keras import ops
 
-from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.addresses import OUTPUT, SLOPE
 from keras_kd._core.messages import did_you_mean, listing
 
 Signals = dict[str, Any]
@@ -48,7 +52,9 @@ class Tap:
     def __init__(self, role: str, model: keras.Model, paths: dict[str, str]):
         self.role, self.model = role, model
         layers = layer_paths(model) if set(paths) - {OUTPUT} else {}
-        self._found = {path: self._find(path, layers, asker) for path, asker in paths.items()}
+        found = {path: self._find(path, layers, asker) for path, asker in paths.items()}
+        self._slopes = {path: keys for path, (_, keys) in found.items() if keys[:1] == [SLOPE]}
+        self._found = {path: found[path] for path in found if path not in self._slopes}
 
     def _find(
         self, path: str, layers: dict[str, keras.Layer], asker: str
@@ -60,6 +66,8 @@ class Tap:
                 return layer, parts[end:]
         if parts[0] == OUTPUT:
             return None, parts[1:]
+        if parts[0] == SLOPE:
+            return None, parts
         raise ValueError(
             f"No layer '{path}' in {self.role} '{self.model.name}', named by {asker}. "
             f"Expected 'output' or one of its {len(layers)} layers: {listing(layers)}."
@@ -78,6 +86,26 @@ class Tap:
             said = output if layer is None else self._once(path, heard[id(layer)])
             signals[f"{self.role}:{path}"] = self._pick(path, said, keys)
         return output, signals
+
+    def slopes(self, x: Any, step: Any, along: Callable[..., Any]) -> Signals:
+        """The signals of slopes, by address; none when none is asked for.
+
+        `along(function, x, direction)` is the derivative of `function` at `x` along `direction`.
+        """
+        if not self._slopes:
+            return {}
+        x = keras.tree.map_structure(ops.convert_to_tensor, x)
+        change = along(self._answer, x, direction_at(step, x, self.model.name))
+        return {
+            f"{self.role}:{path}": self._pick(path, change, keys[1:])
+            for path, keys in self._slopes.items()
+        }
+
+    def _answer(self, x: Any) -> Any:
+        """What the model answers, in inference, in a pass that leaves nothing behind."""
+        now = [(variable, variable.value) for variable in self.model.variables]
+        with keras.StatelessScope(now):
+            return self.model(x, training=False)
 
     def _once(self, path: str, calls: list[Any]) -> Any:
         if len(calls) == 1:
@@ -156,6 +184,37 @@ def _leave(layer: keras.Layer) -> None:
         if not _listeners[id(layer)]:
             del _listeners[id(layer)]
             del vars(layer)[_method(layer)]
+
+
+class _SeedOf(keras.random.SeedGenerator):
+    """A seed that follows from numbers alone: every draw with the same ones is the same."""
+
+    def __init__(self, *numbers: Any):
+        self.numbers = numbers  # and no state, for which Keras's own would make a variable
+
+    def next(self, ordered: bool = True) -> Any:
+        dtype = "uint32" if keras.config.backend() == "jax" else "int32"
+        return ops.stack([ops.cast(number, dtype) for number in self.numbers])
+
+
+def direction_at(step: Any, x: Any, who: str) -> Any:
+    """A direction in the space of inputs like `x`: standard normal numbers, drawn anew each step.
+
+    The same for every model that takes such an input.
+    """
+    leaves = keras.tree.flatten(x)
+    for leaf in leaves:
+        if "float" not in keras.backend.standardize_dtype(leaf.dtype):
+            raise ValueError(
+                f"A slope is a derivative by the input, and '{who}' takes an input of type "
+                f"{keras.backend.standardize_dtype(leaf.dtype)}. Give it numbers that can change "
+                "a little, such as embeddings in place of token numbers."
+            )
+    drawn = [
+        keras.random.normal(ops.shape(leaf), dtype=leaf.dtype, seed=_SeedOf(number << 24, step))
+        for number, leaf in enumerate(leaves)
+    ]
+    return keras.tree.pack_sequence_as(x, drawn)
 
 
 class _Symbolic(keras.Operation):

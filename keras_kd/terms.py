@@ -6,19 +6,33 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.addresses import LABELS, as_tuple, parse
+from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
 from keras_kd.losses import Loss
+from keras_kd.schedules import Adjustable
 from keras_kd.taps import Signals, reason, symbolic
 
 Addresses = str | tuple[str, ...]
 
 
+class _Weighted(keras.layers.Layer):
+    """A layer with a weight in the total; a weight that may be set is part of its state."""
+
+    @property
+    def weight(self) -> Number:
+        return self._weight
+
+    @weight.setter
+    def weight(self, value: Number) -> None:
+        self._weight = finite(value, "weight")
+        self._adjusted = value.variable if isinstance(value, Adjustable) else None
+
+
 @export
-class Term(keras.layers.Layer):
+class Term(_Weighted):
     """One term of a distiller's loss: two signals, a loss between them, and a weight.
 
     The target is held still: no gradient flows back through it, whoever made it. (A
@@ -77,18 +91,23 @@ class Term(keras.layers.Layer):
         self.pred = pred if isinstance(pred, str) else tuple(pred)
         self.target = target if isinstance(target, str) else tuple(target)
         self.projector, self.target_projector = projector, target_projector
-        self.weight = finite(weight, "weight")
+        self.weight = weight
         for address in (*as_tuple(self.pred), *as_tuple(self.target)):
-            if address != LABELS:
+            if address not in RESERVED:
                 parse(address)
         if LABELS in as_tuple(self.pred):
             raise ValueError(f"Term '{self.name}': 'labels' can be a target, never a `pred`.")
+        if IDS in as_tuple(self.target) or (IDS in as_tuple(self.pred) and projector is None):
+            raise ValueError(
+                f"Term '{self.name}': 'ids' are for a projector to read: one of several `pred`, "
+                "never a target."
+            )
         self.built = True  # it owns no weights of its own; its projectors build themselves
 
     def addresses(self) -> tuple[str, ...]:
-        """Every address this term reads, labels left out."""
+        """Every address of a model that this term reads."""
         both = (*as_tuple(self.pred), *as_tuple(self.target))
-        return tuple(dict.fromkeys(a for a in both if a != LABELS))
+        return tuple(dict.fromkeys(a for a in both if a not in RESERVED))
 
     def projectors(self) -> list[keras.layers.Layer]:
         """The layers this term brings."""
@@ -108,6 +127,13 @@ class Term(keras.layers.Layer):
         return loss(target, pred, sample_weight)
 
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
+        if IDS in as_tuple(self.pred) and IDS not in signals:
+            raise ValueError(
+                f"Term '{self.name}' reads the examples' ids, and this batch brings none. Feed "
+                "{'inputs': x, 'signals': {'ids': numbers}} in place of x: for each example its "
+                "number in the training data, from 0, or -1 for one that is not among them. "
+                "keras_kd.data.feed(data, join=keras_kd.data.Numbers(ids)) does so."
+            )
         pred = [signals[a] for a in as_tuple(self.pred)]
         target = [signals[a] if a == LABELS else _still(signals[a]) for a in as_tuple(self.target)]
         pred = _projected(self.projector, pred, training)
@@ -186,7 +212,7 @@ class Term(keras.layers.Layer):
 
 
 @export
-class Labels(keras.layers.Layer):
+class Labels(_Weighted):
     """The term for the ground truth: the loss given to `compile`, on the student's output.
 
     Args:
@@ -212,7 +238,7 @@ class Labels(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(name=name or LABELS, dtype="float32", **kwargs)
-        self.weight = finite(weight, "weight")
+        self.weight = weight
         self.pred = pred
         parse(pred)
         self._compiled: Callable[..., Any] | None = None
@@ -223,7 +249,7 @@ class Labels(keras.layers.Layer):
         self._compiled = loss
 
     def addresses(self) -> tuple[str, ...]:
-        """Every address this term reads, labels left out."""
+        """Every address of a model that this term reads."""
         return (self.pred,)
 
     def projectors(self) -> list[keras.layers.Layer]:

@@ -37,6 +37,7 @@ from keras_kd.losses._kernels import SelectivityMatch as SelectivityMatch
 from keras_kd.losses._relations import AngleRelation as AngleRelation
 from keras_kd.losses._relations import DistanceRelation as DistanceRelation
 from keras_kd.losses._relations import SimilarityMatrix as SimilarityMatrix
+from keras_kd.losses._slopes import JacobianMatch as JacobianMatch
 from keras_kd.losses._soft_targets import BinarySoftTarget as BinarySoftTarget
 from keras_kd.losses._soft_targets import SoftTarget as SoftTarget
 from keras_kd.losses._soft_targets import StandardizedSoftTarget as StandardizedSoftTarget

@@ -37,6 +37,8 @@ class HardTarget(Loss):
     attention", ICML 2021, arXiv:2012.12877, section 4.
     """
 
+    on_logits = True
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         chosen = ops.expand_dims(ops.argmax(y_true, axis=-1), -1)
         mask = ops.equal(chosen, ops.arange(y_pred.shape[-1], dtype=chosen.dtype))
@@ -68,6 +70,8 @@ class LogitMatch(Loss):
     Knowledge Distillation", IJCAI 2021, arXiv:2105.08919, section 3.
     """
 
+    on_logits = True
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
@@ -83,6 +87,10 @@ class RegressionMatch(Loss):
     With `e(x) = Σ (x - label)²` over the last axis:
 
     `loss = e(y_pred) if e(y_pred) + margin > e(teacher), else 0`
+
+    This is the paper's sign: the loss goes on until the student is better by the margin. For a
+    loss that counts only where the student is worse by more than a margin, give that margin below
+    0.
 
     Shapes: `y_true` is a pair: the teacher's numbers and the labels; all three are
     `(batch, ..., numbers)`, or the labels `(batch, ...)` when there is one number; one value per
@@ -161,6 +169,7 @@ class VirtualTarget(Loss):
     Regularization", CVPR 2020, arXiv:1909.11723, section 4 (teacher-free, with a made-up teacher).
     """
 
+    on_logits = True
     same_shape = False
 
     def __init__(self, correct: Number = 0.99, temperature: Number = 20.0, **kwargs: Any):
@@ -216,6 +225,8 @@ class Diversity(Loss):
     2018, arXiv:1806.04606, for members that learn together; the distance is the Euclidean one
     between softened answers.
     """
+
+    on_logits = True
 
     def __init__(self, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)

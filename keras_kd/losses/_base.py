@@ -29,6 +29,8 @@ class Loss(keras.losses.Loss):
 
     #: Both sides must have one shape; checked before training starts.
     same_shape: ClassVar[bool] = True
+    #: It takes logits, and probabilities given in their place are refused before training starts.
+    on_logits: bool = False
     #: An example's value depends on the others in its batch.
     relational: ClassVar[bool] = False
 

@@ -24,6 +24,10 @@ class _Composed(Loss):
         super().__init__(**kwargs)
         self.loss = loss
 
+    @property
+    def on_logits(self) -> bool:  # type: ignore[override]
+        return self.loss.on_logits
+
     def at(self, step: Any) -> Loss:
         held = object.__new__(type(self))
         held.__dict__.update(vars(super().at(step)), loss=self.loss.at(step))
@@ -111,6 +115,8 @@ class ConfidenceWeighted(_Composed):
     2022, arXiv:2201.00007, section 2.
     """
 
+    on_logits = True
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         *answers, labels = y_true
         weights = _confidence(answers, labels)
@@ -147,6 +153,8 @@ class ConfidenceWeightedFeatures(_Composed):
     Reference: Zhang, Chen, Wang, "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP
     2022, arXiv:2201.00007, section 2.
     """
+
+    on_logits = True
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         *both, labels = y_true
@@ -197,6 +205,7 @@ class LabelledTarget(Loss):
     Networks via Self Distillation", ICCV 2019, arXiv:1905.08094, section 3.
     """
 
+    on_logits = True
     same_shape = False
 
     def __init__(self, alpha: Number = 0.3, temperature: Number = 3.0, **kwargs: Any):
@@ -239,6 +248,7 @@ class CurriculumTarget(Loss):
     arXiv:2211.16231, section 3.
     """
 
+    on_logits = True
     same_shape = False
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
@@ -76,17 +77,19 @@ class NoiseContrastive(Loss):
 
     For memory banks: of a data set of N examples, K are drawn at random for each example, and a
     score is asked to be high for the true pair and low for the drawn ones. The embeddings, the
-    bank, the drawing and the scores are a projector's.
+    bank, the drawing and the scores are those of the projector `keras_kd.projectors.MemoryBank`.
 
     With `P = exp(score)`, the true pair's first, and `c = K / N`:
 
     `loss = -log(P_0 / (P_0 + c)) - Σ_k log(c / (P_k + c))`
 
-    computed with softplus, so that no score is too large or too small.
+    computed with softplus, so that no score is too large or too small, and the published code's
+    `+ 1e-7` in the denominators is not needed. Of several directions, the student's embedding
+    among the teacher's and the other way round, the costs are added.
 
     Shapes: `y_pred` scores `(batch, 1 + K)`: logarithms of the odds `exp(s·t/T) / Z`, the true
-    pair's in the first column; `y_true` is not read, for the scores hold the target already: any
-    signal will do, such as the labels; one value per example.
+    pair's in the first column; or a tuple of such scores, one for each direction. `y_true` is not
+    read, for the scores hold the target already: any signal will do; one value per example.
 
     Args:
         examples: `N`, the number of examples of the data set that the pairs are drawn from.
@@ -118,12 +121,15 @@ class NoiseContrastive(Loss):
         self.examples = examples
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        if len(y_pred.shape) != 2 or y_pred.shape[-1] < 2:
+        return sum(self._cost(scores) for scores in keras.tree.flatten(y_pred))
+
+    def _cost(self, scores: Any) -> Any:
+        if len(scores.shape) != 2 or scores.shape[-1] < 2:
             raise ValueError(
                 "The scores are (batch, 1 + K): the true pair's, then those of K drawn pairs. "
-                f"Received shape {shape_of(y_pred)}."
+                f"Received shape {shape_of(scores)}."
             )
-        odds = y_pred - math.log((y_pred.shape[-1] - 1) / self.examples)
+        odds = scores - math.log((scores.shape[-1] - 1) / self.examples)
         return ops.softplus(-odds[:, 0]) + ops.sum(ops.softplus(odds[:, 1:]), axis=-1)
 
 

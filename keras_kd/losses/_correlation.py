@@ -51,6 +51,7 @@ class CorrelationTarget(Loss):
     arXiv:2205.10536, section 4.
     """
 
+    on_logits = True
     relational = True
 
     def __init__(

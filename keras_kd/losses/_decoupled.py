@@ -49,6 +49,8 @@ class DecoupledSoftTarget(Loss):
     section 3.
     """
 
+    on_logits = True
+
     def __init__(
         self,
         alpha: Number = 1.0,
@@ -117,6 +119,8 @@ class NormalizedTarget(Loss):
     section 3.
     """
 
+    on_logits = True
+
     def __init__(self, gamma: Number = 1.5, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.gamma = finite(gamma, "gamma")
@@ -169,6 +173,8 @@ class WeightedSoftTarget(Loss):
     Reference: Zhou et al., "Rethinking Soft Labels for Knowledge Distillation: A Bias-Variance
     Tradeoff Perspective", ICLR 2021, arXiv:2102.00650, section 4.
     """
+
+    on_logits = True
 
     def __init__(self, alpha: Number = 2.25, temperature: Number = 4.0, **kwargs: Any):
         super().__init__(**kwargs)

@@ -24,6 +24,8 @@ def _fraction(value: Number, argument: str, otherwise: str) -> Number:
 class _Divergence(Loss):
     """What the divergences share: one temperature, no `T²`, a mean over the valid positions."""
 
+    on_logits = True
+
     def __init__(
         self,
         temperature: Number = 1.0,

@@ -118,7 +118,8 @@ class CorrelationCongruence(Loss):
 
     `loss = Σ_j (C_pred - C_true)²_ij / batch`
 
-    so that the mean over the examples is the squared Frobenius norm over batch².
+    so that the mean over the examples is the paper's: the squared Frobenius norm over batch² (not
+    the norm itself).
 
     Shapes: `y_true`, `y_pred` `(batch, ...)`; one value per example, which depends on the others.
 

@@ -2,14 +2,19 @@
 
 With a large vocabulary the logits are the largest tensors of a step. Left to itself, automatic
 differentiation keeps every intermediate of their size; here the gradient is written out and
-computed from the logits again. None flows to the target, nor to the temperature.
+computed from the logits again, and large ones are gone through in blocks of rows. No gradient
+flows to the target, nor to the temperature.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
+
+#: Logits with more numbers than this are gone through in blocks, of about this many at a time.
+_LARGE, _BLOCK = 2**24, 2**19
 
 
 def lean(value: Callable[..., Any], slope: Callable[..., Any], target: Any, pred: Any) -> Any:
@@ -20,11 +25,52 @@ def lean(value: Callable[..., Any], slope: Callable[..., Any], target: Any, pred
     def rows(pred: Any) -> Any:
         def grad(*args: Any, upstream: Any = None) -> Any:
             up = args[0] if upstream is None else upstream
-            return ops.expand_dims(up, -1) * slope(target, pred)
+            return _in_blocks(
+                lambda t, s, up: ops.expand_dims(up, -1) * slope(t, s), target, pred, up
+            )
 
-        return value(target, pred), grad
+        return _in_blocks(value, target, pred), grad
 
     return rows(pred)
+
+
+def _in_blocks(function: Callable[..., Any], target: Any, pred: Any, *more: Any) -> Any:
+    """`function(target, pred, *more)` of tensors `(batch, ..., _)`, so many rows at a time."""
+    count = _rows_at_once(tuple(pred.shape))
+    if count is None:
+        return function(target, pred, *more)
+    lead = len(pred.shape) - 1
+    blocks = keras.tree.map_structure(
+        lambda x: ops.reshape(x, (-1, count, *x.shape[lead:])), (target, pred, *more)
+    )
+    said = _mapped(lambda block: function(*block), blocks)
+    return ops.reshape(said, (*ops.shape(pred)[:lead], *said.shape[2:]))
+
+
+def _mapped(function: Callable[..., Any], blocks: Any) -> Any:
+    """As `keras.ops.map`. On torch that keeps every block until it has put them together, so
+    there each is written where it belongs."""
+    if keras.config.backend() != "torch":
+        return ops.map(function, blocks)
+    count = keras.tree.flatten(blocks)[0].shape[0]
+    whole = None
+    for i in range(count):
+        block = function(keras.tree.map_structure(lambda x, i=i: x[i], blocks))
+        whole = ops.empty((count, *block.shape), block.dtype) if whole is None else whole
+        whole[i] = block
+    return whole
+
+
+def _rows_at_once(shape: tuple) -> int | None:
+    """How many rows make a block; `None` when all of them may."""
+    known = [n if isinstance(n, int) else 0 for n in shape]  # 0: only the run will tell; say 16
+    if math.prod(n or 16 for n in known) <= _LARGE:
+        return None
+    *lead, classes = known
+    # Of a batch of unknown size a block is a part of one example, and there any size will do.
+    rows = math.prod(lead) or math.prod(lead[1:]) or 1
+    most = max(1, _BLOCK // classes)
+    return max(n for n in range(1, min(rows, most) + 1) if rows % n == 0)
 
 
 def log_mix(log_a: Any, log_b: Any, share: Any) -> Any:

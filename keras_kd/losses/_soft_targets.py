@@ -47,6 +47,8 @@ class SoftTarget(Loss):
     arXiv:1503.02531, section 2.
     """
 
+    on_logits = True
+
     def __init__(self, temperature: Number = 4.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
@@ -86,6 +88,8 @@ class BinarySoftTarget(Loss):
     Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
     arXiv:1503.02531, section 2, applied to each logit's Bernoulli distribution.
     """
+
+    on_logits = True
 
     def __init__(self, temperature: Number = 4.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -134,6 +138,8 @@ class StandardizedSoftTarget(Loss):
     Reference: Sun et al., "Logit Standardization in Knowledge Distillation", CVPR 2024,
     arXiv:2403.01427, section 4.
     """
+
+    on_logits = True
 
     def __init__(self, temperature: Number = 2.0, **kwargs: Any):
         super().__init__(**kwargs)

@@ -53,6 +53,7 @@ class SparseSoftTarget(Loss):
     arXiv:1503.02531, section 2, on the classes that are known and the sum of the rest.
     """
 
+    on_logits = True
     same_shape = False
 
     def __init__(

@@ -26,7 +26,9 @@ from keras_kd.projectors._maps import Conv1x1 as Conv1x1
 from keras_kd.projectors._maps import Conv3x3 as Conv3x3
 from keras_kd.projectors._maps import ConvTransposed as ConvTransposed
 from keras_kd.projectors._maps import Resize as Resize
+from keras_kd.projectors._memory import MemoryBank as MemoryBank
 from keras_kd.projectors._regressors import LinearRegressor as LinearRegressor
+from keras_kd.projectors._regressors import MatchedChannels as MatchedChannels
 from keras_kd.projectors._regressors import NormalizedRegressor as NormalizedRegressor
 from keras_kd.projectors._regressors import Regressor as Regressor
 from keras_kd.projectors._regressors import VariationalRegressor as VariationalRegressor

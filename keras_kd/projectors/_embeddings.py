@@ -10,7 +10,8 @@ from keras_kd.projectors._join import pooled
 from keras_kd.projectors._shapes import channels
 
 
-def _unit(x: Any) -> Any:
+def unit(x: Any) -> Any:
+    """`x` divided by its length, in float32; zero stays zero."""
     x = ops.cast(x, "float32")
     return x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=-1, keepdims=True), 1e-24))
 
@@ -44,7 +45,7 @@ class UnitEmbedding(keras.layers.Layer):
         self.linear.build((None, channels(tuple(input_shape))))
 
     def call(self, x: Any) -> Any:
-        return _unit(self.linear(ops.cast(pooled(x), "float32")))
+        return unit(self.linear(ops.cast(pooled(x), "float32")))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
@@ -97,7 +98,7 @@ class QueuedEmbedding(keras.layers.Layer):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         embedding = self.embedding(x)
-        queue = ops.stop_gradient(_unit(self.queue))  # a copy: what is handed out stays as it is
+        queue = ops.stop_gradient(unit(self.queue))  # a copy: what is handed out stays as it is
         if training:
             if isinstance(x.shape[0], int) and x.shape[0] > self.size:
                 raise ValueError(

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.registry import export
-from keras_kd.projectors._maps import Conv3x3
+from keras_kd.projectors._maps import Conv3x3, Resize
 from keras_kd.projectors._regressors import layers_to
 from keras_kd.projectors._shapes import channel_axis, channels, pair, positions, with_positions
 
@@ -80,8 +80,9 @@ class Bottleneck(keras.layers.Layer):
     """Maps one signal to the shape of another through a narrow 3×3 convolution.
 
     A 1×1 convolution to a part of the target's channels, a 3×3 one, and a 1×1 one to the target's
-    channels, each with BatchNorm and ReLU. A larger map of the learner is average-pooled to the
-    target's size first (a target that is larger is not reached: pool it in the network).
+    channels, each with BatchNorm and ReLU. A map of another size than the target's is resized
+    first: a larger one is average-pooled, a smaller one is interpolated. (The paper pools the
+    target instead of the latter; so the target's own classifier can follow.)
 
     It is the one projector that a student keeps when it answers with its teacher's classifier.
     Given two signals, like a `Regressor`; of the second only the shape is read.
@@ -113,7 +114,9 @@ class Bottleneck(keras.layers.Layer):
         have, want = positions(shape), positions(target)
         layers: list[keras.layers.Layer] = []
         if have != want:
-            layers.append(keras.layers.AdaptiveAveragePooling2D(want, dtype=policy))
+            smaller = None not in have and all(a <= b for a, b in zip(have, want, strict=True))
+            resize = Resize if smaller else keras.layers.AdaptiveAveragePooling2D
+            layers.append(resize(want, dtype=policy))
         narrow = max(1, count // self.factor)
         for filters, size in ((narrow, 1), (narrow, 3), (count, 1)):
             layers += [

@@ -152,6 +152,59 @@ class Regressor(_ToShape):
 
 
 @export
+class MatchedChannels(keras.layers.Layer):
+    """Several signals with the numbers of channels of as many others; positions stay as they are.
+
+    For losses between pairs of layers, such as a flow. A signal that has as many channels as its
+    target passes as it is; any other goes through a 1×1 convolution (a linear map of the channels,
+    for vectors and sequences) without a bias.
+
+    Given the learner's signals and then as many targets, of which only the shapes are read:
+    `pred=("student:a", "student:b", "teacher:a", "teacher:b"), target=("teacher:a", "teacher:b")`.
+
+    Shapes: `2n` signals `(batch, ..., a_i)` and `(batch, ..., b_i)` -> `n` signals `(batch, ...,
+    b_i)`.
+
+    Args:
+        **kwargs: As in `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If it is not given as many targets as signals, each with as many axes.
+
+    Example:
+
+    >>> learner = np.zeros((2, 8, 8, 4)), np.zeros((2, 4, 4, 7))
+    >>> target = np.zeros((2, 8, 8, 5)), np.zeros((2, 2, 2, 7))
+    >>> first, second = keras_kd.projectors.MatchedChannels()((*learner, *target))
+    >>> first.shape == (2, 8, 8, 5), second.shape == (2, 4, 4, 7)
+    (True, True)
+    """
+
+    def build(self, input_shape: Any) -> None:
+        shapes = [tuple(shape) for shape in input_shape]
+        count = len(shapes) // 2
+        pairs = list(zip(shapes[:count], shapes[count:], strict=False))
+        if not count or len(shapes) % 2 or any(len(a) != len(b) for a, b in pairs):
+            raise ValueError(
+                "MatchedChannels takes the learner's signals and then as many targets, each with as "
+                f"many axes as its signal. Received shapes: {shapes}."
+            )
+        self.maps = []
+        for number, (shape, target) in enumerate(pairs):
+            if channels(shape) == channels(target):
+                self.maps.append(keras.layers.Identity(dtype=self.dtype_policy))
+                continue
+            kind = Conv1x1 if len(shape) == 4 else keras.layers.Dense
+            name = f"map_{number}"
+            layer = kind(channels(target), use_bias=False, name=name, dtype=self.dtype_policy)
+            layer.build(shape)
+            self.maps.append(layer)
+
+    def call(self, signals: Any) -> tuple:
+        return tuple(m(x) for m, x in zip(self.maps, signals, strict=False))
+
+
+@export
 class VariationalRegressor(keras.layers.Layer):
     """What a learner makes of its target, and how sure of it: a mean, and a variance per channel.
 

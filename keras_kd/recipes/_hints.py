@@ -67,10 +67,15 @@ def hint_layers(
 def _stages(model: keras.Model) -> dict[Size, str]:
     """The last layer of each size, shallow first: of maps when there are any."""
     shapes: dict[str, Size] = {}
+    # A Sequential from a file was built anew for each layer it got, and its layers keep the nodes.
+    rows = [m for m in model._flatten_layers() if isinstance(m, keras.Sequential)]
+    in_a_row = {id(layer) for row in rows for layer in row.layers}
     for path, layer in layer_paths(model).items():
-        once = len(layer._inbound_nodes) == 1 and not isinstance(layer, keras.Model)
-        if once and keras.backend.is_keras_tensor(layer.output):
-            shapes[path] = tuple(layer.output.shape)
+        nodes = [] if isinstance(layer, keras.Model) else layer._inbound_nodes
+        if len(nodes) == 1 or (nodes and id(layer) in in_a_row):
+            output = nodes[-1].output_tensors[0]
+            if keras.backend.is_keras_tensor(output):
+                shapes[path] = tuple(output.shape)
     if not shapes:
         raise ValueError(
             f"'{model.name}' tells the shapes of none of its layers, so they cannot be paired. "

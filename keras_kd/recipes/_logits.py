@@ -1,10 +1,9 @@
 """Recipes on the answers: the student's logits and the teacher's."""
 
 from keras_kd import losses, projectors
-from keras_kd._core.addresses import LABELS
+from keras_kd._core.addresses import OUTPUT, SLOPE
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Terms, labels
-from keras_kd.schedules import LinearWarmup
+from keras_kd.recipes._lists import Terms, check_share, labels
 from keras_kd.terms import Term
 
 
@@ -20,10 +19,9 @@ def hinton(
     `loss = (1 - alpha) · cross_entropy(labels) + alpha · T² · KL(teacher ‖ student)`
 
     Args:
-        temperature: `T`; a float or a schedule. Defaults to `4.0`, the literature's value for
-            CIFAR-100.
-        alpha: Share of the teacher, from 0 to 1. Defaults to `0.5`; RepDistiller's CIFAR-100
-            table uses `0.9`.
+        temperature: `T`; a float or a schedule. Defaults to `4.0`, the usual one on CIFAR-100,
+            where it goes with `alpha=0.9`; on ImageNet it is `1.0`.
+        alpha: Share of the teacher, from 0 to 1. Defaults to `0.5`, the usual one on ImageNet.
         student: Address of the logits that learn. Defaults to `"student:output"`.
         teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
@@ -41,7 +39,7 @@ def hinton(
     Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
     arXiv:1503.02531, section 2.
     """
-    _share(alpha)
+    check_share(alpha)
     soft = Term(losses.SoftTarget(temperature), pred=student, target=teacher, weight=alpha)
     return [*labels(1 - alpha, student), soft]
 
@@ -82,54 +80,6 @@ def logit_standardization(
     """
     loss = losses.StandardizedSoftTarget(temperature)
     soft = Term(loss, pred=student, target=teacher, weight=weight)
-    return [*labels(labels_weight, student), soft]
-
-
-def dkd(
-    alpha: Number = 1.0,
-    beta: Number = 8.0,
-    temperature: Number = 4.0,
-    *,
-    warmup: int = 0,
-    weight: float = 1.0,
-    labels_weight: Number = 1.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
-) -> Terms:
-    """Decoupled soft targets: how sure of the right class, and what the others look like, apart.
-
-    `loss = cross_entropy(labels) + T² · (α · TCKD + β · NCKD)`
-
-    Args:
-        alpha: Weight of the right class against all others. Defaults to `1.0`.
-        beta: Weight of the others among themselves. Defaults to `8.0`; the paper takes from 2 to
-            8 on CIFAR-100, the larger the surer the teacher, and 0.5 on ImageNet at `T = 1`.
-        temperature: `T`; a float or a schedule. Defaults to `4.0`.
-        warmup: Training steps in which the weight of the teacher rises from 0 along a line.
-            Defaults to `0`, none; the paper takes 20 epochs, `20 * len(dataset)`.
-        weight: Weight of the teacher. Defaults to `1.0`.
-        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
-
-    Returns:
-        A list of terms. The labels are needed whatever their weight, as class numbers.
-
-    Example:
-
-    >>> terms = keras_kd.recipes.dkd(warmup=100)
-    >>> float(terms[1].weight(50))
-    0.5
-
-    Reference: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, arXiv:2203.08679,
-    section 3.
-    """
-    soft = Term(
-        losses.DecoupledSoftTarget(alpha, beta, temperature),
-        pred=student,
-        target=(teacher, LABELS),
-        weight=LinearWarmup(weight, steps=warmup) if warmup else weight,
-    )
     return [*labels(labels_weight, student), soft]
 
 
@@ -175,74 +125,6 @@ def dist(
     return [*labels(labels_weight, student), soft]
 
 
-def nkd(
-    gamma: Number = 1.5,
-    temperature: Number = 1.0,
-    *,
-    labels_weight: Number = 1.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
-) -> Terms:
-    """Soft targets in two cross-entropies, the other classes normalised among themselves.
-
-    `loss = cross_entropy(labels) - p_y log q_y - γ · T² · Σ_{c≠y} P_c log Q_c`
-
-    Args:
-        gamma: Weight of the other classes. Defaults to `1.5`.
-        temperature: `T` of the other classes; a float or a schedule. Defaults to `1.0`.
-        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
-
-    Returns:
-        A list of terms. The labels are needed whatever their weight, as class numbers.
-
-    Example:
-
-    >>> [(term.name, term.weight) for term in keras_kd.recipes.nkd()]
-    [('labels', 1.0), ('normalized_target', 1.0)]
-
-    Reference: Yang et al., "From Knowledge Distillation to Self-Knowledge Distillation: A Unified
-    Approach with Normalized Loss and Customized Soft Labels", ICCV 2023, arXiv:2303.13005.
-    """
-    loss = losses.NormalizedTarget(gamma, temperature)
-    return [*labels(labels_weight, student), Term(loss, pred=student, target=(teacher, LABELS))]
-
-
-def wsld(
-    alpha: Number = 2.25,
-    temperature: Number = 4.0,
-    *,
-    labels_weight: Number = 1.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
-) -> Terms:
-    """Soft targets that count less where the student already does better than the teacher.
-
-    `loss = cross_entropy(labels) + α · T² · w · Σ_c -p_c log q_c`
-
-    Args:
-        alpha: Weight of the teacher. Defaults to `2.25`.
-        temperature: `T`; a float or a schedule. Defaults to `4.0`.
-        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
-
-    Returns:
-        A list of terms. The labels are needed whatever their weight, as class numbers.
-
-    Example:
-
-    >>> [(term.name, term.weight) for term in keras_kd.recipes.wsld()]
-    [('labels', 1.0), ('weighted_soft_target', 1.0)]
-
-    Reference: Zhou et al., "Rethinking Soft Labels for Knowledge Distillation: A Bias-Variance
-    Tradeoff Perspective", ICLR 2021, arXiv:2102.00650, section 4.
-    """
-    loss = losses.WeightedSoftTarget(alpha, temperature)
-    return [*labels(labels_weight, student), Term(loss, pred=student, target=(teacher, LABELS))]
-
-
 def deit(
     alpha: float = 0.5,
     *,
@@ -275,46 +157,56 @@ def deit(
     Reference: Touvron et al., "Training data-efficient image transformers & distillation through
     attention", ICML 2021, arXiv:2012.12877, section 4.
     """
-    _share(alpha)
+    check_share(alpha)
     hard = Term(losses.HardTarget(), pred=distilled or student, target=teacher, weight=alpha)
     return [*labels(1 - alpha, student), hard]
 
 
-def tf_kd(
-    alpha: float = 0.1,
-    temperature: Number = 20.0,
+def sobolev(
+    weight: Number = 1.0,
     *,
-    correct: float = 0.99,
+    temperature: Number = 1.0,
+    soft_weight: Number = 1.0,
+    labels_weight: Number = 1.0,
     student: str = "student:output",
+    teacher: str = "teacher:output",
 ) -> Terms:
-    """Distillation without a teacher: a made-up one that is nearly always right.
+    """The answers, and how they change along random directions of the input.
 
-    `loss = (1 - α) · cross_entropy(labels) + α · T² · KL(made up ‖ student)`
+    `loss = cross_entropy(labels) + T² · KL(teacher ‖ student) + ‖(J_student - J_teacher) v‖²`
+
+    The derivatives cost one more pass of each model. The papers choose the weight anew for each
+    task, for it depends on the scale of the input; they have no common setting. The inputs must be
+    numbers that can change a little, such as pixels.
 
     Args:
-        alpha: Share of the made-up teacher, from 0 to 1. Defaults to `0.1`.
-        temperature: `T`; a float or a schedule. Defaults to `20.0`.
-        correct: Probability that the made-up teacher gives the right class. Defaults to `0.99`.
+        weight: Weight of the derivatives. Defaults to `1.0`.
+        temperature: `T`; a float or a schedule. Defaults to `1.0`.
+        soft_weight: Weight of the soft targets. Defaults to `1.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
         student: Address of the logits that learn. Defaults to `"student:output"`.
+        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
-        A list of terms; no teacher is needed. The labels are class numbers.
-
-    Raises:
-        ValueError: If `alpha` is not between 0 and 1.
+        A list of terms.
 
     Example:
 
-    >>> [(term.name, term.weight) for term in keras_kd.recipes.tf_kd()]
-    [('labels', 0.9), ('virtual_target', 0.1)]
+    >>> [(term.name, term.weight) for term in keras_kd.recipes.sobolev()]
+    [('labels', 1.0), ('soft_target', 1.0), ('jacobian_match', 1.0)]
 
-    Reference: Yuan et al., "Revisiting Knowledge Distillation via Label Smoothing
-    Regularization", CVPR 2020, arXiv:1909.11723, section 4.
+    Reference: Czarnecki et al., "Sobolev Training for Neural Networks", NIPS 2017,
+    arXiv:1706.04859, section 2; Srinivas, Fleuret, "Knowledge Transfer with Jacobian Matching",
+    ICML 2018, arXiv:1803.00443.
     """
-    _share(alpha)
-    loss = losses.VirtualTarget(correct, temperature)
-    soft = Term(loss, pred=student, target=LABELS, weight=alpha)
-    return [*labels(1 - alpha, student), soft]
+    soft = Term(losses.SoftTarget(temperature), pred=student, target=teacher, weight=soft_weight)
+    slopes = Term(
+        losses.JacobianMatch(),
+        pred=student.replace(f":{OUTPUT}", f":{SLOPE}"),
+        target=teacher.replace(f":{OUTPUT}", f":{SLOPE}"),
+        weight=weight,
+    )
+    return [*labels(labels_weight, student), soft, slopes]
 
 
 def ctkd(
@@ -353,7 +245,7 @@ def ctkd(
     Reference: Li et al., "Curriculum Temperature for Knowledge Distillation", AAAI 2023,
     arXiv:2211.16231, section 3.
     """
-    _share(alpha)
+    check_share(alpha)
     soft = Term(
         losses.CurriculumTarget(),
         pred=student,
@@ -401,11 +293,3 @@ def gkd(
     loss = losses.JensenShannon(beta, temperature)
     soft = Term(loss, pred=student, target=teacher, weight=weight)
     return [*labels(labels_weight, student), soft]
-
-
-def _share(alpha: float) -> None:
-    if not 0 <= alpha <= 1:
-        raise ValueError(
-            "`alpha` is the teacher's share and lies between 0 and 1: "
-            f"(1 - alpha) · labels + alpha · teacher. Received: alpha={alpha!r}."
-        )

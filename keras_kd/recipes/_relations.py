@@ -144,115 +144,11 @@ def cc(
     [('labels', 1.0), ('congruence', 0.02)]
 
     Reference: Peng et al., "Correlation Congruence for Knowledge Distillation", ICCV 2019,
-    arXiv:1904.01802; the weight is that of Tian et al., ICLR 2020.
+    arXiv:1904.01802; the weight is that of Tian et al., ICLR 2020, whose code compares products of
+    neighbouring differences in place of the paper's kernel.
     """
     terms = [
         _pooled(losses.CorrelationCongruence(), s, t, weight, "congruence")
         for s, t in paired(pred, target)
     ]
     return [*labels(labels_weight), *terms]
-
-
-def crd(
-    *,
-    pred: Layers,
-    target: Layers,
-    units: int = 128,
-    negatives: int = 16384,
-    temperature: Number = 0.07,
-    weight: Number = 0.8,
-    labels_weight: Number = 1.0,
-) -> Terms:
-    """The student's view of an example is told from other examples by the teacher's view of it.
-
-    `loss = cross_entropy(labels) + 0.8 · contrast(embedding(pred), embedding(target))`
-
-    Other examples are the rest of the batch and a queue of those gone by; the paper draws them
-    from a memory of the whole data set, of which a queue of 16384 is nearly as good a sample and
-    needs no numbering of the examples.
-
-    Args:
-        pred: Address of the student's last feature map, or a list of layers.
-        target: Address of the teacher's, or a list of as many.
-        units: Size of the embeddings. Defaults to `128`.
-        negatives: Length of the queue. Defaults to `16384`.
-        temperature: `τ`; a float or a schedule. Defaults to `0.07`.
-        weight: Weight of each pair. Defaults to `0.8`.
-        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-
-    Returns:
-        A list of terms.
-
-    Example:
-
-    >>> terms = keras_kd.recipes.crd(pred="student:a", target="teacher:b")
-    >>> [(term.name, term.weight) for term in terms]
-    [('labels', 1.0), ('contrast', 0.8)]
-
-    Reference: Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020,
-    arXiv:1910.10699, section 3; the queue is that of He et al., CVPR 2020, arXiv:1911.05722.
-    """
-    terms = [
-        Term(
-            losses.ContrastiveMatch(temperature),
-            pred=s,
-            target=t,
-            projector=projectors.UnitEmbedding(units),
-            target_projector=projectors.QueuedEmbedding(units, size=negatives),
-            weight=weight,
-            name="contrast",
-        )
-        for s, t in paired(pred, target)
-    ]
-    return [*labels(labels_weight), *terms]
-
-
-def srd(
-    *,
-    pred: Layers,
-    target: Layers,
-    weight: Number = 1.0,
-    soft_weight: Number = 1.0,
-    labels_weight: Number = 1.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
-) -> Terms:
-    """A linear map between normalised, pooled features; large differences count most.
-
-    `loss = cross_entropy(labels) + KL(teacher ‖ student) + 2 · log Σ |linear(pred) - target|⁴`
-
-    Args:
-        pred: Address of the student's last feature map, or a list of layers.
-        target: Address of the teacher's, or a list of as many.
-        weight: Weight of each pair. Defaults to `1.0`.
-        soft_weight: Weight of the soft targets, at `T = 1`. Defaults to `1.0`.
-        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
-
-    Returns:
-        A list of terms.
-
-    Example:
-
-    >>> terms = keras_kd.recipes.srd(pred="student:a", target="teacher:b")
-    >>> [(term.name, term.weight) for term in terms]
-    [('labels', 1.0), ('soft_target', 1.0), ('features', 1.0)]
-
-    Reference: Miles, Mikolajczyk, "Understanding the Role of the Projector in Knowledge
-    Distillation", AAAI 2024, arXiv:2303.11098, section 3.
-    """
-    soft = Term(losses.SoftTarget(1.0), pred=student, target=teacher, weight=soft_weight)
-    terms = [
-        Term(
-            losses.PooledPower(),
-            pred=(s, t),
-            target=t,
-            projector=projectors.PooledDense(),
-            target_projector=projectors.PooledNorm(),
-            weight=weight,
-            name="features",
-        )
-        for s, t in paired(pred, target)
-    ]
-    return [*labels(labels_weight, student), soft, *terms]

@@ -143,9 +143,14 @@ class Stacked(_Members):
 
     `answer = head([z_1, ..., z_K])`
 
+    The head is given as trained, or trained on the labels first: the members stand still
+    (`trainable = False` is set on them), so `stacked.compile(...)` and `stacked.fit(x, y)` train
+    the head alone, and then it can teach.
+
     Args:
-        members: List of `keras.Model` that take the same input and answer with one tensor each.
-        head: `keras.Model` on their outputs, joined along the last axis; trained beforehand.
+        members: List of trained `keras.Model` that take the same input and answer with one tensor
+            each.
+        head: `keras.Model` on their outputs, joined along the last axis.
         **kwargs: As in `keras.Model`.
 
     Raises:
@@ -169,6 +174,8 @@ class Stacked(_Members):
                 f"`head` must be a keras.Model. Received: {head!r} of type {type(head).__name__}."
             )
         self.head = head
+        for member in self.members:
+            member.trainable = False
         self.built = self.built and head.built
 
     def call(self, x: Any, training: bool | None = None) -> Any:

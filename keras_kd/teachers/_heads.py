@@ -6,19 +6,10 @@ from typing import Any
 import keras
 
 from keras_kd._core.addresses import OUTPUT, parse
-from keras_kd.teachers._ensembles import Ensemble, LogitEnsemble
+from keras_kd.losses import Loss
+from keras_kd.teachers._ensembles import Ensemble, LogitEnsemble, Stacked
 from keras_kd.teachers._momentum import Momentum
 from keras_kd.teachers._views import ClassMap, OnInput
-
-#: The losses that take logits, by name; both of their sides are logits.
-LOGITS = frozenset(
-    {
-        "SoftTarget", "BinarySoftTarget", "StandardizedSoftTarget", "DecoupledSoftTarget",
-        "CorrelationTarget", "NormalizedTarget", "WeightedSoftTarget", "CurriculumTarget",
-        "VirtualTarget", "ReverseKL", "JensenShannon", "SkewKL", "SkewReverseKL",
-        "SparseSoftTarget", "Diversity",
-    }
-)  # fmt: skip
 
 _PROBABILITIES = {
     "softmax": "FromProbabilities",
@@ -31,6 +22,8 @@ def last_activation(model: keras.Model, path: tuple[str, ...] = ()) -> str | Non
     if isinstance(model, (Ensemble, LogitEnsemble)):
         found = (last_activation(member, path) for member in model.members)
         return next((name for name in found if name), None)
+    if isinstance(model, Stacked):
+        return last_activation(model.head, path)
     if isinstance(model, (Momentum, OnInput, ClassMap)):
         return last_activation(model.model, path)
     if isinstance(model, keras.Sequential):
@@ -59,7 +52,7 @@ def check_logits(terms: Iterable[Any], models: dict[str, keras.Model], students:
     """Raises when a term compares logits and a model ends in probabilities."""
     for term in terms:
         loss = getattr(term, "loss", None)  # the term for the labels has none of its own
-        if type(loss).__name__ not in LOGITS or not type(loss).__module__.startswith("keras_kd"):
+        if not isinstance(loss, Loss) or not loss.on_logits:
             continue
         if term.projector is not None or term.target_projector is not None:
             continue

@@ -264,6 +264,12 @@ CASES = [
         {"examples": 50}, identity=None,
     ),
     Case(
+        losses.NoiseContrastive, lambda draw: (LABELS, (draw(BATCH, 6), draw(BATCH, 6))),
+        lambda t, s, examples: sum(oracles.noise_contrastive(t, x, examples) for x in s),
+        {"examples": 50}, identity=None, note="both",
+    ),
+    Case(losses.JacobianMatch, logits, EX(oracles.sum_of_squares)),
+    Case(
         losses.PooledPower, same_embeddings, oracles.pooled_power, {"power": 4.0}, ("power",),
         least=2 * np.log(1e-30),
     ),

@@ -287,6 +287,6 @@ def test_a_table_row_would_fail_with_the_sides_swapped():
             symmetrical.add(case.loss.__name__)
     assert symmetrical == {
         "AttentionMap", "AttentionScoreMatch", "CorrelationTarget", "FactorMatch", "FeatureMatch",
-        "HiddenStateMatch", "HierarchicalContext", "JensenShannon", "LogitMatch",
+        "HiddenStateMatch", "HierarchicalContext", "JacobianMatch", "JensenShannon", "LogitMatch",
         "MaskedGeneration", "PooledPower",
     }  # fmt: skip

@@ -55,6 +55,16 @@ PROJECTORS = {
     "Bottleneck": (lambda: projectors.Bottleneck(3), (LARGE, SMALL), (3, 4, 4, 5)),
     "UnitEmbedding": (lambda: projectors.UnitEmbedding(4), SMALL, (3, 4)),
     "QueuedEmbedding": (lambda: projectors.QueuedEmbedding(4, size=10), SMALL, (13, 4)),
+    "MatchedChannels": (
+        projectors.MatchedChannels,
+        (LARGE, SEQUENCE, VECTOR, normal(3, 2, 2, 7), normal(3, 1, 4), normal(3, 6)),
+        [(3, 8, 8, 7), (3, 7, 4), (3, 6)],
+    ),
+    "MemoryBank": (
+        lambda: projectors.MemoryBank(9, 4, negatives=5, temperature=0.5, seed=2),
+        (SMALL, VECTOR, np.array([0, 8, 3])),
+        [(3, 6), (3, 6)],
+    ),
     "Temperature": (lambda: projectors.Temperature(7, span=3.0), VECTOR, [(3, 6), ()]),
 }
 
@@ -124,6 +134,22 @@ def test_a_regressor_says_what_it_takes():
         projectors.Regressor()((SMALL, VECTOR))
     with pytest.raises(ValueError, match="Fusion takes the learner's feature maps"):
         projectors.Fusion()((SMALL, LARGE, SMALL))
+    with pytest.raises(ValueError, match="MatchedChannels takes the learner's signals"):
+        projectors.MatchedChannels()((SMALL, VECTOR))
+
+
+def test_channels_that_match_already_pass_as_they_are():
+    layer = projectors.MatchedChannels()
+    first, second = layer((SMALL, LARGE, normal(3, 2, 2, 5), normal(3, 2, 2, 3)))
+    np.testing.assert_array_equal(numpy(first), SMALL)
+    assert [tuple(w.shape) for w in layer.weights] == [(1, 1, 2, 3)]
+    np.testing.assert_allclose(numpy(second), LARGE @ layer.weights[0].numpy()[0, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (4, 4), (2, 2)])
+def test_a_bottleneck_reaches_larger_and_smaller_maps(size):
+    said = projectors.Bottleneck()((SMALL, normal(3, *size, 6)))
+    assert tuple(said.shape) == (3, *size, 6)
 
 
 def test_the_variance_starts_where_it_should_and_learns():

@@ -71,7 +71,9 @@ RECIPES = {
     "fitnets of another size": (networks, lambda m: recipes.fitnets(**CROSS), [1, 100]),
     "attention_transfer": (networks, lambda m: recipes.attention_transfer(**TWO), [1, 1e3, 1e3]),
     "nst": (networks, lambda m: recipes.nst(**ONE), [1, 50]),
-    "fsp": (twins, lambda m: recipes.fsp(**TWO), [1, 50]),
+    "fsp": (networks, lambda m: recipes.fsp(**TWO), [1, 50]),
+    "fsp of equal channels": (twins, lambda m: recipes.fsp(**TWO), [1, 50]),
+    "sobolev": (networks, lambda m: recipes.sobolev(), [1, 1, 1]),
     "ft": (networks, lambda m: recipes.ft(**ONE), [1, 200]),
     "vid": (networks, lambda m: recipes.vid(**TWO), [1, 1, 1]),
     "ab": (
@@ -94,6 +96,9 @@ RECIPES = {
     "pkt": (networks, lambda m: recipes.pkt(**ONE), [1, 30000]),
     "cc": (networks, lambda m: recipes.cc(**ONE), [1, 0.02]),
     "crd": (networks, lambda m: recipes.crd(**ONE, negatives=32), [1, 0.8]),
+    "crd_memory": (
+        networks, lambda m: recipes.crd_memory(16, **ONE, negatives=12, seed=1), [1, 0.8],
+    ),
     "srd": (networks, lambda m: recipes.srd(**ONE), [1, 1, 1]),
     "mutual": (pair_of_students, lambda m: recipes.mutual("a", "b"), [1, 1, 1, 1]),
     "own_teacher": (
@@ -120,7 +125,12 @@ RECIPES = {
 
 
 def data_for(name):
-    return tokens() if RECIPES[name][0] is transformers else images()
+    if RECIPES[name][0] is transformers:
+        return tokens()
+    x, y = images()
+    if name == "crd_memory":
+        x = {"inputs": x, "signals": {"ids": np.arange(16, dtype="int32")}}
+    return x, y
 
 
 def projectors_of(distiller):
@@ -212,6 +222,11 @@ def test_a_recipe_has_its_published_settings(name):
 
 
 def test_the_defaults_of_what_the_tests_make_smaller():
+    memory = recipes.crd_memory(50000, **ONE)[1]
+    assert memory.loss.examples == memory.projector.examples == 50000
+    bank = {key: getattr(memory.projector, key) for key in
+            ("units", "negatives", "temperature", "momentum")}  # fmt: skip
+    assert bank == {"units": 128, "negatives": 16384, "temperature": 0.07, "momentum": 0.5}
     contrast = recipes.crd(**ONE)[1]
     assert contrast.target_projector.size == 16384 and contrast.projector.units == 128
     assert (
