@@ -5,15 +5,20 @@
     python benchmarks/stores.py --only containers
 
 - epoch: training from a store over plain training of the student, on the same pipeline
-  (Fashion-MNIST, batch 128, with augmentation); with 10 classes, and with the 16 largest of 1,000.
+  (Fashion-MNIST, batch 128, with augmentation); with 10 classes, and with the 16 largest of 1,000;
+  for a common small student (3x3 convolutions of 32 and 64 channels, each with pooling) and for a
+  tiny one (strided convolutions of 16 and 32 channels), whose step is hardly more than the loss.
 - live: distillation with the teacher in every step over distillation from its store.
 - write: examples a second of `stores.write` over those of the teacher's `predict`.
 - memory: what reading takes above the pipeline itself, for 10^4, 10^5 and 10^6 examples of 1,000
   classes; how long opening takes; how long a batch of 128 takes.
+- compression: bytes an answer, and how far a loss of the test images against the stored answers is
+  from the loss against the teacher's own, for a teacher trained for one epoch.
 - containers: the same answers as `.npy` shards, as ArrayRecord and as TFRecord.
 
-Everything is warmed up, the contestants take turns, and ratios are those of the medians. The ratio
-of processor time, which counts all threads, is disturbed less by what else runs on the machine.
+Everything is warmed up, the contestants take turns, and what is shown is the median of the rounds'
+ratios. That of processor time, which counts all threads, is disturbed less by what else runs on
+the machine.
 Fashion-MNIST is read with `keras_kd.data.load`; without it, random images stand in.
 """
 
@@ -36,6 +41,20 @@ from keras_kd import stores
 
 BATCH = 128
 CPU = " (processor)"
+
+
+def common(name: str, classes: int) -> keras.Model:
+    """What many begin with: two convolutions, each with pooling, and one dense layer."""
+    x = inputs = keras.Input((28, 28, 1))
+    for width in (32, 64):
+        x = keras.layers.Conv2D(width, 3, activation="relu")(x)
+        x = keras.layers.MaxPooling2D(2)(x)
+    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
+    return keras.Model(inputs, keras.layers.Dense(classes)(x), name=name)
+
+
+def tiny(name: str, classes: int) -> keras.Model:
+    return network(name, 16, classes)
 
 
 def network(name: str, channels: int, classes: int, depth: int = 1) -> keras.Model:
@@ -88,29 +107,29 @@ def epoch(rows: list, rounds: int, steps: int, folder: str) -> None:
     augment = kd.data.Augment(kd.data.Crop(2), kd.data.Flip())
     for classes, top_k in ((10, None), (1000, 16)):
         part, name = images(steps * BATCH, classes)
-        teacher = network("teacher", 8, classes)
         path = f"{folder}/epoch-{classes}"
-        manifest = stores.write(teacher, part, path, augment=augment, views=4, top_k=top_k,
-                                temperatures=4.0)  # fmt: skip
+        manifest = stores.write(
+            network("teacher", 8, classes), part, path, augment=augment, views=4, top_k=top_k,
+            temperatures=4.0,
+        )  # fmt: skip
         data = kd.data.tf_data(part).cache().shuffle(len(part), seed=0).batch(BATCH)
+        feed, read = kd.data.feed(data, augment=augment, views=4), stores.read(path, data)
         loss = kd.losses.SoftTarget(4.0) if top_k is None else kd.losses.SparseSoftTarget(4.0)
-        plain = compiled(network("plain", 16, classes))
-        ours = compiled(
-            network("student", 16, classes), [kd.Labels(0.1), kd.Term(loss, weight=0.9)], True
-        )
-        feed = kd.data.feed(data, augment=augment, views=4)
-        read = stores.read(path, data)
-        seconds = in_turns(
-            {
-                "stored": lambda ours=ours, read=read: ours.fit(read, verbose=0),
-                "plain": lambda plain=plain, feed=feed: plain.fit(feed, verbose=0),
-            },
-            rounds,
-        )
-        what = f"epoch from a store / plain epoch, {name}, {classes:,} classes"
-        what += f", top {top_k}" if top_k else ""
-        what += f", {manifest.bytes_per_example() // 4} bytes an answer"
-        add(rows, what, seconds, "stored", "plain", steps, "at most 1.05")
+        for student in (common, tiny):
+            plain = compiled(student("plain", classes))
+            terms = [kd.Labels(0.1), kd.Term(loss, weight=0.9)]
+            ours = compiled(student("student", classes), terms, True)
+            seconds = in_turns(
+                {
+                    "stored": lambda ours=ours, read=read: ours.fit(read, verbose=0),
+                    "plain": lambda plain=plain, feed=feed: plain.fit(feed, verbose=0),
+                },
+                rounds,
+            )
+            what = f"epoch from a store / plain epoch, {student.__name__} student, {name}, "
+            what += f"{classes:,} classes" + (f", top {top_k}" if top_k else "")
+            what += f", {manifest.bytes_per_example() // 4} bytes an answer"
+            add(rows, what, seconds, "stored", "plain", steps, "at most 1.05")
 
 
 def live(rows: list, rounds: int, steps: int, folder: str) -> None:
@@ -126,7 +145,7 @@ def live(rows: list, rounds: int, steps: int, folder: str) -> None:
             },
             5,
         )
-        times = statistics.median(asked["t"]) / statistics.median(asked["s"])
+        times = statistics.median(asked["t" + CPU]) / statistics.median(asked["s" + CPU])
         if times >= 9:
             break
     stores.write(teacher, part, f"{folder}/live")
@@ -171,15 +190,19 @@ def write(rows: list, rounds: int, steps: int, folder: str) -> None:
 
 
 def add(rows, what, seconds, above, below, steps, wanted) -> None:
-    over = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    each = ", ".join(f"{name} {1e3 * medians[name] / steps:.2f}" for name in (above, below))
-    ratio = medians[above] / medians[below]
-    work = medians[above + CPU] / medians[below + CPU]
-    medians_said = f"{ratio:.3f} (processor {work:.3f})"
-    rows.append(
-        (what, medians_said, f"{min(over):.2f} to {max(over):.2f}", wanted, f"{each} ms a batch")
+    def over(kind: str) -> list[float]:
+        pairs = zip(seconds[above + kind], seconds[below + kind], strict=True)
+        return sorted(a / b for a, b in pairs)
+
+    wall, work = over(""), over(CPU)
+    middle = len(work) // 4, -1 - len(work) // 4
+    said = f"{statistics.median(wall):.3f} (processor {statistics.median(work):.3f})"
+    spread = f"processor {work[middle[0]]:.3f} to {work[middle[1]]:.3f}"
+    each = ", ".join(
+        f"{name} {1e3 * statistics.median(seconds[name + CPU]) / steps:.2f}"
+        for name in (above, below)
     )
+    rows.append((what, said, spread, wanted, f"{each} ms of processor time a batch"))
 
 
 #: Run in a process of its own, for its memory to be its own.
@@ -222,7 +245,9 @@ def memory(rows: list, counts: list[int], folder: str) -> None:
         )
         ids = np.array([f"example/{i:07d}" for i in range(count)])
         part = kd.data.Part(np.zeros((count, 1), "float32"), np.zeros(count, "int32"), ids)
+        start = time.perf_counter()
         stores.write(model, part, path, batch_size=4096)
+        written = time.perf_counter() - start
         run = subprocess.run(
             [sys.executable, "-c", MEMORY, path, str(count)], capture_output=True, text=True,
             check=True,
@@ -232,7 +257,35 @@ def memory(rows: list, counts: list[int], folder: str) -> None:
         rows.append((
             f"reading {count:,} × 1,000 classes ({count * 2000 / 1e6:,.0f} MB), shuffled",
             f"{more:+.0f} MB", "", "under 300 MB, 2 s",
-            f"open {opened:.2f} s, with the first batch {first:.2f} s, {ms:.2f} ms a batch of 128",
+            f"open {opened:.2f} s, with the first batch {first:.2f} s, {ms:.2f} ms a batch of 128; "
+            f"written at {count / written:,.0f} examples a second",
+        ))  # fmt: skip
+
+
+def compression(rows: list, folder: str) -> None:
+    part, name = images(10_000, 10)
+    teacher, learner = common("teacher", 10), tiny("student", 10)
+    compiled(teacher).fit(part.x, part.y, batch_size=BATCH, verbose=0)
+    logits = teacher.predict(part.x, batch_size=BATCH, verbose=0)
+    pred = learner.predict(part.x, batch_size=BATCH, verbose=0)
+    live = keras.ops.convert_to_numpy(kd.losses.SoftTarget(4.0, reduction=None)(logits, pred))
+    kinds = {
+        "float32": {"dtype": "float32"}, "float16": {}, "int8": {"dtype": "int8"},
+        "the 3 largest": {"top_k": 3, "temperatures": 4.0},
+        "the 5 largest": {"top_k": 5, "temperatures": 4.0},
+    }  # fmt: skip
+    for kind, settings in kinds.items():
+        path = f"{folder}/compressed-{kind}".replace(" ", "-")
+        manifest = stores.write(teacher, part, path, **settings)
+        stored = stores.Store(path)(part.ids, np.zeros(len(part), int))["teacher:output"]
+        sparse = isinstance(stored, tuple)
+        loss = kd.losses.SparseSoftTarget if sparse else kd.losses.SoftTarget
+        now = keras.ops.convert_to_numpy(loss(4.0, reduction=None)(stored, pred))
+        same = (stored[1][:, 0] if sparse else stored.argmax(1)) == logits.argmax(1)
+        apart = f"loss {abs(now.mean() / live.mean() - 1):.1e} apart"
+        rows.append((
+            f"answers as {kind}, {name}, 10 classes", f"{manifest.bytes_per_example()} bytes", "", "",
+            f"{apart}, first class the same for {same.mean():.2%}",
         ))  # fmt: skip
 
 
@@ -312,7 +365,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--most", type=int, default=1_000_000, help="examples of the largest store")
     parser.add_argument(
-        "--only", nargs="*", default=["epoch", "live", "write", "memory", "containers"]
+        "--only",
+        nargs="*",
+        default=["epoch", "live", "write", "compression", "memory", "containers"],
     )
     args = parser.parse_args()
     rows: list[tuple[str, ...]] = []
@@ -320,6 +375,8 @@ def main() -> None:
         for name, run in (("epoch", epoch), ("live", live), ("write", write)):
             if name in args.only:
                 run(rows, args.rounds, args.steps, folder)
+        if "compression" in args.only:
+            compression(rows, folder)
         if "memory" in args.only:
             memory(rows, [n for n in (10**4, 10**5, 10**6) if n <= args.most], folder)
         if "containers" in args.only:
@@ -328,7 +385,7 @@ def main() -> None:
         f"keras {keras.__version__}, {keras.config.backend()}, {os.cpu_count()} cores, batch {BATCH}, "
         f"{args.steps} steps a round, {args.rounds} rounds"
     )
-    table = Table("measured", "median", "round by round", "wanted", "of", title=title)
+    table = Table("measured", "median", "half of the rounds", "wanted", "of", title=title)
     for row in rows:
         table.add_row(*row)
     Console(width=200).print(table)

@@ -1,7 +1,10 @@
 """keras_kd: knowledge distillation for Keras 3, on TensorFlow, JAX and PyTorch."""
 
+from keras_kd import callbacks as callbacks
+from keras_kd import compression as compression
 from keras_kd import data as data
 from keras_kd import losses as losses
+from keras_kd import metrics as metrics
 from keras_kd import projectors as projectors
 from keras_kd import recipes as recipes
 from keras_kd import report as report

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
-from keras_kd._core.addresses import LABELS, parse
+from keras_kd._core.addresses import RESERVED, parse
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.teachers import Momentum
 from keras_kd.terms import Labels, Term
@@ -24,9 +24,10 @@ def by_role(models: Participants, role: str) -> dict[str, keras.Model]:
                 f"`{role}` must be a keras.Model or a dict of them by role. "
                 f"Received: {model!r} of type {type(model).__name__}."
             )
-        if not name or ":" in name or name == LABELS:
+        if not name or ":" in name or name in RESERVED:
             raise ValueError(
-                f"A role is a non-empty name without ':' other than 'labels'. Received: {name!r}."
+                "A role is a non-empty name without ':' other than 'labels' and 'ids'. "
+                f"Received: {name!r}."
             )
     if not by_role:
         raise ValueError(f"`{role}` must hold at least one model. Received: an empty dict.")
@@ -87,7 +88,6 @@ def check_terms(
     """Proves that `terms` are terms, and that every role they name is there."""
     if not terms:
         raise ValueError("`terms` must list at least one Term or Labels. Received: an empty list.")
-    roles = [*students, *(teachers or ["teacher"])]  # no teacher: its answers come with the batch
     owners: dict[int, str] = {}
     for term in terms:
         if not isinstance(term, (Term, Labels)):
@@ -100,13 +100,20 @@ def check_terms(
                     "each a layer of its own."
                 )
             owners[id(projector)] = term.name
-        for address in map(parse, term.addresses()):
-            if address.role not in roles:
-                raise ValueError(
-                    f"Term '{term.name}' names the role '{address.role}' in '{address}', and there "
-                    f"is none. Expected one of {listing(roles)}."
-                    + did_you_mean(address.role, roles)
-                )
+        check_roles(term.addresses(), f"Term '{term.name}'", students, teachers)
+
+
+def check_roles(
+    addresses: Iterable[str], asker: str, students: Iterable[str], teachers: Iterable[str]
+) -> None:
+    """Proves that every role that `addresses` name is there."""
+    roles = [*students, *(teachers or ["teacher"])]  # no teacher: its answers come with the batch
+    for address in map(parse, addresses):
+        if address.role not in roles:
+            raise ValueError(
+                f"{asker} names the role '{address.role}' in '{address}', and there is none. "
+                f"Expected one of {listing(roles)}." + did_you_mean(address.role, roles)
+            )
 
 
 def followers(students: Models, teachers: Models) -> list[Momentum]:

@@ -33,10 +33,11 @@ class Faults(keras.metrics.Metric):
         self.first = self.add_variable(shape, "zeros", name="first")
 
     def update_state(self, found: Any) -> None:
-        first_now = ops.cast(ops.logical_and(found > 0, ops.equal(self.bad, 0)), "float32")
-        self.first.assign(self.first + first_now * self.seen)
-        self.bad.assign(self.bad + found)
-        self.seen.assign(self.seen + 1.0)
+        if not self.addresses:
+            return
+        self.bad.assign_add(found)
+        self.first.assign_add(ops.cast(ops.equal(self.bad, 0.0), "float32"))
+        self.seen.assign_add(1.0)
 
     def result(self) -> Any:
         return ops.sum(self.bad)
@@ -65,8 +66,9 @@ class Watcher(keras.callbacks.Callback):
 
     _looked = False
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if not self._looked:
+    # Not at the end of a batch: a callback there has Keras wait for the logs of every batch.
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch and not self._looked:
             self._looked = True
             self.model.settle()
             self.model.watch.complain()

@@ -301,6 +301,7 @@ def _write_for_devices(settings: Settings, trial: Trial) -> str:
         trial.distilled[KEPT].model,
         settings.out / "student.tflite",
         examples=trial.data.x_test[:1000],
+        labels=trial.data.y_test[:1000],
     )
     return (
         f"{file.path}: the same for a device, {file.bytes / 1000:.1f} kB. It decides as the student "

@@ -1,14 +1,14 @@
 """The Distiller: a Keras model with students, teachers and a list of terms."""
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_kd import _watch
-from keras_kd._core.addresses import LABELS, OUTPUT, parse
+from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.files import replacing
 from keras_kd._core.messages import listing
@@ -19,6 +19,7 @@ from keras_kd._participants import (
     as_given,
     by_role,
     check_participants,
+    check_roles,
     check_terms,
     followers,
     only,
@@ -26,6 +27,7 @@ from keras_kd._participants import (
 )
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome
+from keras_kd.metrics._signals import SignalMetrics, parted, path_of
 from keras_kd.taps import Signals, Tap, input_of, reason, symbolic
 from keras_kd.teachers._heads import check_logits
 from keras_kd.terms import Labels, Term
@@ -43,10 +45,12 @@ class Distiller(BackendStep, keras.Model):
 
     Nothing is renormalised. Teachers are frozen (`teacher.trainable = False` is set on them) and
     always run in inference mode; none of their variables moves. The metrics given to `compile`
-    judge the student's output. The logs hold each term by name, before its weight.
+    judge the student's output; those of `keras_kd.metrics` that compare with a teacher are given
+    its answers. The logs hold each term by name, before its weight.
 
     The teacher's answers may also come with the batch, as `{"inputs": x, "signals": {"teacher:
-    output": ...}}` in place of `x`; a teacher whose every answer is there is not run.
+    output": ...}}` in place of `x`; a teacher whose every answer is there is not run. So do the
+    examples' numbers, as the signal `"ids"`, for projectors that keep something of each example.
 
     Args:
         student: The `keras.Model` to train, with the role `"student"`; or a dict of several, by
@@ -101,10 +105,8 @@ class Distiller(BackendStep, keras.Model):
             name="step", shape=(), dtype="int32", initializer="zeros", trainable=False,
             aggregation="only_first_replica",
         )  # fmt: skip
-        self._taps = {
-            role: Tap(role, model, self._asked_of(role))
-            for role, model in {**students, **teachers}.items()
-        }
+        self.signal_metrics = SignalMetrics()
+        self._taps = self._tapped()
         self.term_trackers = [keras.metrics.Mean(name=name) for name in self.term_names]
         self._watched = self._targets_to_watch()
         self.watch = _watch.Faults(self._watched)
@@ -149,7 +151,16 @@ class Distiller(BackendStep, keras.Model):
             for address in map(parse, term.addresses()):
                 if address.role == role:
                     asked.setdefault(address.path, f"Term '{term.name}'")
+        for one in self.signal_metrics.asking:
+            for address in (parse(one.target), parse(one.pred)):
+                if address.role == role:
+                    asked.setdefault(address.path, one.asker)
         return asked
+
+    def _tapped(self) -> dict[str, Tap]:
+        """Every model, tapped for all that terms and metrics ask of it."""
+        models = {**self.students, **self.teachers}
+        return {role: Tap(role, model, self._asked_of(role)) for role, model in models.items()}
 
     def _targets_to_watch(self) -> list[str]:
         targets = (a for term in self.terms for a in term.targets())
@@ -159,10 +170,10 @@ class Distiller(BackendStep, keras.Model):
 
     def _rehearse(self, inputs: Any) -> None:
         """One dry run: every model takes the input, every address and every shape is right."""
-        signals: Signals = {}
+        signals: Signals = {IDS: keras.KerasTensor((None,), "int32")}
         for role, tap in self._taps.items():
             try:
-                signals.update(symbolic(lambda x, tap=tap: tap(x, training=False)[1], inputs))
+                signals.update(symbolic(lambda x, tap=tap: _rehearsed(tap, x), inputs))
             except Exception as error:
                 shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
                 raise ValueError(
@@ -215,6 +226,7 @@ class Distiller(BackendStep, keras.Model):
             asked = [f"{role}:{path}" for path in self._asked_of(role)]
             if not all(address in given for address in asked):
                 _, said = self._taps[role](x, training=False)
+                said |= self._taps[role].slopes(x, self.step, self.along)
                 signals.update({a: s for a, s in said.items() if a not in given})
         return signals
 
@@ -223,6 +235,8 @@ class Distiller(BackendStep, keras.Model):
         outputs: dict[str, Any] = {}
         signals: Signals = {}
         for role in self.students:
+            # Slopes first: a model's next pass forgets what the last one added to the loss.
+            signals.update(self._taps[role].slopes(x, self.step, self.along))
             outputs[role], said = self._taps[role](x, training=training)
             signals.update(said)
         return (next(iter(outputs.values())) if len(outputs) == 1 else outputs), signals
@@ -237,8 +251,10 @@ class Distiller(BackendStep, keras.Model):
         signals = {**answers, **said, LABELS: y}
         self._prepare(signals, x)
         total, values = 0.0, []
+        for one in self.signal_metrics.asking:
+            self._check_present((one.target, one.pred), signals, one.asker)
         for term in self.terms:
-            self._check_present(term, signals)
+            self._check_present(term.addresses(), signals, f"Term '{term.name}'")
             weights = _weights_for(term, sample_weight)
             value = term(signals, step=self.step, sample_weight=weights, training=training)
             values.append(value)
@@ -246,7 +262,8 @@ class Distiller(BackendStep, keras.Model):
         learners = (*self.students.values(), *self.terms)
         for extra in (loss for learner in learners for loss in learner.losses):
             total += ops.cast(ops.sum(extra), "float32")
-        return Outcome(total, values, outputs, _watch.faults(signals, self._watched))
+        asked = {address: signals[address] for address in self.signal_metrics.addresses()}
+        return Outcome(total, values, outputs, _watch.faults(signals, self._watched), asked)
 
     def advance(self) -> None:
         """One training step is done."""
@@ -254,11 +271,11 @@ class Distiller(BackendStep, keras.Model):
         for teacher in self._followers:
             teacher.follow(self.students[teacher.of], self.step)
 
-    def _check_present(self, term: Term | Labels, signals: Container[str]) -> None:
-        for address in term.addresses():
+    def _check_present(self, asked: Iterable[str], signals: Container[str], asker: str) -> None:
+        for address in asked:
             if address not in signals:
                 raise ValueError(
-                    f"Term '{term.name}' needs '{address}', which no model here gives and which "
+                    f"{asker} needs '{address}', which no model here gives and which "
                     "did not come with the batch. Pass `teacher=` to the Distiller, or feed "
                     f"{{'inputs': x, 'signals': {{'{address}': ...}}}} in place of x."
                 )
@@ -292,22 +309,47 @@ class Distiller(BackendStep, keras.Model):
                 f"({listing(self.term_names)}), so nothing would apply it. Add keras_kd.Labels() "
                 "to the terms, or leave out `loss`."
             )
+        metrics = self._for_each_student(metrics)
+        weighted_metrics = self._for_each_student(weighted_metrics)
+        given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
+        asking, (metrics, weighted_metrics) = parted(given, self._output_at)
+        for one in asking:
+            check_roles((one.target, one.pred), one.asker, self.students, self.teachers)
         super().compile(
             optimizer=optimizer,
             loss=loss,
             loss_weights=loss_weights,
-            metrics=self._for_each_student(metrics),
-            weighted_metrics=self._for_each_student(weighted_metrics),
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
             **kwargs,
         )
         for term in labels:
             term.use(self._compile_loss)
+        self.signal_metrics.use(asking, given)
+        self._taps.update(self._tapped())
 
     def _for_each_student(self, metrics: Any) -> Any:
         if metrics is None or len(self.students) == 1 or isinstance(metrics, dict):
             return metrics
         config = keras.saving.serialize_keras_object(metrics)
         return {role: keras.saving.deserialize_keras_object(config) for role in self.students}
+
+    def _output_at(self, keys: tuple[Any, ...]) -> str:
+        """The address of the output that `compile` knows by these keys."""
+        role = next(iter(self.students))
+        if len(self.students) > 1:
+            role, keys = keys[0], keys[1:]
+            if role not in self.students:
+                raise ValueError(
+                    f"`metrics` names the student {role!r}, and there is none. Expected one of "
+                    f"{listing(self.students)}."
+                )
+        return f"{role}:{path_of(self.students[role], keys)}"
+
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()
+        given = keras.saving.serialize_keras_object(self.signal_metrics.given)
+        return {**config, **given} if config else config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -327,7 +369,7 @@ class Distiller(BackendStep, keras.Model):
         here = {f"{role}:" for role in (*self.students, *self.teachers)}
         for term in self.terms:
             came = {a for a in term.addresses() if a.startswith(tuple(here))}
-            self._check_present(term, {*came, *_split(x)[1]})
+            self._check_present(term.addresses(), {*came, *_split(x)[1]}, f"Term '{term.name}'")
             if isinstance(term, Labels) and y is not None:
                 role, path = parse(term.pred)
                 if path == OUTPUT:
@@ -419,6 +461,12 @@ def _split(inputs: Any) -> tuple[Any, Signals]:
     if isinstance(inputs, Mapping) and set(inputs) == {"inputs", "signals"}:
         return inputs["inputs"], dict(inputs["signals"])
     return inputs, {}
+
+
+def _rehearsed(tap: Tap, x: Any) -> Signals:
+    """A tap's signals; a slope has the shape of what it is the slope of."""
+    _, said = tap(x, training=False)
+    return said | tap.slopes(x, 0, lambda function, x, direction: function(x))
 
 
 def _tensor(x: Any) -> Any:

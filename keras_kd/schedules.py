@@ -7,9 +7,11 @@ use for their weights.
 import math
 from typing import Any
 
+import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from keras_kd._core.numbers import finite
 from keras_kd._core.registry import export
 
 
@@ -107,3 +109,50 @@ class CosineWarmup(_Rise):
 
     def __call__(self, step: Any) -> Any:
         return self.value * 0.5 * (1.0 - ops.cos(math.pi * _share(step, self.steps)))
+
+
+@export
+class Adjustable(LearningRateSchedule):
+    """A number that stays as it is until it is set, while training runs and nothing is retraced.
+
+    For the weight of a `Term` or of `Labels`, which keep it with the distiller: what it was set to
+    is saved and restored. `keras_kd.callbacks.Plateau` sets it; so may a callback of your own.
+
+    Args:
+        value: What it is at first.
+
+    Raises:
+        ValueError: If `value` is not a finite number.
+
+    Example:
+
+    >>> weight = keras_kd.schedules.Adjustable(0.9)
+    >>> weight.assign(0.25)
+    >>> weight.now, float(weight(step=1000))
+    (0.25, 0.25)
+    """
+
+    def __init__(self, value: float):
+        super().__init__()
+        if isinstance(value, LearningRateSchedule):
+            raise ValueError(f"`value` must be a finite number. Received: value={value!r}.")
+        self.value = finite(value, "value")
+        self.variable = keras.Variable(
+            float(value), dtype="float32", trainable=False, name="adjustable",
+            aggregation="only_first_replica",
+        )  # fmt: skip
+
+    def __call__(self, step: Any) -> Any:
+        return ops.convert_to_tensor(self.variable)
+
+    @property
+    def now(self) -> float:
+        """What it is now."""
+        return float(ops.convert_to_numpy(self.variable))
+
+    def assign(self, value: float) -> None:
+        """Sets it, from the next step on."""
+        self.variable.assign(finite(value, "value"))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": self.value}

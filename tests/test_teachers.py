@@ -94,6 +94,20 @@ def test_a_layer_of_a_member_can_be_named():
     assert loss_of(distiller, x) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_top_of_a_stack_learns_from_the_labels_first():
+    x, y = data()
+    members = [mlp("a"), mlp("b")]
+    head = keras.Sequential([keras.Input((2 * CLASSES,)), keras.layers.Dense(CLASSES)])
+    stacked = teachers.Stacked(members, head)
+    before = values(v for m in members for v in m.variables), values(head.variables)
+    stacked.compile(keras.optimizers.SGD(0.1), cross_entropy())
+    first, *_, last = stacked.fit(x, y, epochs=4, verbose=0).history["loss"]
+    assert last < first
+    assert equal(before[0], values(v for m in members for v in m.variables))
+    assert not equal(before[1], values(head.variables), 1e-4)
+    pure(mlp("s"), stacked)
+
+
 @pytest.mark.parametrize("kind", [teachers.Ensemble, teachers.LogitEnsemble])
 def test_members_are_models(kind):
     with pytest.raises(ValueError, match="at least one model"):
@@ -322,6 +336,8 @@ def wrapped_ends():
     yield "activation", keras.Model(inputs, keras.layers.Activation("softmax")(logits))
     yield "nested", keras.Sequential([keras.Input((8,)), ending("softmax")])
     yield "member", teachers.Ensemble([mlp("a"), ending("softmax")])
+    head = [keras.Input((CLASSES,)), keras.layers.Dense(CLASSES, activation="softmax")]
+    yield "head", teachers.Stacked([mlp("a")], keras.Sequential(head))
     yield "view", teachers.ClassMap(ending("softmax"), [0, 1, 2])
 
 
@@ -329,6 +345,30 @@ def wrapped_ends():
 def test_a_softmax_is_found_where_it_hides(model):
     with pytest.raises(ValueError, match="ends in a softmax"):
         keras_kd.Distiller(student=mlp("s"), teacher=model)
+
+
+def composed():
+    losses = keras_kd.losses
+    yield Term(losses.SumOf(SoftTarget()))
+    labelled = ("teacher:output", "labels")
+    yield Term(losses.ConfidenceWeighted(SoftTarget()), target=labelled)
+    yield Term(losses.ConfidenceWeighted(losses.FeatureMatch()), target=labelled)
+    yield Term(losses.LabelledTarget(), target=labelled)
+    yield Term(losses.HardTarget())
+    yield Term(losses.LogitMatch())
+    yield Term(losses.ReverseKL())
+
+
+@pytest.mark.parametrize("term", list(composed()), ids=lambda term: term.name)
+def test_a_softmax_is_found_by_losses_that_are_made_of_others(term):
+    for student, teacher in ((mlp("s"), ending("softmax")), (ending("softmax"), mlp("t"))):
+        with pytest.raises(ValueError, match=f"'{term.name}' compares logits.*ends in a softmax"):
+            keras_kd.Distiller(student=student, teacher=teacher, terms=[term])
+
+
+def test_a_sum_of_losses_on_features_asks_for_no_logits():
+    term = Term(keras_kd.losses.SumOf(keras_kd.losses.FeatureMatch()))
+    keras_kd.Distiller(student=ending("softmax"), teacher=ending("softmax"), terms=[term])
 
 
 def test_one_output_of_several():

@@ -4,8 +4,14 @@ from typing import NamedTuple
 
 #: The ground truth of the batch, in any form that `fit` was given.
 LABELS = "labels"
+#: The examples' numbers, which come with the batch beside any other signal.
+IDS = "ids"
+#: Addresses that name no model.
+RESERVED = (LABELS, IDS)
 #: The path that names what a model returns.
 OUTPUT = "output"
+#: The path that names how what a model returns changes along a random direction of its input.
+SLOPE = "slope"
 
 
 class Address(NamedTuple):
@@ -27,7 +33,7 @@ def parse(address: str) -> Address:
     if not (role and colon and path) or address != address.strip():
         raise ValueError(
             "An address names a role and a path, such as 'student:output' or 'teacher:block3' "
-            f"(or is 'labels', as a target). Received: {address!r}."
+            f"(or is 'labels', as a target, or 'ids', for a projector). Received: {address!r}."
         )
     return Address(role, path)
 

@@ -20,6 +20,7 @@ class Outcome(NamedTuple):
     values: list[Any]  # each term's value, before its weight
     outputs: Any  # what the students returned
     faults: Any  # per watched target, 1 when it holds NaN or Inf
+    asked: dict[str, Any]  # the signals that metrics ask for
 
 
 def batch_size(x: Any) -> Any:
@@ -37,6 +38,10 @@ else:
 class Step(Base):
     """The part of a step that is the same on every backend."""
 
+    def along(self, function: Any, x: Any, direction: Any) -> Any:
+        """The derivative of `function` at `x` along `direction`."""
+        raise NotImplementedError
+
     def unscaled(self, value: Any) -> Any:
         """`value` as one device would have computed it."""
         return value
@@ -48,6 +53,7 @@ class Step(Base):
         for tracker, value in zip(self.term_trackers, outcome.values, strict=True):
             tracker.update_state(self.unscaled(value), sample_weight=examples)
         self.watch.update_state(outcome.faults)
+        self.signal_metrics.update_state(outcome.asked, sample_weight)
         return self.compute_metrics(x, y, outcome.outputs, sample_weight)
 
     def settle(self) -> None:

@@ -49,6 +49,9 @@ class JAXStep(Step):
         logs, metrics = self._record_of(metrics, x, y, sample_weight, outcome)
         return logs, (trainable, non_trainable, metrics)
 
+    def along(self, function: Any, x: Any, direction: Any) -> Any:
+        return jax.jvp(function, (x,), (direction,))[1]
+
     def settle(self) -> None:
         self.jax_state_sync()
 

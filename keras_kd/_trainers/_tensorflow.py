@@ -25,6 +25,13 @@ class TensorFlowStep(Step):
         outcome = self.objective(x, y, sample_weight, self.answers(x), training=False)
         return self.record(x, y, sample_weight, outcome)
 
+    def along(self, function: Any, x: Any, direction: Any) -> Any:
+        leaves = keras.tree.flatten(x)
+        with tf.autodiff.ForwardAccumulator(leaves, keras.tree.flatten(direction)) as forward:
+            said = function(x)
+        zero = tf.UnconnectedGradients.ZERO
+        return keras.tree.map_structure(lambda y: forward.jvp(y, zero), said)
+
     def unscaled(self, value: Any) -> Any:
         # Keras divides each replica's loss by their number; the logs tell one device's.
         return value * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, value.dtype)

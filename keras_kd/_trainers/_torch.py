@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import torch
+from torch.autograd import forward_ad
 
 from keras_kd._trainers._base import Step
 
@@ -24,8 +25,18 @@ class TorchStep(Step):
             self.advance()
             return self.record(x, y, sample_weight, outcome)
 
+    def along(self, function: Any, x: Any, direction: Any) -> Any:
+        with forward_ad.dual_level():
+            said = function(keras.tree.map_structure(forward_ad.make_dual, x, direction))
+            return keras.tree.map_structure(_change, said)
+
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with torch.no_grad():
             outcome = self.objective(x, y, sample_weight, self.answers(x), training=False)
             return self.record(x, y, sample_weight, outcome)
+
+
+def _change(said: Any) -> Any:
+    value, change = forward_ad.unpack_dual(said)
+    return torch.zeros_like(value) if change is None else change

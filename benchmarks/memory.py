@@ -1,0 +1,164 @@
+"""Peak memory of losses over a large vocabulary: the loss and its gradient, in arrays of logits.
+
+    KERAS_BACKEND=torch python benchmarks/memory.py --positions 8 512 --classes 50000
+
+(JIT=0 for tensorflow without XLA.)
+
+Each figure is from a fresh process: the logits of teacher and student are made, memory is read,
+the loss and its gradient by the student's logits are computed, compiled as the backend's trainer
+compiles, and the highest resident memory since then is divided by the size of the logits. The
+gradient itself is one of these arrays. "plain" is the formula as one would write it down, left to
+automatic differentiation. Linux only: it reads /proc.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+import keras_kd
+from keras_kd import losses
+
+JIT = os.environ.get("JIT", "1") == "1"  # tensorflow with XLA, as Keras compiles by itself
+K = 64  # the largest logits that SparseSoftTarget is given
+
+
+def plain_soft_target(t, s):
+    p, q = ops.softmax(t, axis=-1), ops.softmax(s, axis=-1)
+    return ops.sum(p * (ops.log(p + 1e-9) - ops.log(q + 1e-9)), axis=-1)
+
+
+def plain_reverse_kl(t, s):
+    return plain_soft_target(s, t)
+
+
+def plain_jensen_shannon(t, s):
+    p, q = ops.softmax(t, axis=-1), ops.softmax(s, axis=-1)
+    m = 0.5 * (p + q)
+
+    def kl(a):
+        return ops.sum(a * (ops.log(a + 1e-9) - ops.log(m + 1e-9)), axis=-1)
+
+    return 0.5 * (kl(p) + kl(q))
+
+
+def plain_sparse(target, s):
+    values, classes, log_sum_exp = target
+    p = ops.exp(values - log_sum_exp[..., None])
+    q = ops.take_along_axis(ops.softmax(s, axis=-1), classes, axis=-1)
+    rest, q_rest = 1.0 - ops.sum(p, axis=-1), 1.0 - ops.sum(q, axis=-1)
+    known = ops.sum(p * (ops.log(p) - ops.log(q + 1e-9)), axis=-1)
+    return known + rest * (ops.log(rest + 1e-9) - ops.log(q_rest + 1e-9))
+
+
+LOSSES = {
+    "SoftTarget": (losses.SoftTarget(1.0, reduction=None), plain_soft_target),
+    "ReverseKL": (losses.ReverseKL(reduction=None), plain_reverse_kl),
+    "JensenShannon": (losses.JensenShannon(reduction=None), plain_jensen_shannon),
+    "SparseSoftTarget": (losses.SparseSoftTarget(reduction=None), plain_sparse),
+}
+
+
+def program(function):
+    """(target, pred) -> value and gradient, as the backend's trainer runs it."""
+
+    def total(target, pred):
+        return ops.mean(function(target, pred))
+
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.jit(jax.value_and_grad(total, argnums=1))
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(jit_compile=JIT)
+        def both(target, pred):
+            with tf.GradientTape() as tape:
+                tape.watch(pred)
+                value = total(target, pred)
+            return value, tape.gradient(value, pred)
+
+        return both
+    import torch
+
+    def run(target, pred):
+        leaf = pred.detach().requires_grad_()
+        value = total(target, leaf)
+        return value, torch.autograd.grad(value, leaf)[0]
+
+    return run
+
+
+def inputs(name, positions, classes):
+    rng = np.random.default_rng(0)
+
+    def logits(count):
+        return ops.convert_to_tensor(rng.standard_normal((*positions, count), dtype="float32"))
+
+    if name != "SparseSoftTarget":
+        return logits(classes), logits(classes)
+    values = logits(K)  # made up: the rest is worth as much as these
+    known = np.broadcast_to(np.arange(K, dtype="int32") * (classes // K), values.shape)
+    total = ops.logsumexp(values, axis=-1) + float(np.log(2.0))
+    return (values, ops.convert_to_tensor(known), total), logits(classes)
+
+
+def memory(field):
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def measure(name, kind, positions, classes):
+    """Peak memory in arrays of the logits' size, and CPU seconds of a second run."""
+    run = program(LOSSES[name][kind == "plain"])
+    ops.convert_to_numpy(run(*inputs(name, (2, 2), 100))[0])  # what the library itself needs
+    target, pred = inputs(name, positions, classes)
+    before = memory("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the high-water mark begins anew
+    ops.convert_to_numpy(run(target, pred)[0])
+    arrays = (memory("VmHWM") - before) / (4 * int(np.prod(positions)) * classes)
+    start = time.process_time()
+    ops.convert_to_numpy(run(target, pred)[0])
+    return {"arrays": arrays, "seconds": time.process_time() - start}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--positions", type=int, nargs="+", default=[8, 512])
+    parser.add_argument("--classes", type=int, default=50_000)
+    parser.add_argument("--only", nargs=2, metavar=("LOSS", "KIND"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only:
+        print(json.dumps(measure(*args.only, tuple(args.positions), args.classes)))
+        return
+    shape = " x ".join(map(str, (*args.positions, args.classes)))
+    print(f"Keras {keras.__version__} on {keras.config.backend()}, logits {shape}, float32,")
+    print(f"keras_kd {keras_kd.__version__}: loss and gradient, in arrays of the logits' size\n")
+    print("| loss | ours | plain | ours, CPU s | plain, CPU s |\n|---|---|---|---|---|")
+    for name in LOSSES:
+        found = []
+        for kind in ("ours", "plain"):
+            command = [sys.executable, __file__, "--only", name, kind, "--classes"]
+            command += [str(args.classes), "--positions", *map(str, args.positions)]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            if run.returncode:
+                sys.exit(f"{name}, {kind}: {run.stderr[-2000:]}")
+            found.append(json.loads(run.stdout.splitlines()[-1]))
+        cells = [f"{r['arrays']:.2f}" for r in found] + [f"{r['seconds']:.1f}" for r in found]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
