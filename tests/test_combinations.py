@@ -6,8 +6,8 @@ import pytest
 
 import keras_kd
 from keras_kd import recipes, teachers
-from keras_kd.losses import ContrastiveMatch, SoftTarget
-from keras_kd.projectors import AuxiliaryHead, QueuedEmbedding, UnitEmbedding
+from keras_kd.losses import ContrastiveMatch, FeatureMatch, SoftTarget
+from keras_kd.projectors import AuxiliaryHead, Join, QueuedEmbedding, UnitEmbedding
 from tests.models import cross_entropy, equal, values
 from tests.recipes.networks import CLASSES, convolutional, images
 
@@ -84,6 +84,30 @@ def test_two_teachers_with_different_heads_and_a_hint_from_one():
     logs = fitted(distiller, x, y, cross_entropy(), epochs=3)
     assert logs["hint"][-1] < logs["hint"][0]
     assert equal(before, values(v for t in roles.values() for v in t.variables))
+
+
+def test_what_two_layers_say_together():
+    """Joined features on both sides: one loss on the whole, and its value by hand."""
+    x, _ = images()
+    student, teacher = convolutional("s"), convolutional("t")
+    joined = Term(
+        FeatureMatch(),
+        pred=("student:a", "student:b"),
+        target=("teacher:a", "teacher:b"),
+        projector=Join(),
+        target_projector=Join(),
+    )
+    distiller = keras_kd.Distiller(student=student, teacher=teacher, terms=[joined])
+    distiller.compile(keras.optimizers.SGD(0.05))
+
+    def whole(model):
+        parts = [keras.Model(model.inputs, model.get_layer(n).output)(x) for n in ("a", "b")]
+        pooled = [keras.ops.convert_to_numpy(p).mean((1, 2)) for p in parts]
+        return np.concatenate(pooled, axis=-1)
+
+    expected = ((whole(student) - whole(teacher)) ** 2).mean()
+    found = distiller.evaluate(x, verbose=0, return_dict=True)["loss"]
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_mean_teacher_without_labels():

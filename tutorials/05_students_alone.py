@@ -19,15 +19,15 @@ from keras import layers
 import keras_kd as kd
 
 QUICK = os.environ.get("KERAS_KD_QUICK") == "1"  # fewer epochs and seeds: a check, not a result
-SEEDS = [1] if QUICK else [1, 2, 3, 4, 5]
-EPOCHS = 20 if QUICK else 30
+SEEDS = [1] if QUICK else [1, 2, 3, 4]
+EPOCHS = 30 if QUICK else 40
 OUT = Path("out")
 OUT.mkdir(exist_ok=True)
 
 # %% [markdown]
 # ## Fifty labels, and images without
 #
-# There are 50 labelled digits. All other images of the training set have no label: they are marked
+# There are 50 labelled digits, five of each class. All other images of the training set have no label: they are marked
 # −1, and the loss passes over them. But an image without a label can still be used. Two networks can
 # be asked to agree on it, or one network with itself.
 #
@@ -56,10 +56,11 @@ def network(seed):
 
 
 def few_labels(seed):
-    """The labels of 50 images, drawn by the seed; −1 for all the others."""
-    kept = np.random.default_rng(seed).permutation(len(digits.y_train))[:50]
+    """The labels of five images of each class, drawn by the seed; −1 for all the others."""
+    draw = np.random.default_rng(seed)
     labels = np.full_like(digits.y_train, -1)
-    labels[kept] = digits.y_train[kept]
+    for digit in range(10):
+        labels[draw.choice(np.flatnonzero(digits.y_train == digit), 5, replace=False)] = digit
     return labels
 
 
@@ -98,14 +99,17 @@ print([errors(student) for student in students["student alone"]], "errors")
 # term moves one student only. The recipe `mutual` writes the terms.
 
 # %%
-students["mutual"] = []
+students["mutual"], agreed = [], []
 for seed in SEEDS:
     pair = {"a": network(seed), "b": network(seed + 1000)}
     distiller = kd.Distiller(student=pair, terms=kd.recipes.mutual("a", "b", temperature=2.0))
     fit(distiller, seed)
     students["mutual"].append(pair["a"])
+    a, b = (m.predict(digits.x_test, verbose=0).argmax(axis=1) for m in pair.values())
+    agreed.append(float(np.mean(a == b)))
 print([(term.name, term.weight) for term in distiller.terms])
 print([errors(student) for student in students["mutual"]], "errors")
+print([f"{share:.1%}" for share in agreed], "of the test images answered alike by both")
 
 # %% [markdown]
 # ## Its own teacher
@@ -181,7 +185,7 @@ for seed in SEEDS:
     student = network(seed)
     distiller = kd.Distiller(
         student=student,
-        teacher=kd.Momentum(student, decay=0.99),
+        teacher=kd.Momentum(student, decay=0.98),
         terms=kd.recipes.mean_teacher(weight=10.0, warmup=steps // 4),
     )
     history = fit(distiller, seed)
@@ -218,3 +222,30 @@ report = kd.report.compare(
     latency=False,
 )
 print(report)
+
+# %% [markdown]
+# The mean teacher makes fewer errors than the student alone, for hardly more than one training. So do
+# the later generations, for a training each. Both ask something of the images without labels that a
+# trained network can answer.
+#
+# Mutual learning swings from seed to seed. The two do come to agree, but with so few labels they may
+# agree on a mistake; look at the dots, not only at the mean. The classifier halfway is no great help to
+# so shallow a network; in the paper the networks are many times as deep.
+#
+# ## What you keep
+
+# %%
+path = OUT / "mean_teacher.keras"
+students["mean teacher"][0].save(path)
+again = keras.models.load_model(path)
+early[0].save(OUT / "early_exit.keras")
+print(f"{path}: {again.count_params():,} weights; two files of Keras, no part of keras_kd in them")
+
+# %%
+alone = mean["student alone"]
+assert mean["mean teacher"] < 0.95 * alone, "mean teacher: fewer errors"
+assert mean["born again"] < 0.97 * alone, "later generations: fewer errors"
+assert min(agreed) > 0.9, "students that teach each other come to agree"
+assert 0.8 < mean["own teacher"] / alone < 1.25, "its own teacher: no great difference"
+assert min(map(errors, early)) > max(counts["own teacher"]), "the early exit errs more than the end"
+assert errors(again) == counts["mean teacher"][0], "the file answers as the average"

@@ -21,8 +21,8 @@ class Checkpoint(keras.callbacks.Callback):
     teachers, which whoever goes on has anyway, are left out. One `.npz` file without code in it,
     written aside and then renamed: whatever ends the process, it holds one epoch's state, whole.
 
-    A run that was stopped goes on as if it had not been, given data that come in the same order
-    (`keras_kd.data.feed` with its `epoch` moved along, or data that are not shuffled).
+    A run that was stopped goes on as if it had not been, given data that come in the same order:
+    with `fit(shuffle=False)`, for Keras draws another order in each process.
 
     Args:
         path: The file; ends with `.npz`. Its folder exists.

@@ -201,6 +201,7 @@ def _train(options: argparse.Namespace, run: _Run) -> None:
         validation_data=run.validation,
         epochs=options.epochs,
         initial_epoch=run.done,
+        shuffle=False,  # done by the data already, in an order that a later run can have again
         verbose=0,
         callbacks=[
             callbacks.Schedules(),

@@ -63,7 +63,7 @@ class FakeQuant(keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         low, high = self.fixed or (-6.0, 6.0)  # the latter until the first batch
-        add = {"shape": (), "dtype": "float32", "trainable": False}
+        add = {"shape": (), "dtype": "float32", "trainable": False, "autocast": False}
         self.low = self.add_weight(name="low", initializer=_constant(low), **add)
         self.high = self.add_weight(name="high", initializer=_constant(high), **add)
         if self.fixed is None:

@@ -27,6 +27,7 @@ from keras_kd.losses._divergences import ReverseKL as ReverseKL
 from keras_kd.losses._divergences import SkewKL as SkewKL
 from keras_kd.losses._divergences import SkewReverseKL as SkewReverseKL
 from keras_kd.losses._features import BoundaryMatch as BoundaryMatch
+from keras_kd.losses._features import ClassifierReuse as ClassifierReuse
 from keras_kd.losses._features import FactorMatch as FactorMatch
 from keras_kd.losses._features import FeatureMatch as FeatureMatch
 from keras_kd.losses._features import MarginReLUMatch as MarginReLUMatch

@@ -43,6 +43,32 @@ class FeatureMatch(Loss):
 
 
 @export
+class ClassifierReuse(FeatureMatch):
+    """Mean squared difference of the last features, so that the target's classifier can follow.
+
+    A student that has its teacher's last features needs no classifier of its own: the teacher's
+    is put behind them. A projector brings the student's features to the teacher's shape and stays
+    with the student; `keras_kd.recipes.reused_classifier` puts the three together.
+
+    `loss = mean over all elements of (y_pred - y_true)²`
+
+    Shapes: `y_true`, `y_pred` `(batch, ..., channels)`; one value per `(batch, ...)`.
+
+    Args:
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Example:
+
+    >>> loss = keras_kd.losses.ClassifierReuse()
+    >>> round(float(loss([[1.0, 2.0]], [[1.0, 5.0]])), 4)  # (0 + 9) / 2
+    4.5
+
+    Reference: Chen et al., "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022,
+    arXiv:2203.14001, section 3.
+    """
+
+
+@export
 class FactorMatch(Loss):
     """Mean absolute difference of two factors, each brought to length 1.
 

@@ -118,5 +118,5 @@ def simkd(
     arXiv:2203.14001, section 3.
     """
     projector = projectors.Bottleneck(factor)
-    features = shaped(losses.FeatureMatch(), pred, target, projector, weight, "features")
+    features = shaped(losses.ClassifierReuse(), pred, target, projector, weight, "features")
     return [*labels(labels_weight), features]

@@ -49,7 +49,9 @@ class OnInput(_View):
     """A model that sees one key of a dict input.
 
     The batch may hold several views of each example, such as `{"weak": ..., "strong": ...}`; with
-    `student=OnInput(net, "strong")` and `teacher=OnInput(other, "weak")` each sees its own.
+    `student=OnInput(net, "strong")` and `teacher=OnInput(other, "weak")` each sees its own. So
+    does a teacher of another kind of data, from pictures to sounds; a layer that it needs before
+    it goes with it: `OnInput(keras.Sequential([layer, other]), "sound")`.
 
     Args:
         model: The `keras.Model`.

@@ -226,7 +226,7 @@ def test_the_int8_file_answers_as_the_student_did(tmp_path, keep_ranges):
         path, format="litert", verbose=False,
         input_signature=[keras.InputSpec(shape=(1, 8, 8, 3), dtype="float32")],
         optimizations=[tf.lite.Optimize.DEFAULT],
-        representative_dataset=lambda: ([x[i : i + 1]] for i in range(100)),
+        representative_dataset=lambda: ([example[None]] for example in x),
         target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]},
         inference_input_type=tf.int8, inference_output_type=tf.int8,
     )  # fmt: skip

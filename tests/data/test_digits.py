@@ -124,7 +124,9 @@ def test_words_of_the_errors(digits):
         kd.data.load(None)
 
 
-def test_without_tensorflow_and_without_a_network():
+def test_without_tensorflow_and_without_a_network(backend):
+    if backend != "jax":
+        pytest.skip("a process of its own, once")
     script = """
 import socket, sys
 for name in ("tensorflow", "tensorflow_datasets"):
@@ -140,7 +142,6 @@ try:
 except kd.data.NotAvailable as error:
     print(error)
 """
-    pytest.importorskip("jax")
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "KERAS_BACKEND": "jax"},

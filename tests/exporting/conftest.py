@@ -78,7 +78,7 @@ def trained(digits):
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1), name="image"),
-            layers.RandomTranslation(0.05, 0.05),
+            layers.RandomBrightness(0.05, value_range=(0, 1)),
             layers.GaussianNoise(0.02),
             layers.Conv2D(16, 3, padding="same", use_bias=False, name="first"),
             layers.BatchNormalization(),

@@ -222,6 +222,7 @@ CASES = [
     Case(
         losses.FeatureMatch, maps, oracles.per_row(oracles.mean_square), shape=(4, 4),
     ),
+    Case(losses.ClassifierReuse, logits, oracles.per_row(oracles.mean_square)),
     Case(losses.FactorMatch, maps, EX(oracles.factor)),
     Case(
         losses.VariationalMatch, predictions, oracles.variational, shape=(2, 2),

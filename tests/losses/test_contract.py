@@ -286,7 +286,8 @@ def test_a_table_row_would_fail_with_the_sides_swapped():
         if np.isclose(float(a), float(b), rtol=1e-4):
             symmetrical.add(case.loss.__name__)
     assert symmetrical == {
-        "AttentionMap", "AttentionScoreMatch", "CorrelationTarget", "FactorMatch", "FeatureMatch",
-        "HiddenStateMatch", "HierarchicalContext", "JacobianMatch", "JensenShannon", "LogitMatch",
+        "AttentionMap", "AttentionScoreMatch", "ClassifierReuse", "CorrelationTarget",
+        "FactorMatch", "FeatureMatch", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
+        "JensenShannon", "LogitMatch",
         "MaskedGeneration", "PooledPower",
     }  # fmt: skip

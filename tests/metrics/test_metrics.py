@@ -191,6 +191,8 @@ def test_equal_mass_bins_are_near_those_of_sorted_answers():
         errors.append(abs(value(metric, (labels, student, None)) - exact))
         assert errors[-1] <= 1.3 * counts[np.unique(cut)].sum() / 3000
     assert errors[1] < 2e-3
+    value(metric := M.EqualMassCalibrationError(5), ([1], np.array([[0.001]], "float32"), None))
+    assert ops.convert_to_numpy(metric.sums)[8 * 64, 0] == 1  # log-odds of nearly 0, 1/64 a cell
 
 
 def test_equal_mass_bins_hold_equally_many():

@@ -1,5 +1,7 @@
 """Every recipe: its published weights, two steps of training, a file and back."""
 
+import operator
+
 import keras
 import numpy as np
 import pytest
@@ -207,6 +209,10 @@ SETTINGS = {
     "tf_kd": {"correct": 0.99, "temperature": 20.0},
     "gkd": {"beta": 0.5},
     "ab": {"margin": 1.0},
+    "review_kd": {"loss.levels": (4, 2, 1)},
+    "ca_mkd": {"loss.temperature": 4.0},
+    "crd_memory": {"examples": 16},
+    "tinybert": {"masked_below": -100.0},
     "cc": {"gamma": 0.4, "order": 2},
     "crd": {"temperature": 0.07},
     "srd": {"power": 4.0},
@@ -218,7 +224,8 @@ SETTINGS = {
 def test_a_recipe_has_its_published_settings(name):
     make, terms_of, _ = RECIPES[name]
     loss = terms_of(make())[-1].loss
-    assert {key: getattr(loss, key) for key in SETTINGS[name]} == SETTINGS[name]
+    found = {key: operator.attrgetter(key)(loss) for key in SETTINGS[name]}
+    assert found == SETTINGS[name]
 
 
 def test_the_defaults_of_what_the_tests_make_smaller():
@@ -237,6 +244,8 @@ def test_the_defaults_of_what_the_tests_make_smaller():
     assert (early.alpha, early.temperature) == (0.3, 3.0)
     temperature = recipes.ctkd(steps=10)[1].projector
     assert (temperature.lowest, temperature.span) == (1.0, 20.0)
+    assert recipes.simkd(**ONE)[0].projector.factor == 2
+    assert recipes.vid(**ONE)[1].projector.initial_variance == 5.0
     assert recipes.ft(**ONE)[1].projector.rate == recipes.mgd(**ONE)[1].projector.rate == 0.5
 
 

@@ -18,7 +18,7 @@ def sequential(*layers, shape, dtype="float32"):
 
 def attention():
     inputs = keras.Input((24, 16))
-    x = L.MultiHeadAttention(2, 8, value_dim=5)(inputs, inputs)
+    x = L.MultiHeadAttention(2, 8)(inputs, inputs)
     return keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling1D()(x)))
 
 
@@ -74,7 +74,7 @@ COUNTED = {
     ),
     "attention": (
         attention,
-        24 * 16 * 2 * (8 + 8 + 5) + 24 * 24 * 2 * (8 + 5) + 24 * 10 * 16 + 16 * 3,
+        24 * 16 * 2 * (8 + 8 + 8) + 24 * 24 * 2 * (8 + 8) + 24 * 16 * 16 + 16 * 3,
     ),
     "grouped": (grouped, 6 * 16 * 4 * (4 + 2 + 2) + 6 * 6 * 4 * (4 + 4) + 6 * 16 * 16),
     "nested": (lambda: nested("n"), 8 * 6 + 6 * 5 + 5 * 3),

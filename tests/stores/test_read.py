@@ -158,8 +158,9 @@ except ModuleNotFoundError as error:
 """
 
 
-def test_jax_alone_writes_and_reads(tmp_path):
-    pytest.importorskip("jax")
+def test_jax_alone_writes_and_reads(tmp_path, backend):
+    if backend != "jax":
+        pytest.skip("a process of its own, once")
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT_TENSORFLOW],
