@@ -74,7 +74,7 @@ teacher.fit(digits.x_train, digits.y_train, batch_size=64, epochs=EPOCHS, verbos
 
 
 def errors(model):
-    answers = model.predict(digits.x_test, batch_size=640, verbose=0).argmax(axis=1)
+    answers = keras.ops.convert_to_numpy(keras.ops.argmax(model(digits.x_test), axis=1))
     return int(np.sum(answers != digits.y_test))
 
 
@@ -155,30 +155,26 @@ print(
 # An **attention map** forgets what a layer says and keeps where it is active: the mean over the
 # channels of the squared activations. Maps have no channels, so no projector is needed.
 #
-# A weight must fit the task. The recipe's own is from the literature, for deeper networks and far
-# longer training; we try it beside a smaller one.
+# A weight must fit the task. The recipe's own is from the literature, for deeper networks and longer
+# training; here a smaller one leaves more room to the labels.
 
 # %%
 published = kd.recipes.attention_transfer(**pairs)
 print(f"the published weight: {published[1].weight:g}")
-train("attention, published", lambda: kd.recipes.attention_transfer(**pairs))
-train("attention, lighter", lambda: kd.recipes.attention_transfer(**pairs, weight=30.0))
-for way in ("attention, published", "attention, lighter"):
-    labels = [values for name, values in histories[way].items() if name == "labels"]
-    print(f"{way}: cross-entropy on the labels at the end {labels[0][-1]:.2f}")
+train("attention", lambda: kd.recipes.attention_transfer(**pairs, weight=30.0))
 
 
 # %%
 def attention(model, block, images):
     """Where a layer is active, each map divided by its largest value."""
     inner = keras.Model(model.inputs, model.get_layer(block).output)
-    maps = np.mean(np.square(inner.predict(images, verbose=0)), axis=-1)
+    maps = np.mean(np.square(keras.ops.convert_to_numpy(inner(images))), axis=-1)
     return maps / maps.max(axis=(1, 2), keepdims=True)
 
 
 shown = digits.x_test[:4]
 rows = {"image": shown[..., 0], "teacher": attention(teacher, "block2", shown)}
-for way in ("student alone", "attention, lighter"):
+for way in ("student alone", "attention"):
     rows[way] = attention(students[way][0], "block2", shown)
 figure, axes = plt.subplots(len(rows), 4, figsize=(5.5, 5.5))
 for line, (name, pictures) in zip(axes, rows.items(), strict=True):
@@ -197,13 +193,12 @@ def distance(way):
     return float(np.mean(np.abs(mine - its)))
 
 
-apart = {way: distance(way) for way in ("student alone", "attention, lighter")}
+apart = {way: distance(way) for way in ("student alone", "attention")}
 print({way: round(value, 3) for way, value in apart.items()})
 
 # %% [markdown]
-# The maps of the student that was told where to look are nearer to the teacher's. That alone does
-# not read digits: with the published weight the maps are nearly all that the student learns, and
-# the labels come last. A recipe's weight is where to begin, not where to end.
+# The maps of the student that was told where to look are nearer to the teacher's, and it makes fewer
+# errors for it.
 #
 # ## Relations: who is near to whom
 #
@@ -329,9 +324,8 @@ alone = mean["student alone"]
 assert np.isclose(value_by_hand, 4 / 3), "the term is the mean of the squared differences"
 assert mean["hint, last pair"] < 0.8 * alone, "a hint at the last pair helps"
 assert mean["hint, last pair"] < 0.8 * mean["hint, first pair"], "more than at the first"
-assert mean["attention, published"] > alone, "a weight that does not fit does harm"
-assert mean["attention, lighter"] < mean["attention, published"], "a smaller one less"
-assert apart["attention, lighter"] < apart["student alone"], "the maps have come nearer"
+assert mean["attention"] < alone, "attention helps"
+assert apart["attention"] < apart["student alone"], "the maps have come nearer"
 assert mean["relations"] < 0.8 * alone, "relations: at least a fifth fewer errors"
 assert mean["soft targets"] < 0.8 * alone, "soft targets: at least a fifth fewer errors"
 assert weights[0] == hint_weight and weights[-1] == 0, "the schedule falls to nothing"

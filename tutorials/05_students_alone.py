@@ -5,7 +5,7 @@
 # the next, and a student learns from the average of its own past.
 #
 # **Time:** three minutes on a laptop's CPU. **At the end you have:** `mean_teacher.keras`, trained
-# with 50 labels, `early_exit.keras`, which answers halfway, and numbers for four ideas.
+# with 50 labels, `early_exit.keras`, which answers before the end, and numbers for four ideas.
 
 # %%
 import os
@@ -72,9 +72,12 @@ def fit(distiller, seed):
     return history.history
 
 
+def answers(model):
+    return keras.ops.convert_to_numpy(keras.ops.argmax(model(digits.x_test), axis=1))
+
+
 def errors(model):
-    answers = model.predict(digits.x_test, batch_size=640, verbose=0).argmax(axis=1)
-    return int(np.sum(answers != digits.y_test))
+    return int(np.sum(answers(model) != digits.y_test))
 
 
 # %% [markdown]
@@ -105,8 +108,7 @@ for seed in SEEDS:
     distiller = kd.Distiller(student=pair, terms=kd.recipes.mutual("a", "b", temperature=2.0))
     fit(distiller, seed)
     students["mutual"].append(pair["a"])
-    a, b = (m.predict(digits.x_test, verbose=0).argmax(axis=1) for m in pair.values())
-    agreed.append(float(np.mean(a == b)))
+    agreed.append(float(np.mean(answers(pair["a"]) == answers(pair["b"]))))
 print([(term.name, term.weight) for term in distiller.terms])
 print([errors(student) for student in students["mutual"]], "errors")
 print([f"{share:.1%}" for share in agreed], "of the test images answered alike by both")
@@ -115,21 +117,21 @@ print([f"{share:.1%}" for share in agreed], "of the test images answered alike b
 # ## Its own teacher
 #
 # **Be your own teacher**: a small classifier on a layer inside learns from the network's own answer,
-# and from the labels. The recipe `own_teacher` brings that classifier as the term's projector. For the
-# deeper layers it is meant as a help. Beside that it gives an **early exit**: an answer after the first
-# block, for a part of the work.
+# and from the labels. The recipe `own_teacher` brings that classifier as the term's projector. It is
+# meant as a help for the layers before it. Beside that it gives an **early exit**: an answer from the
+# second block, without the layers after it.
 
 # %%
 students["own teacher"], early = [], []
 for seed in SEEDS:
     student = network(seed)
-    terms = kd.recipes.own_teacher(10, pred="student:block1")
+    terms = kd.recipes.own_teacher(10, pred="student:block2")
     fit(kd.Distiller(student=student, terms=terms), seed)
     students["own teacher"].append(student)
-    halfway = terms[1].projector(student.get_layer("block1").output)
+    halfway = terms[1].projector(student.get_layer("block2").output)
     early.append(keras.Model(student.inputs, halfway, name="early_exit"))
 print([errors(student) for student in students["own teacher"]], "errors at the end")
-print([errors(model) for model in early], "errors after the first block")
+print([errors(model) for model in early], "errors after the second block")
 print(f"{early[0].count_params():,} weights, the student has {student.count_params():,}")
 
 # %% [markdown]
@@ -229,8 +231,9 @@ print(report)
 # trained network can answer.
 #
 # Mutual learning swings from seed to seed. The two do come to agree, but with so few labels they may
-# agree on a mistake; look at the dots, not only at the mean. The classifier halfway is no great help to
-# so shallow a network; in the paper the networks are many times as deep.
+# agree on a mistake; look at the dots, not only at the mean. The classifier inside is no great help to
+# so shallow a network; in the paper the networks are many times as deep. But as an exit it answers
+# about as well as the end.
 #
 # ## What you keep
 
@@ -247,5 +250,6 @@ assert mean["mean teacher"] < 0.95 * alone, "mean teacher: fewer errors"
 assert mean["born again"] < 0.97 * alone, "later generations: fewer errors"
 assert min(agreed) > 0.9, "students that teach each other come to agree"
 assert 0.8 < mean["own teacher"] / alone < 1.25, "its own teacher: no great difference"
-assert min(map(errors, early)) > max(counts["own teacher"]), "the early exit errs more than the end"
+ratio = np.mean([errors(model) for model in early]) / mean["own teacher"]
+assert 0.75 < ratio < 1.3, "the early exit answers about as well as the end"
 assert errors(again) == counts["mean teacher"][0], "the file answers as the average"

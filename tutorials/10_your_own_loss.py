@@ -348,8 +348,12 @@ print(report)
 
 
 # %%
+def logits(model):
+    return ops.convert_to_numpy(model(digits.x_test))
+
+
 def errors(model):
-    return int(np.sum(model.predict(digits.x_test, verbose=0).argmax(axis=1) != digits.y_test))
+    return int(np.sum(logits(model).argmax(axis=1) != digits.y_test))
 
 
 counts = {way: [errors(student) for student in many] for way, many in students.items()}
@@ -380,8 +384,7 @@ again = keras.models.load_model(path)
 print([f"{term.name}: weight {term.weight}" for term in again.terms])
 
 again.student.save(OUT / "own_loss_student.keras")
-before = students["Hellinger"][0].predict(digits.x_test, verbose=0)
-after = again.student.predict(digits.x_test, verbose=0)
+before, after = logits(students["Hellinger"][0]), logits(again.student)
 print(f"largest difference between the answers before and after: {np.abs(before - after).max()}")
 
 # %%

@@ -43,6 +43,7 @@ Writes to the folder of --out:
   log.csv         a line for each epoch
   summary.json    how good it is on the test images, which nothing was chosen by
   state.npz       all that is needed to go on
+  settings.json   what the run was asked for; other settings are another run
 
 Run the same command again and it goes on where it was stopped; with more --epochs it trains on.
 """

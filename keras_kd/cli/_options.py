@@ -45,9 +45,10 @@ def takes_json(made: argparse.ArgumentParser) -> None:
 def takes_data(made: argparse.ArgumentParser, **kwargs: Any) -> None:
     """The options that say which images."""
     add = made.add_argument
+    default = f" (default: {kwargs['default']})" if "default" in kwargs else ""
     add("--data", metavar="SET", **kwargs,
         help="digits, an image set of TensorFlow Datasets, or a folder of images with a subfolder "
-        "for each class (or with train/ and test/ that have these)")  # fmt: skip
+        f"for each class (or with train/ and test/ that have these){default}")  # fmt: skip
     add("--scale", type=above_zero, default=1.0, metavar="S",
         help="what images in [0, 1] are multiplied by for the models: 255 for those that rescale "
         "by themselves (default: 1)")  # fmt: skip

@@ -100,7 +100,7 @@ def _listed(found: list[dict[str, Any]]) -> str:
             cells = [f"{n}=..." for n in recipe["needs"]]
             cells += [f"{n}={v}" for n, v in recipe["settings"].items()]
             for line in (recipe["does"] + only, ", ".join(cells), recipe["paper"]):
-                console.print(Padding(str(line), (0, 0, 0, 4)))
+                console.print(Padding(str(line), (0, 0, 0, 4), expand=False))
     return captured.get().rstrip()
 
 

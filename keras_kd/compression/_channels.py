@@ -90,18 +90,18 @@ class Channels:
 
     def _pass(self, step: Step, narrow: bool) -> None:
         layer, taken = step.operation, [self._of[id(x)] for x in step.inputs]
-        if id(layer) in self._first_call and len(taken) == 1:  # shared: the same weights again
+        if id(layer) in self._first_call:  # shared: the same weights again
             before, ids = self._first_call[id(layer)]
-            self._unite(before, taken[0])
-            if len(ids) != _width(step.outputs[0]):
+            if len(ids) != _width(step.outputs[0]) or len(before) != len(taken[0]):
                 raise _unknown(step, "is called on tensors of different size")
+            self._unite(before, taken[0])
         elif not narrow or not self._is_known(layer):
             if narrow:
                 raise _unknown(step, "is not known to shrink()")
             ids = self._whole(step, taken)
         else:
             ids = self._made(step, taken)
-        if len(taken) == 1:
+        if isinstance(layer, keras.Layer) and layer.weights:
             self._first_call.setdefault(id(layer), (taken[0], ids))
         for x in step.outputs:
             self._of[id(x)] = ids if len(ids) == _width(x) else self._fix(self._new(_width(x)))

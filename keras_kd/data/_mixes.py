@@ -1,15 +1,4 @@
-"""Mixes: two examples made one, the partner chosen by the id and the view from the whole set.
-
-A partner from the batch at hand would be another one for each order and each batch size. Here it
-is chosen among all examples, by a hash of the example's id, the view and the seed: whoever asks,
-in whatever batch, on whatever machine, view 3 of an example is one picture, and a teacher can
-have answered for that very picture.
-
-So a store of `views=k` holds the answers for k mixed pictures of every example, met again every k
-epochs. It does not hold answers for pairs that come together by chance; nor can they be made from
-answers for the two examples, for what a teacher says of a mixed picture is not the mean of what
-it says of each.
-"""
+"""Mixes: two examples made one, the partner chosen by the id and the view from the whole set."""
 
 import hashlib
 from dataclasses import dataclass
@@ -27,6 +16,16 @@ class MixUp:
 
     `x = share · x_1 + (1 - share) · x_2`, with `share` drawn from Beta(alpha, alpha).
 
+    A partner from the batch at hand would be another one for each order and each batch size. Here
+    it is chosen among all examples of the set, by a hash of the example's id, the view and the
+    seed: whoever asks, in whatever batch, on whatever machine, view 3 of an example is one
+    picture. So a teacher can have answered for that very picture, and a store of `views=k` holds
+    the answers for k mixed pictures of every example, met again every k epochs.
+
+    What no store can hold are answers for pairs that come together by chance. Nor can they be
+    made of the answers for the two examples: what a teacher says of a mixed picture is not the
+    mean of what it says of each.
+
     Args:
         classes: Number of classes: labels become `(batch, classes)`, for
             `keras.losses.CategoricalCrossentropy`.
@@ -42,6 +41,11 @@ class MixUp:
 
     def draw(self, tf: Any, first: Any, second: Any, seed: Any) -> tuple[Any, Any]:
         """One image of two, and the share of the first."""
+        if not first.dtype.is_floating:
+            raise TypeError(
+                "MixUp adds parts of two images, which must be floating-point numbers. Received "
+                f"images of type {first.dtype.name}: divide them by 255 first."
+            )
         share = _beta(tf, self.alpha, seed)
         return share * first + (1 - share) * second, share
 
@@ -49,6 +53,8 @@ class MixUp:
 @dataclass(frozen=True)
 class CutMix:
     """A rectangle of another example pasted in; labels by how much of each is to be seen.
+
+    The partner is chosen, and answers are stored, as for `MixUp`.
 
     The rectangle has the image's proportions and the part `1 - share` of its area, less what is
     cut off at the edges; `share` is drawn from Beta(alpha, alpha).
@@ -90,7 +96,7 @@ def _beta(tf: Any, alpha: float, seed: Any) -> Any:
 
 
 class Pool:
-    """The examples that partners are chosen from: always the whole set, in the order of its ids.
+    """The examples that partners are chosen from: the whole set, whatever order it is in.
 
     Args:
         part: The whole set.

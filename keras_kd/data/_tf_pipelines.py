@@ -94,7 +94,7 @@ def tf_feed(
         function = tf.autograph.experimental.do_not_convert(function)
         return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE if busy else None)
 
-    if batched:  # in one stage: handing a batch from thread to thread costs as much as a join
+    if batched:  # in one stage, so that a batch is handed from thread to thread once
         dataset = mapped(dataset, lambda *each: ready(*seen(*each)), bool(augment or join))
     else:
         dataset = mapped(dataset, seen, True) if augment is not None else dataset

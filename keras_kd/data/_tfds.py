@@ -80,7 +80,9 @@ def _builder(tfds: Any, name: str, data_dir: str | os.PathLike[str] | None) -> A
 
 def _keys(tfds: Any, name: str, features: Any, asked: str | None) -> tuple[str, str]:
     """The names of the image or text and of its label among the set's features."""
-    found = dict(sorted(features.items())) if isinstance(features, tfds.features.FeaturesDict) else {}
+    found = (
+        dict(sorted(features.items())) if isinstance(features, tfds.features.FeaturesDict) else {}
+    )
     listed = ", ".join(f"{key} ({type(f).__name__})" for key, f in found.items())
     kinds = (tfds.features.Image, tfds.features.Text)
     inputs = [key for key, feature in found.items() if type(feature) in kinds]

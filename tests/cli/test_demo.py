@@ -287,5 +287,6 @@ def test_networks_follow_the_shape_of_the_images(shape, examples):
     assert student.output_shape == (None, 12)
     assert student.count_params() == np.prod(shape) * 16 + 16 + 16 * 12 + 12
     settings = demo.Settings("small", 5, None, 1, 4.0, 0.9, pathlib.Path("unused"))
-    big = Part(part.x[:1], np.zeros(examples, "int32"), part.ids)
+    many = np.broadcast_to(part.x[:1], (examples, *shape))
+    big = Part(many, np.zeros(examples, "int32"), np.arange(examples))
     assert settings.passes(Dataset(data.info, {"train": big})) == 3

@@ -96,11 +96,10 @@ def test_a_run_in_two_parts_equals_one_without_a_break(whole, folder, capsys):
     assert "set was {'temperature': '8'}, not {'temperature': '2'}" in capsys.readouterr().err
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(folder, tmp_path, capsys):
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(folder, tmp_path):
     out = tmp_path / "halt"
-    argv = ("distill", folder / "teacher.keras", "mlp-16", "--epochs", 1000, "--out", out)
-    running = started(*argv)
-    while not running.stderr.readline().startswith("epoch 3/1000"):
+    running = started("distill", folder / "teacher.keras", "mlp-16", "--epochs", 1000, "--out", out)
+    while not running.stderr.readline().startswith("epoch 2/1000"):
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     said_out, said = running.communicate(timeout=60)
@@ -114,15 +113,11 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(folder, tmp_path, caps
     )
     assert found, said
     best, done = map(int, found.groups())
-    assert best <= done and done >= 2
+    assert 1 <= best <= done
+    with np.load(out / "state.npz") as state:
+        assert int(state["epochs"]) == done
     assert keras.saving.load_model(out / "student.keras").count_params() == 1210
     assert not [p for p in out.iterdir() if p.name.startswith(".")]
-    epochs = str(done + 1)
-    again = [*map(str, argv[:4]), epochs, *map(str, argv[5:])]
-    assert main(again) == 0
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"{out}: going on after epoch {done}."
-    assert said[1].startswith(f"epoch {epochs}/{epochs}") and len(rows(out)) == done + 1
 
 
 def test_stopped_before_there_is_anything(folder, tmp_path, monkeypatch, capsys):
@@ -137,20 +132,17 @@ def test_stopped_before_there_is_anything(folder, tmp_path, monkeypatch, capsys)
     )
 
 
-def test_a_full_disk_is_told_and_leaves_what_was_there(whole, folder, monkeypatch, capsys):
-    before = {p.name: p.read_bytes() for p in whole.iterdir()}
+def test_a_full_disk_is_one_sentence(folder, tmp_path, monkeypatch, capsys):
+    """What becomes of the files is tested with the callbacks that write them."""
 
-    def full(file, **arrays):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "student.keras")
 
-    monkeypatch.setattr("keras_kd.callbacks._checkpoint.np.savez", full)
-    again = ("--set", "temperature=8")
-    assert distill(folder / "teacher.keras", whole, *again, epochs=5) == 1
-    assert "keras-kd distill: [Errno 28] No space left on device" in capsys.readouterr().err
-    after = {p.name: p.read_bytes() for p in whole.iterdir()}
-    assert after.keys() == before.keys()
-    assert after["state.npz"] == before["state.npz"]
-    assert read_best(whole / "student.keras") is not None
+    monkeypatch.setattr(keras_kd.Distiller, "fit", full)
+    assert distill(folder / "teacher.keras", tmp_path / "out") == 1
+    assert capsys.readouterr().err == (
+        "keras-kd distill: [Errno 28] No space left on device: 'student.keras'\n"
+    )
 
 
 def test_a_folder_that_cannot_be_made(folder, tmp_path, capsys):
@@ -162,23 +154,44 @@ def test_a_folder_that_cannot_be_made(folder, tmp_path, capsys):
 # Teachers, students and recipes.
 
 
-def test_a_teacher_that_ends_in_a_softmax_and_a_student_from_a_file(folder, whole, tmp_path):
+@pytest.fixture
+def caught(monkeypatch):
+    """The distiller that would have been trained, with what `fit` was given."""
+    found = {}
+
+    def stop(self, *args, **kwargs):
+        found.update(kwargs, distiller=self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras_kd.Distiller, "fit", stop)
+    return found
+
+
+def test_a_teacher_that_ends_in_a_softmax_and_a_student_from_a_file(
+    folder, whole, tmp_path, digits, caught
+):
     """The very student goes on; probabilities are brought back to logits, up to a constant."""
     start = whole / "student.keras"
-    for name in ("teacher", "soft"):
-        out = tmp_path / name
-        assert distill(folder / f"{name}.keras", out, student=start, epochs=1) == 0
-    logits, soft = rows(tmp_path / "teacher")[0], rows(tmp_path / "soft")[0]
-    assert soft == pytest.approx(logits, rel=1e-3)
+    assert distill(folder / "soft.keras", tmp_path / "out", student=start) == 130
+    weights = keras.saving.load_model(start).get_weights()
+    for ours, theirs in zip(caught["distiller"].student.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    x = digits.x_test[:8]
+    logits = keras.saving.load_model(folder / "teacher.keras")(x)
+    for each in (caught["distiller"].teacher(x), logits):
+        each = keras.ops.convert_to_numpy(keras.ops.log_softmax(each))
+        probabilities = keras.saving.load_model(folder / "soft.keras")(x)
+        np.testing.assert_allclose(
+            each, np.log(keras.ops.convert_to_numpy(probabilities)), atol=1e-5
+        )
 
 
-def test_a_recipe_of_features_finds_its_layers(folder, tmp_path, capsys):
-    out = tmp_path / "out"
-    teacher = folder / "teacher.keras"
+def test_a_recipe_of_features_finds_its_layers(folder, tmp_path, caught):
     recipe = ("--recipe", "attention_transfer", "--set", "weight=10")
-    assert distill(teacher, out, *recipe, student="cnn-small", epochs=1) == 0
-    assert set(rows(out)[0]) >= {"attention", "labels"}
-    assert "attention " in capsys.readouterr().err
+    more = {"student": "cnn-small"}
+    assert distill(folder / "teacher.keras", tmp_path / "out", *recipe, **more) == 130
+    found = {term.name: (term.pred, term.weight) for term in caught["distiller"].terms}
+    assert found == {"labels": ("student:output", 1.0), "attention": ("student:relu3", 10)}
 
 
 @pytest.mark.parametrize(
@@ -216,10 +229,8 @@ def test_a_student_of_other_classes(folder, tmp_path, capsys):
     )
 
 
-def test_a_diverging_student(folder, tmp_path, capsys):
-    """Epoch 1 is already too much for it."""
-    argv = ["distill", folder / "teacher.keras", "mlp-16", "--epochs", 3, "--out", tmp_path / "out"]
-    with pytest.warns(UserWarning, match="The student diverged: after epoch 1 "):
-        code = main([*map(str, argv), "--learning-rate", "1e38"])
-    assert code == 1
+def test_when_no_student_was_worth_keeping(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(keras_kd.Distiller, "fit", lambda self, *args, **kwargs: None)
+    assert distill(folder / "teacher.keras", tmp_path / "out") == 1
     assert "No student was good enough to keep in" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "summary.json").exists()

@@ -233,8 +233,11 @@ def test_the_int8_file_answers_as_the_student_did(tmp_path, keep_ranges):
     came, types = litert(path, x)
     wanted = answers(aware, x)
     assert np.float32 not in types
-    assert (came.argmax(-1) == wanted.argmax(-1)).mean() >= 0.97
     assert np.abs(came - wanted).mean() < 0.02 * np.ptp(wanted)
+    second, first = np.sort(wanted)[:, -2:].T
+    sure = first - second > 0.02 * np.ptp(wanted)  # random weights: many decisions are ties
+    assert sure.mean() > 0.8
+    assert (came.argmax(-1) == wanted.argmax(-1))[sure].mean() >= (0.99 if keep_ranges else 0.97)
 
 
 def test_bad_input():

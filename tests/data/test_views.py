@@ -140,6 +140,8 @@ def test_mixing(part, mix):
     x, y = augment.mixed(part.x, part.y, ids=part.ids, views=view, pool=pool)
     partners = pool.partners(part.ids, view, 3)
     assert len(set(partners)) > 70
+    for others in (pool.partners(part.ids, view + 1, 3), pool.partners(part.ids, view, 4)):
+        assert (others != partners).mean() > 0.9
     np.testing.assert_allclose(y.sum(axis=1), 1, atol=1e-6)
     other = part.x[partners]
     if isinstance(mix, d.CutMix):
@@ -193,6 +195,9 @@ def test_words_of_the_errors(part):
         TypeError, match=r"MixUp mixes an example with any other .* among=part. Rec"
     ):
         d.feed(d.tf_data(part), augment=d.Augment(mix=d.MixUp(10)))
+    with pytest.raises(TypeError, match=r"Received images of type uint8: divide them by 255 first"):
+        whole = d.Part((255 * part.x).astype("uint8"), part.y, part.ids)
+        d.feed(whole, augment=d.Augment(mix=d.MixUp(10)))[0]
     unlabelled = d.Part(part.x, None, part.ids)
     with pytest.raises(
         ValueError, match=r"Labels cannot be mixed with those of a set that has non"
@@ -222,7 +227,15 @@ def test_ids_in_every_form(ids, plain):
 
 
 @pytest.mark.parametrize(
-    "ids", [["a", ""], [1.5], [[1]], np.array([None]), np.array([b"a\0", 1], object)]
+    "ids",
+    [
+        ["a", ""],
+        [1.5],
+        [[1]],
+        np.array([None]),
+        np.array([b"a\0", 1], object),
+        np.array([b"a\0"], object),
+    ],
 )
 def test_ids_that_are_none(ids):
     with pytest.raises(ValueError, match=r"[Ii]d"):

@@ -6,16 +6,17 @@ from keras import ops
 
 
 def compiled(function):
-    """`function(target, pred)` as one program that gives its value and its gradient by `pred`.
+    """`function(target, pred)` as one program, with the gradient of what it gives by `pred`.
 
-    Both sides are arrays or tuples of arrays. Compiled as the backend's trainer compiles: with
-    XLA where there is XLA.
+    The function gives a scalar, and beside it whatever else is wanted; the program gives
+    (scalar, gradient, the rest). Both sides are arrays or tuples of arrays. Compiled as the
+    backend's trainer compiles: with XLA where there is XLA.
     """
     backend = keras.config.backend()
     if backend == "jax":
         import jax
 
-        both = jax.jit(jax.value_and_grad(function, argnums=1))
+        both = jax.jit(_by_jax(jax.value_and_grad(function, argnums=1, has_aux=True)))
     elif backend == "tensorflow":
         import tensorflow as tf
 
@@ -25,11 +26,32 @@ def compiled(function):
     return lambda target, pred: _as_numpy(both(*_as_tensors((target, pred))))
 
 
+def forward(function):
+    """`function` of arrays as one program where eager operations are compiled one by one."""
+    if keras.config.backend() == "jax":
+        import jax
+
+        function = jax.jit(function)
+    return lambda *trees: _as_numpy(function(*_as_tensors(trees)))
+
+
 def value_and_gradient(function, target, pred):
-    """`function(target, pred)` and its gradient by `pred`, once; eager but for jax."""
+    """`function(target, pred)`, a scalar, and its gradient by `pred`, once; eager but for jax."""
+
+    def alone(target, pred):
+        return function(target, pred), ()
+
     if keras.config.backend() == "tensorflow":
-        return _as_numpy(_taped(function)(*_as_tensors((target, pred))))
-    return compiled(function)(target, pred)
+        return _as_numpy(_taped(alone)(*_as_tensors((target, pred))))[:2]
+    return compiled(alone)(target, pred)[:2]
+
+
+def _by_jax(both):
+    def ordered(target, pred):
+        (value, rest), slope = both(target, pred)
+        return value, slope, rest
+
+    return ordered
 
 
 def _taped(function):
@@ -38,8 +60,8 @@ def _taped(function):
     def both(target, pred):
         with tf.GradientTape() as tape:
             tape.watch(pred)
-            value = function(target, pred)
-        return value, tape.gradient(value, pred, unconnected_gradients="zero")
+            value, rest = function(target, pred)
+        return value, tape.gradient(value, pred, unconnected_gradients="zero"), rest
 
     return both
 
@@ -49,13 +71,13 @@ def _by_torch(function):
 
     def both(target, pred):
         leaves = keras.tree.map_structure(lambda x: x.clone().requires_grad_(), pred)
-        value = function(target, leaves)
+        value, rest = function(target, leaves)
         if value.requires_grad:
             value.backward()
         slope = keras.tree.map_structure(
             lambda x: torch.zeros_like(x) if x.grad is None else x.grad, leaves
         )
-        return value, slope
+        return value, slope, rest
 
     return both
 

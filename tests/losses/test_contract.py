@@ -1,6 +1,7 @@
 """The contract: what every loss of the package keeps, on every backend."""
 
 import functools
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from keras_kd import losses
 
 from . import oracles
 from .cases import BATCH, CASES, Case
-from .gradients import compiled, differences, value_and_gradient
+from .gradients import compiled, differences, forward, value_and_gradient
 
 each = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -26,20 +27,38 @@ def extreme(case: Case, size: float = 1e4, seed: int = 0):
     return case.make(lambda *shape: rng.choice([-size, 0.0, size], size=shape).astype("float32"))
 
 
-_PROGRAMS = {}
+class Answer(NamedTuple):
+    """What the one program of a case gives."""
+
+    value: Any  # the sum of the values, each by a share of its own, so that none hides another
+    slope: Any  # its gradient by the prediction
+    values: Any  # one per example or position
+    mean: Any  # the loss as it reduces by itself
+    weighted: Any  # the sum with WEIGHT, by a loss that came back from its config
 
 
-def program(case: Case):
-    """(target, pred) -> the sum of the values, each by a share of its own, and its gradient.
+WEIGHT = np.array([0.0, 2.0, 1.0, 1.0], "float32")
 
-    Compiled once for each row of the table. The shares differ, so that no value hides another.
-    """
-    if str(case) not in _PROGRAMS:
-        loss, shares = case.build(reduction=None), shares_of(case)
-        _PROGRAMS[str(case)] = compiled(
-            lambda t, s: ops.sum(loss(t, s) * ops.convert_to_tensor(shares))
-        )
-    return _PROGRAMS[str(case)]
+
+@functools.cache
+def _program(name):
+    case = next(c for c in CASES if str(c) == name)
+    loss, mean = case.build(reduction=None), case.build()
+    config = keras.saving.serialize_keras_object(case.build(name="mine", reduction="sum"))
+    back = keras.saving.deserialize_keras_object(config)
+
+    def everything(target, pred):
+        values = loss(target, pred)
+        total = ops.sum(values * ops.convert_to_tensor(shares_of(case)))
+        return total, (values, mean(target, pred), back(target, pred, sample_weight=WEIGHT))
+
+    return compiled(everything)
+
+
+def answer(case: Case, target, pred) -> Answer:
+    """Compiled once for each row of the table."""
+    value, slope, rest = _program(str(case))(target, pred)
+    return Answer(value, slope, *rest)
 
 
 def shares_of(case: Case):
@@ -47,8 +66,8 @@ def shares_of(case: Case):
     return np.linspace(0.5, 2.0, int(np.prod(shape)), dtype="float32").reshape(shape)
 
 
-def values_of(loss, target, pred):
-    return ops.convert_to_numpy(loss(target, pred))
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
 
 
 def as_float64(tree):
@@ -67,13 +86,13 @@ def test_every_loss_is_in_the_table():
 @each
 def test_equals_the_formula_and_has_one_value_per_example(case):
     target, pred = inputs(case)
-    values = values_of(case.build(reduction=None), target, pred)
+    said = answer(case, target, pred)
+    values = said.values
     assert values.shape == (BATCH, *case.shape)
     assert values.dtype == np.float32
     expected = case.values(as_float64(target), as_float64(pred))
     np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
-    mean = float(case.build()(target, pred))
-    np.testing.assert_allclose(mean, expected.mean(), rtol=1e-5)
+    np.testing.assert_allclose(said.mean, expected.mean(), rtol=1e-5)
 
 
 @each
@@ -81,12 +100,11 @@ def test_identity_scores_the_minimum(case):
     if case.identity is None:
         pytest.skip("has no minimum at the target itself")
     target, pred = inputs(case)
-    loss = case.build()
-    least = float(loss(target, case.identity(target)))
+    least = answer(case, target, case.identity(target)).mean
     agreeing = as_float64(target), as_float64(case.identity(target))
     np.testing.assert_allclose(least, case.values(*agreeing).mean(), atol=1e-5, rtol=1e-6)
     np.testing.assert_allclose(least, case.least, atol=1e-3)
-    assert least < float(loss(target, pred))
+    assert least < answer(case, target, pred).mean
 
 
 def reordered(tree, order):
@@ -102,9 +120,8 @@ def reordered(tree, order):
 def test_the_order_of_the_batch_does_not_matter(case):
     target, pred = inputs(case)
     order = np.array([2, 0, 3, 1])
-    loss = case.build(reduction=None)
-    before = values_of(loss, target, pred)
-    after = values_of(loss, reordered(target, order), reordered(pred, order))
+    before = answer(case, target, pred).values
+    after = answer(case, reordered(target, order), reordered(pred, order)).values
     np.testing.assert_allclose(after, before[order], rtol=2e-5, atol=1e-6)
 
 
@@ -121,20 +138,17 @@ def test_says_whether_an_example_depends_on_the_others(case):
 
         return keras.tree.map_structure(swap, mine, other)
 
-    loss = case.build(reduction=None)
-    before = values_of(loss, target, pred)[: BATCH - 1]
-    after = values_of(loss, changed(target, other_target), changed(pred, other_pred))[: BATCH - 1]
-    assert case.loss.relational == (not np.allclose(before, after, rtol=1e-4))
+    before = answer(case, target, pred).values[: BATCH - 1]
+    after = answer(case, changed(target, other_target), changed(pred, other_pred)).values
+    assert case.loss.relational == (not np.allclose(before, after[: BATCH - 1], rtol=1e-4))
 
 
 @each
 def test_sample_weight_removes_and_counts_twice(case):
     target, pred = inputs(case)
-    values = values_of(case.build(reduction=None), target, pred)
-    weight = np.array([0.0, 2.0, 1.0, 1.0], "float32")
-    expected = values[1] * 2 + values[2] + values[3]
-    total = float(case.build(reduction="sum")(target, pred, sample_weight=weight))
-    np.testing.assert_allclose(total, expected.sum(), rtol=1e-5)
+    said = answer(case, target, pred)
+    expected = said.values[1] * 2 + said.values[2] + said.values[3]
+    np.testing.assert_allclose(said.weighted, expected.sum(), rtol=1e-5)
 
 
 def held_weight(case, target, pred):
@@ -160,7 +174,7 @@ def held_weight(case, target, pred):
 def test_gradient_equals_finite_differences(case):
     target, pred = inputs(case)
     shares = shares_of(case)
-    _, slope = program(case)(target, pred)
+    slope = answer(case, target, pred).slope
     exact_target, exact_pred = as_float64(target), as_float64(pred)
     values = held_weight(case, exact_target, exact_pred)
     expected = differences(lambda s: (values(exact_target, s) * shares).sum(), exact_pred)
@@ -177,34 +191,35 @@ def test_finite_at_the_ends(case, make):
     target, pred = make(case)
     sides = [pred, *([case.identity(target)] if case.identity else [])]
     for side in sides:
-        value, slope = program(case)(target, side)
-        assert np.isfinite(value)
-        assert all(np.isfinite(g).all() for g in keras.tree.flatten(slope))
+        said = answer(case, target, side)
+        assert np.isfinite(said.values).all()
+        assert all(np.isfinite(g).all() for g in keras.tree.flatten(said.slope))
 
 
 @each
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_is_computed_in_float32(case, dtype):
-    half = keras.tree.map_structure(
-        lambda x: ops.cast(ops.convert_to_tensor(x), dtype), inputs(case)
-    )
-    full = keras.tree.map_structure(lambda x: ops.cast(x, "float32"), half)
+def test_half_precision_is_computed_in_float32(case):
     loss = case.build(reduction=None)
-    values = loss(*half)
-    assert keras.backend.standardize_dtype(values.dtype) == "float32"
-    np.testing.assert_array_equal(ops.convert_to_numpy(values), values_of(loss, *full))
+    halves = [
+        keras.tree.map_structure(lambda x, d=d: ops.cast(ops.convert_to_tensor(x), d), inputs(case))
+        for d in ("float16", "bfloat16")
+    ]
+    found = forward(lambda *pairs: [loss(*pair) for pair in pairs])(*halves)
+    for half, values in zip(halves, found, strict=True):
+        full = keras.tree.map_structure(lambda x: numpy(ops.cast(x, "float32")), half)
+        assert values.dtype == np.float32
+        wanted = answer(case, *full).values
+        np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-6 * np.abs(wanted).max())
 
 
 @each
 def test_comes_back_from_its_config(case):
-    target, pred = inputs(case)
+    """What it is then worth is seen where it is weighted."""
     loss = case.build(name="mine", reduction="sum")
     config = keras.saving.serialize_keras_object(loss)
     assert config["registered_name"] == f"keras_kd>{case.loss.__name__}"
     back = keras.saving.deserialize_keras_object(config)
     assert type(back) is case.loss
     assert back.get_config() == loss.get_config()
-    assert float(back(target, pred)) == float(loss(target, pred))
 
 
 @pytest.mark.parametrize(
@@ -218,26 +233,29 @@ def test_a_schedule_gives_at_a_step_what_the_constant_gives(case, argument):
     target, pred = inputs(case)
     scheduled = case.build(**{argument: schedule})
     constant = case.build(**{argument: start * 0.75})
-    np.testing.assert_allclose(
-        float(scheduled.at(5)(target, pred)), float(constant(target, pred)), rtol=1e-5
-    )
     assert getattr(scheduled, argument) is schedule
     back = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(scheduled))
-    np.testing.assert_allclose(
-        float(back.at(0)(target, pred)), float(case.build()(target, pred)), rtol=1e-5
-    )
+
+    def three(target, pred, step):
+        said = scheduled.at(step), constant, back.at(step - 5)
+        return [loss(target, pred) for loss in said]
+
+    midway, wanted, first = forward(three)(target, pred, np.array(5, "int32"))
+    np.testing.assert_allclose(midway, wanted, rtol=1e-5)
+    np.testing.assert_allclose(first, answer(case, target, pred).mean, rtol=1e-5)
 
 
 @each
 def test_compiled_equals_eager(case):
+    if keras.config.backend() == "jax":
+        pytest.skip("eager is compiled too, operation by operation: the golden values are had so")
     target, pred = inputs(case)
     loss, shares = case.build(reduction=None), shares_of(case)
-    value, slope = program(case)(target, pred)
-    eager = (values_of(loss, target, pred) * shares).sum()
-    np.testing.assert_allclose(value, eager, rtol=1e-5)
+    said = answer(case, target, pred)
+    np.testing.assert_allclose(said.values, numpy(loss(target, pred)), rtol=1e-5, atol=1e-6)
     if keras.config.backend() == "tensorflow":  # whose eager gradients are another way
         _, want = value_and_gradient(lambda t, s: ops.sum(loss(t, s) * shares), target, pred)
-        for a, b in zip(keras.tree.flatten(slope), keras.tree.flatten(want), strict=True):
+        for a, b in zip(keras.tree.flatten(said.slope), keras.tree.flatten(want), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * (np.abs(b).max() + 1e-3))
 
 
@@ -282,8 +300,7 @@ def test_a_table_row_would_fail_with_the_sides_swapped():
             or np.shape(target) != np.shape(pred)
         ):
             continue
-        a, b = case.build()(target, pred), case.build()(pred, target)
-        if np.isclose(float(a), float(b), rtol=1e-4):
+        if np.isclose(answer(case, target, pred).mean, answer(case, pred, target).mean, rtol=1e-4):
             symmetrical.add(case.loss.__name__)
     assert symmetrical == {
         "AttentionMap", "AttentionScoreMatch", "ClassifierReuse", "CorrelationTarget",

@@ -75,6 +75,22 @@ def test_a_page_that_fails_leaves_the_former_one(report, tmp_path, monkeypatch):
     assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_leaves_the_former_page(report, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "report.html"
+    path.write_text("former")
+    write = type(path).write_text
+
+    def half(self, text, **options):
+        write(self, text[:100], **options)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(type(path), "write_text", half)
+    with pytest.raises(OSError, match="No space"):
+        report.save(path)
+    assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
+
+
 def test_in_a_notebook(report, monkeypatch):
     assert report.verdict.replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;") in (
         report._repr_html_()
