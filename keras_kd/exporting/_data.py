@@ -129,8 +129,10 @@ def _drawn(student: keras.Model, data: Any, batches: int, seed: int) -> Iterator
     if _is_tf_data(data):
         data = _in_batches(student, data)
         length = int(data.cardinality())
+    elif isinstance(data, keras.utils.PyDataset):
+        length = _length(data, "calibration")
     else:
-        length = len(data) if isinstance(data, (Sized, keras.utils.PyDataset)) else -1
+        length = len(data) if isinstance(data, Sized) else -1
     wanted = range(batches)
     if length >= 0:
         wanted = sorted(np.random.default_rng(seed).permutation(length)[:batches])  # type: ignore[assignment]
