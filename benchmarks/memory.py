@@ -57,6 +57,18 @@ def plain_sparse(target, s):
     return known + rest * (ops.log(rest + 1e-9) - ops.log(q_rest + 1e-9))
 
 
+def relations(loss):
+    """A loss between the relations of 512 examples of 512 features each."""
+    rng = np.random.default_rng(0)
+    sides = [ops.convert_to_tensor(rng.standard_normal((512, 512), "float32")) for _ in range(2)]
+    run = program(loss)
+    run(*(side[:8] for side in sides))
+    before = fresh()
+    ops.convert_to_numpy(run(*sides)[0])
+    return {"MiB": (memory("VmHWM") - before) / 2**20}
+
+
+RELATIONS = {"DistanceRelation": losses.DistanceRelation(), "AngleRelation": losses.AngleRelation()}
 LOSSES = {
     "SoftTarget": (losses.SoftTarget(1.0, reduction=None), plain_soft_target),
     "ReverseKL": (losses.ReverseKL(reduction=None), plain_reverse_kl),
@@ -117,14 +129,19 @@ def memory(field):
     return int(line.split()[1]) * 1024
 
 
+def fresh():
+    """Memory now; the high-water mark begins anew."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return memory("VmRSS")
+
+
 def measure(name, kind, positions, classes):
     """Peak memory in arrays of the logits' size, and CPU seconds of a second run."""
     run = program(LOSSES[name][kind == "plain"])
     ops.convert_to_numpy(run(*inputs(name, (2, 2), 100))[0])  # what the library itself needs
     target, pred = inputs(name, positions, classes)
-    before = memory("VmRSS")
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the high-water mark begins anew
+    before = fresh()
     ops.convert_to_numpy(run(target, pred)[0])
     arrays = (memory("VmHWM") - before) / (4 * int(np.prod(positions)) * classes)
     start = time.process_time()
@@ -141,23 +158,33 @@ def main():
     parser.add_argument("--only", nargs=2, metavar=("LOSS", "KIND"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
-        print(json.dumps(measure(*args.only, tuple(args.positions), args.classes)))
+        name, kind = args.only
+        if name in RELATIONS:
+            print(json.dumps(relations(RELATIONS[name])))
+        else:
+            print(json.dumps(measure(name, kind, tuple(args.positions), args.classes)))
         return
     shape = " x ".join(map(str, (*args.positions, args.classes)))
     print(f"Keras {keras.__version__} on {keras.config.backend()}, logits {shape}, float32,")
     print(f"keras_kd {keras_kd.__version__}: loss and gradient, in arrays of the logits' size\n")
     print("| loss | ours | plain | ours, CPU s | plain, CPU s |\n|---|---|---|---|---|")
     for name in LOSSES:
-        found = []
-        for kind in ("ours", "plain"):
-            command = [sys.executable, __file__, "--only", name, kind, "--classes"]
-            command += [str(args.classes), "--positions", *map(str, args.positions)]
-            run = subprocess.run(command, capture_output=True, text=True, check=False)
-            if run.returncode:
-                sys.exit(f"{name}, {kind}: {run.stderr[-2000:]}")
-            found.append(json.loads(run.stdout.splitlines()[-1]))
+        found = [apart(name, kind, args) for kind in ("ours", "plain")]
         cells = [f"{r['arrays']:.2f}" for r in found] + [f"{r['seconds']:.1f}" for r in found]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print("\n512 examples of 512 features, loss and gradient:")
+    for name in RELATIONS:
+        print(f"{name}: {apart(name, 'ours', args)['MiB']:.0f} MiB", flush=True)
+
+
+def apart(name, kind, args):
+    """What a fresh process measures."""
+    command = [sys.executable, __file__, "--only", name, kind, "--classes"]
+    command += [str(args.classes), "--positions", *map(str, args.positions)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        sys.exit(f"{name}, {kind}: {run.stderr[-2000:]}")
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

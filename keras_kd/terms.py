@@ -127,13 +127,7 @@ class Term(_Weighted):
         return loss(target, pred, sample_weight)
 
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
-        if IDS in as_tuple(self.pred) and IDS not in signals:
-            raise ValueError(
-                f"Term '{self.name}' reads the examples' ids, and this batch brings none. Feed "
-                "{'inputs': x, 'signals': {'ids': numbers}} in place of x: for each example its "
-                "number in the training data, from 0, or -1 for one that is not among them. "
-                "keras_kd.data.feed(data, join=keras_kd.data.Numbers(ids)) does so."
-            )
+        self._check_ids(signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
         target = [signals[a] if a == LABELS else _still(signals[a]) for a in as_tuple(self.target)]
         pred = _projected(self.projector, pred, training)
@@ -143,8 +137,18 @@ class Term(_Weighted):
             target = [_projected(self.target_projector, seen, training), *rest]
         return pred, target[0] if len(target) == 1 else tuple(target)
 
+    def _check_ids(self, signals: Signals) -> None:
+        if IDS in as_tuple(self.pred) and IDS not in signals:
+            raise ValueError(
+                f"Term '{self.name}' reads the examples' ids, and this batch brings none. Feed "
+                "{'inputs': x, 'signals': {'ids': numbers}} in place of x: for each example its "
+                "number in the training data, from 0, or -1 for one that is not among them. "
+                "keras_kd.data.feed(data, join=keras_kd.data.Numbers(ids)) does so."
+            )
+
     def check(self, signals: Signals) -> None:
         """Builds the projectors on `signals` and proves that the two sides can be compared."""
+        self._check_ids(signals)
         unknown = [a for a in as_tuple(self.pred) if a not in signals]
         if unknown and self.projector is not None:
             raise ValueError(

@@ -106,7 +106,7 @@ def pair(number):
 
 
 # %%
-students, histories = {}, {}
+students, histories, distillers = {}, {}, {}
 
 
 def train(way, terms):
@@ -120,9 +120,8 @@ def train(way, terms):
         distiller.compile(keras.optimizers.Adam(0.01), loss)
         history = distiller.fit(digits.x_train, few_labels, batch_size=64, epochs=EPOCHS, verbose=0)
         students[way].append(distiller.student)
-    histories[way] = history.history
+    histories[way], distillers[way] = history.history, distiller
     print(f"{way}: {', '.join(str(errors(s)) for s in students[way])} errors")
-    return distiller
 
 
 train("student alone", lambda: [kd.Labels()])
@@ -140,14 +139,15 @@ train("student alone", lambda: [kd.Labels()])
 # %%
 hint_weight = 10.0
 train("hint, first pair", lambda: kd.recipes.fitnets(**pair(0), weight=hint_weight))
-distiller = train("hint, last pair", lambda: kd.recipes.fitnets(**pair(-1), weight=hint_weight))
+train("hint, last pair", lambda: kd.recipes.fitnets(**pair(-1), weight=hint_weight))
+distiller = distillers["hint, last pair"]
 brought = sum(p.count_params() for term in distiller.terms for p in term.projectors())
 print(
     f"the last projector has {brought:,} weights, the student {distiller.student.count_params():,}"
 )
 
 # %% [markdown]
-# The hint at the last pair helps a good deal, the one at the first hardly at all. A hint is a demand;
+# The hint at the last pair helps a good deal, the one at the first does not. A hint is a demand;
 # what matters is whether meeting it brings the answer nearer.
 #
 # ## Attention: look where the teacher looks
@@ -194,7 +194,8 @@ def distance(way):
 
 
 apart = {way: distance(way) for way in ("student alone", "attention")}
-print({way: round(value, 3) for way, value in apart.items()})
+for way, value in apart.items():
+    print(f"{way}: {value:.3f} from the teacher's map, in the mean")
 
 # %% [markdown]
 # The maps of the student that was told where to look are nearer to the teacher's, and it makes fewer
@@ -226,9 +227,9 @@ def soft_targets_and_relations():
     ]
 
 
-distiller = train("soft targets + relations", soft_targets_and_relations)
+train("soft targets + relations", soft_targets_and_relations)
 history = histories["soft targets + relations"]
-for term in distiller.terms:
+for term in distillers["soft targets + relations"].terms:
     first, last = (term.weight * history[term.name][epoch] for epoch in (0, -1))
     print(
         f"{term.name}: weight {term.weight:g}, its part of the loss {first:.2f}, later {last:.2f}"
@@ -260,13 +261,14 @@ left.plot(np.arange(steps) / steps * EPOCHS, weights, color="#1b6ca8")
 left.set(xlabel="epoch", ylabel="weight of the hint")
 for way in ("hint, last pair", "hint, fading"):
     right.plot(np.arange(1, EPOCHS + 1), histories[way]["hint"], label=way)
-right.set(xlabel="epoch", ylabel="hint, before its weight", yscale="log")
+right.set(xlabel="epoch", ylabel="hint, before its weight", ylim=(0, None))
 right.legend()
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Once nobody asks for it any more, the student's layer drifts away from the teacher's.
+# The hint falls for as long as it is asked for, and no further. Whether letting it fade is better than
+# asking on, the next picture shows.
 #
 # ## Which of them taught it anything?
 
@@ -291,8 +293,8 @@ for way, value in mean.items():
 # %% [markdown]
 # What tells the student most about the answer teaches it most: the answers themselves, and the
 # relations between images at the last layer, then the hint at the last layer. The shallower the
-# pair, the less there is to learn from it. Two good terms together need not be better than the
-# better one of them; only the control and several seeds can tell.
+# pair, the less there is to learn from it. Letting the hint fade brought nothing here. Two good terms
+# together need not be better than the better one of them; only the control and several seeds can tell.
 
 # %%
 report = kd.report.compare(
@@ -323,11 +325,13 @@ print(f"{path}: {again.count_params():,} weights, the teacher has {teacher.count
 alone = mean["student alone"]
 assert np.isclose(value_by_hand, 4 / 3), "the term is the mean of the squared differences"
 assert mean["hint, last pair"] < 0.8 * alone, "a hint at the last pair helps"
-assert mean["hint, last pair"] < 0.8 * mean["hint, first pair"], "more than at the first"
+assert mean["hint, first pair"] > 0.85 * alone, "one at the first does not"
 assert mean["attention"] < alone, "attention helps"
 assert apart["attention"] < apart["student alone"], "the maps have come nearer"
 assert mean["relations"] < 0.8 * alone, "relations: at least a fifth fewer errors"
-assert mean["soft targets"] < 0.8 * alone, "soft targets: at least a fifth fewer errors"
+assert mean["soft targets"] < 0.6 * alone, "soft targets: far fewer"
+assert mean["soft targets"] < min(mean["relations"], mean["hint, last pair"])
+assert mean["hint, fading"] > 0.9 * mean["hint, last pair"], "letting it fade brings nothing"
 assert weights[0] == hint_weight and weights[-1] == 0, "the schedule falls to nothing"
 assert histories["hint, fading"]["hint"][-1] > 1.2 * histories["hint, last pair"]["hint"][-1]
 assert errors(again) == errors(kept), "the file answers as the student"

@@ -137,7 +137,9 @@ class Report:
 
     def __str__(self) -> str:
         text = io.StringIO()
-        self.show(Console(file=text, width=100, color_system=None, highlight=False))
+        self.show(
+            Console(file=text, width=100, color_system=None, highlight=False, force_jupyter=False)
+        )
         return text.getvalue().rstrip()
 
     def figures(self) -> dict[str, Any]:

@@ -91,6 +91,12 @@ def test_a_full_disk_leaves_the_former_page(report, tmp_path, monkeypatch):
     assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
 
 
+def test_print_is_plain_text_in_a_notebook_too(report, monkeypatch):
+    plain = str(report)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(report) == plain and report.verdict.split()[0] in plain
+
+
 def test_in_a_notebook(report, monkeypatch):
     assert report.verdict.replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;") in (
         report._repr_html_()
