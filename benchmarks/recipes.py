@@ -79,14 +79,15 @@ class Bench:
         x, y = self.test
         return float((model.predict(x, batch_size=1000, verbose=0).argmax(-1) == y).mean())
 
-    def fit(self, distiller: keras_kd.Distiller, seed: int) -> float:
+    def fit(self, distiller: keras_kd.Distiller, seed: int, numbered: bool = False) -> float:
         """Trains and returns the seconds of an epoch, compilation left out."""
+        x = {"inputs": self.x, "signals": {"ids": np.arange(len(self.x))}} if numbered else self.x
         labels = any(isinstance(term, keras_kd.Labels) for term in distiller.terms)
         distiller.compile(self._optimizer(self.steps), cross_entropy() if labels else None)
         keras.utils.set_random_seed(seed)  # the order of the batches
         clock = Clock()
         distiller.fit(
-            self.x, self.y, batch_size=self.batch, epochs=self.epochs, verbose=0, callbacks=[clock]
+            x, self.y, batch_size=self.batch, epochs=self.epochs, verbose=0, callbacks=[clock]
         )
         return statistics.median(clock.seconds[1:] or clock.seconds)
 
@@ -112,7 +113,7 @@ def taught(make: Callable[[Bench], Terms], **options) -> Run:
         student = bench.student(seed)
         teacher = options.get("teacher", lambda b, s: b.teacher)(bench, student)
         distiller = keras_kd.Distiller(student=student, teacher=teacher, terms=make(bench))
-        seconds = bench.fit(distiller, seed)
+        seconds = bench.fit(distiller, seed, options.get("numbered", False))
         others = sum(m.count_params() for m in (student, *distiller.teachers.values()))
         extra = distiller.count_params() - others - 1  # the step counter
         return options.get("keep", lambda d, b: d.student)(distiller, bench), seconds, extra
@@ -169,6 +170,10 @@ RECIPES: dict[str, Run] = {
     "review_kd": taught(lambda b: recipes.review_kd(warmup=b.steps // 12, **b.layers)),
     "srd": taught(lambda b: recipes.srd(**b.last)),
     "crd": taught(lambda b: recipes.crd(negatives=4096, **b.last)),
+    "crd_memory": taught(
+        lambda b: recipes.crd_memory(len(b.x), negatives=4096, seed=0, **b.last), numbered=True
+    ),
+    "fsp": taught(lambda b: recipes.fsp(**b.layers)),
     "simkd": taught(lambda b: recipes.simkd(**b.last), keep=simkd_student),
     "mgd": taught(lambda b: recipes.mgd(**b.last)),
     "ca_mkd": taught(

@@ -249,7 +249,7 @@ alone = mean["student alone"]
 assert mean["mean teacher"] < 0.95 * alone, "mean teacher: fewer errors"
 assert mean["born again"] < 0.97 * alone, "later generations: fewer errors"
 assert min(agreed) > 0.9, "students that teach each other come to agree"
-assert 0.85 < mean["own teacher"] / alone < 1.25, "its own teacher: no help here"
+assert mean["own teacher"] > 0.85 * alone, "its own teacher: no help here"
 ratio = np.mean([errors(model) for model in early]) / mean["own teacher"]
 assert 0.75 < ratio < 1.3, "the early exit answers about as well as the end"
 assert errors(again) == counts["mean teacher"][0], "the file answers as the average"

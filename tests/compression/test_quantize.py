@@ -42,8 +42,8 @@ def test_weights_lie_on_the_steps_of_their_channel(bits):
 
 
 def test_every_weight_gets_the_gradient():
-    kernel = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    factors = np.arange(12.0, dtype="float32").reshape(4, 3)
+    kernel = np.random.default_rng(0).normal(size=(4, 2000)).astype("float32")
+    factors = np.arange(1.0, 8001.0, dtype="float32").reshape(4, 2000)
     found = gradient(lambda k: keras.ops.sum(keras.ops.multiply(on_grid(k, 8), factors)), kernel)
     assert np.allclose(found, factors)  # also the largest, at the end of its own range
 
