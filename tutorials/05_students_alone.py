@@ -248,7 +248,7 @@ print(f"{path}: {again.count_params():,} weights; two files of Keras, no part of
 alone = mean["student alone"]
 assert mean["mean teacher"] < 0.95 * alone, "mean teacher: fewer errors"
 assert mean["born again"] < 0.97 * alone, "later generations: fewer errors"
-assert min(agreed) > 0.9, "students that teach each other come to agree"
+assert min(agreed) > 0.85, "students that teach each other come to agree"
 assert mean["own teacher"] > 0.85 * alone, "its own teacher: no help here"
 ratio = np.mean([errors(model) for model in early]) / mean["own teacher"]
 assert 0.75 < ratio < 1.3, "the early exit answers about as well as the end"

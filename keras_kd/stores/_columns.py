@@ -3,19 +3,24 @@
 import math
 import os
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_kd.stores._codecs import StoreError
-from keras_kd.stores._manifest import Manifest, shard_name
+from keras_kd.stores._manifest import BLOCK, Manifest, shard_name
 
 #: A store of at most so many bytes is held in memory; of a larger one, what is asked for is read.
 #: (Mapped files would do for both, were it not for systems that map whole files at a touch.)
 BUDGET = 96 << 20
 #: How many files are kept open.
 OPEN = 200
+
+
+class Damaged(Exception):
+    """A block of a file does not have its checksum."""
 
 
 class Column:
@@ -26,6 +31,8 @@ class Column:
         dtype: The type of number it must hold, or `None` for any.
         shape: The shape of one example in it, or `None` for any.
         whole: Whether it is brought into memory. Defaults to `False`.
+        sums: What the checksums of its blocks must be. Defaults to `None`: not asked.
+        good: Which blocks are known to have theirs; is kept up to date.
     """
 
     def __init__(
@@ -35,7 +42,11 @@ class Column:
         shape: tuple[int, ...] | None = None,
         *,
         whole: bool = False,
+        sums: list[int] | None = None,
+        good: np.ndarray | None = None,
     ):
+        self._sums = sums
+        self._good = np.full(len(sums or ()), False) if good is None else good
         self._file = open(path, "rb")  # noqa: SIM115, it stays open while it is read from
         try:
             version = np.lib.format.read_magic(self._file)
@@ -53,8 +64,25 @@ class Column:
                 f"'{path}' is damaged: it holds {self.dtype} of shape {self.shape[1:]}, expected "
                 f"{dtype} of shape {shape}."
             )
-        self._whole = np.array(self.array) if whole else None
         self._lock = threading.Lock()
+        size = os.path.getsize(path)
+        self._check(np.array([0]), np.array([size - 1 if whole else self._start]))
+        self._whole = np.array(self.array) if whole else None
+
+    def _check(self, first: np.ndarray, last: np.ndarray) -> None:
+        """Raises `Damaged` when a block with one of these bytes is not as it was written."""
+        if self._sums is None or not len(first):
+            return
+        first, last = first // BLOCK, last // BLOCK
+        if self._good[first].all() and self._good[last].all() and (last - first).max() < 2:
+            return
+        touched = np.concatenate([np.arange(a, b + 1) for a, b in zip(first, last, strict=True)])
+        for block in np.unique(touched):
+            if not self._good[block]:
+                content = self._read(int(block) * BLOCK, BLOCK)
+                if zlib.crc32(content) != self._sums[block]:
+                    raise Damaged
+                self._good[block] = True
 
     def take(self, rows: np.ndarray, views: np.ndarray | None = None) -> np.ndarray:
         """A copy of the numbers of these examples, each in its view."""
@@ -63,17 +91,19 @@ class Column:
         shape = self.shape[1:] if views is None else self.shape[2:]
         places = rows if views is None else rows * self.shape[1] + views
         size = self.dtype.itemsize * math.prod(shape)
+        starts = self._start + places * size
+        self._check(starts, starts + max(size - 1, 0))
         if len(places) and (np.diff(places) == 1).all():  # in order: one piece
-            content = self._read(int(places[0]) * size, size * len(places))
+            content = self._read(int(starts[0]), size * len(places))
         else:
-            content = b"".join([self._read(place * size, size) for place in places.tolist()])
+            content = b"".join([self._read(start, size) for start in starts.tolist()])
         return np.frombuffer(content, self.dtype).reshape(len(places), *shape)
 
     def _read(self, place: int, size: int) -> bytes:
         if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), size, self._start + place)
+            return os.pread(self._file.fileno(), size, place)
         with self._lock:
-            self._file.seek(self._start + place)
+            self._file.seek(place)
             return self._file.read(size)
 
 
@@ -83,7 +113,7 @@ class Shards:
     def __init__(self, manifest: Manifest, *, check: bool = True):
         self.manifest, self._check = manifest, check
         self._open: dict[tuple[int, str], Column] = {}
-        self._checked: set[int] = set()
+        self._good: dict[tuple[int, str], np.ndarray] = {}
         self._specs = {"ids.npy": (None, ()), "data.npy": ("float32", (3,))} | {
             names[column]: (kind, (manifest.views, *shape))
             for names, codec in zip(manifest.files, manifest.codecs, strict=True)
@@ -109,7 +139,6 @@ class Shards:
         """Reads every file and compares it with its checksum."""
         for number in range(len(self.manifest.shards)):
             self._inspect(number, content=True)
-            self._checked.add(number)
 
     def take(self, name: str, rows: np.ndarray, views: np.ndarray | None = None) -> np.ndarray:
         """The numbers of a column for these examples, each in its view."""
@@ -128,17 +157,19 @@ class Shards:
         return out
 
     def _read(self, number: int, name: str, places: np.ndarray, views: Any) -> np.ndarray:
-        return self._column(number, name).take(places, views)
+        try:
+            return self._column(number, name).take(places, views)
+        except Damaged:
+            raise self.manifest.damaged(shard_name(number), name) from None
 
     def _column(self, number: int, name: str) -> Column:
         with self._lock:
             if (number, name) in self._open:
                 return self._open[number, name]
-            if self._check and number not in self._checked:
-                self._inspect(number, content=True)
-                self._checked.add(number)
             path = self.manifest.folder / shard_name(number) / name
-            column = Column(path, *self._specs[name], whole=self._whole)
+            sums = self.manifest.shards[number]["files"][name]["crc32"] if self._check else None
+            good = self._good.setdefault((number, name), np.full(len(sums or ()), False))
+            column = Column(path, *self._specs[name], whole=self._whole, sums=sums, good=good)
             if len(self._open) >= OPEN and not self._whole:
                 self._open.pop(next(iter(self._open)))  # closed once nobody reads from it
             self._open[number, name] = column

@@ -13,7 +13,7 @@ from keras_kd.stores._manifest import (
     MANIFEST,
     Manifest,
     Path,
-    checksum,
+    checksums,
     differences,
     load,
     replace,
@@ -38,7 +38,7 @@ def finish(folder: Path) -> Manifest | None:
     if not (manifest.complete and all((folder / name).exists() for name in INDEX)):
         _write_index(folder, names)
     index = {
-        name: {"bytes": (folder / name).stat().st_size, "crc32": checksum(folder / name)}
+        name: {"bytes": (folder / name).stat().st_size, "crc32": checksums(folder / name)}
         for name in INDEX
     }
     content = {

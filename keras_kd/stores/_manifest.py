@@ -25,7 +25,8 @@ from keras_kd.stores._codecs import Codec, StoreError, from_config
 FORMAT = 1
 MANIFEST, EXAMPLES = "manifest.json", "examples.json"
 INDEX = ("index.ids.npy", "index.rows.npy")
-_CHUNK = 1 << 22
+#: The bytes that one checksum is of.
+BLOCK = 1 << 20
 Path = pathlib.Path
 
 
@@ -39,13 +40,10 @@ def fingerprint(teacher: keras.Model) -> str:
     return digest.hexdigest()[:32]
 
 
-def checksum(path: Path) -> int:
-    """CRC-32 of a file."""
-    value = 0
+def checksums(path: Path) -> list[int]:
+    """CRC-32 of each block of a file: what is read of a large one is checked, and no more."""
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            value = zlib.crc32(chunk, value)
-    return value
+        return [zlib.crc32(block) for block in iter(lambda: file.read(BLOCK), b"")]
 
 
 def replace(path: Path, content: dict[str, Any]) -> None:
@@ -169,6 +167,7 @@ class Manifest:
     def check_file(self, shard: str, name: str, entry: dict[str, Any], content: bool) -> None:
         """Raises when a file is not there, or not as it was written."""
         path = self.folder / shard / name
+        sums = entry["crc32"]
         try:
             size = path.stat().st_size
         except OSError:
@@ -176,17 +175,21 @@ class Manifest:
                 f"{shard or 'index'} of the store '{self.folder}' is missing: no file "
                 f"'{path}'. Write the store again (what is there is kept), or copy it once more."
             ) from None
-        if size != entry["bytes"] or (content and checksum(path) != entry["crc32"]):
-            what = (
-                f"has {size:,} bytes, expected {entry['bytes']:,}"
-                if size != entry["bytes"]
-                else "does not have the checksum it was written with"
-            )
-            raise StoreError(
-                f"{shard or 'index'} of the store '{self.folder}' is damaged: '{path}' {what}. "
-                f"Remove '{self.folder / (shard or name)}' and write the store again: the other "
-                "shards are kept."
-            )
+        if size != entry["bytes"]:
+            raise self.damaged(shard, name, f"has {size:,} bytes, expected {entry['bytes']:,}")
+        if content and checksums(path) != sums:
+            raise self.damaged(shard, name)
+
+    def damaged(
+        self, shard: str, name: str, what: str = "does not have the checksum it was written with"
+    ) -> StoreError:
+        """The error for a file that is not as it was written."""
+        path = self.folder / shard / name
+        return StoreError(
+            f"{shard or 'index'} of the store '{self.folder}' is damaged: '{path}' {what}. Remove "
+            f"'{self.folder / (shard or name)}' and write the store again: the other shards are "
+            "kept."
+        )
 
 
 def differences(wanted: dict[str, Any], found: dict[str, Any], prefix: str = "") -> list[str]:

@@ -69,7 +69,7 @@ def read(
         batch_size: For data that are not in batches yet. Defaults to `128`.
         shuffle: For a `Part`: whether each epoch has an order of its own. Defaults to `False`.
         seed: Of these orders. Defaults to `0`.
-        check: Whether files are compared with their checksums, and the first examples with those
+        check: Whether what is read is compared with its checksums, and a few examples with those
             that the teacher saw. Defaults to `True`.
         join: A function `(ids, views) -> signals` for what else the batches are to bring, such as
             `keras_kd.data.Numbers(ids)`. Defaults to `None`.

@@ -19,7 +19,7 @@ from keras_kd.stores._manifest import (
     MANIFEST,
     Manifest,
     Path,
-    checksum,
+    checksums,
     load,
     replace,
     shard_name,
@@ -127,7 +127,7 @@ class ShardWriter:
                 file.flush()
                 os.fsync(file.fileno())
             files[name] = {
-                "bytes": (aside / name).stat().st_size, "crc32": checksum(aside / name)
+                "bytes": (aside / name).stat().st_size, "crc32": checksums(aside / name)
             }  # fmt: skip
         examples = sum(len(part) for part in self.columns["ids.npy"])
         replace(aside / "shard.json", {"examples": examples, "files": files})

@@ -25,8 +25,7 @@ class Store:
             `"teacher"`.
         temperature: With the largest logits alone: the temperature of the loss that uses them.
             Defaults to the one that was stored.
-        check: Whether each file is compared with its checksum when it is first read. Defaults to
-            `True`.
+        check: Whether what is read is compared with its checksums. Defaults to `True`.
 
     Raises:
         StoreError: If the store is unfinished, damaged, of a newer format or without that

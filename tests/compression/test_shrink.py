@@ -19,7 +19,7 @@ from tests.compression.networks import (
 from tests.models import Subclassed, nested
 
 
-def sample(model, n=6):
+def sample(model, n=64):
     rng = np.random.default_rng(1)
     shape = (n, *model.inputs[0].shape[1:])
     if model.inputs[0].dtype == "int32":

@@ -305,8 +305,11 @@ def _load(folder, part, model):
     return data[0][0]["signals"]["teacher:output"]
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("how", ["truncated", "longer", "bit", "noise", "empty"])
-def test_every_damaged_file_is_found(written, copied, part, model, how):
+def test_every_damaged_file_is_found(written, copied, part, model, how, large, monkeypatch):
+    if large:  # then no more is read than is asked for
+        monkeypatch.setattr(stores._columns, "BUDGET", 0)
     whole = _load(written, part, model)
     rng = np.random.default_rng(0)
     seen = 0
@@ -333,9 +336,14 @@ def test_every_damaged_file_is_found(written, copied, part, model, how):
                 answers = _load(copied, part, model)
             except stores.StoreError as error:
                 assert path.parent.name in str(error) or path.name in str(error), error
-            else:  # white space in a JSON file
-                assert path.name == "manifest.json"
+            else:  # white space in a JSON file; or what the index made needless
+                assert path.name in ("manifest.json", "ids.npy")
                 np.testing.assert_array_equal(answers, whole)
+                if path.name == "ids.npy":
+                    with pytest.raises(
+                        stores.StoreError, match=r"ids.npy' does not have the check"
+                    ):
+                        stores.verify(copied, model, part)
         path.write_bytes(before)
     assert seen > 20
     np.testing.assert_array_equal(_load(copied, part, model), whole)
@@ -367,6 +375,35 @@ def test_verify_what_is_compressed_and_seen_in_views(tmp_path, part, model, kind
     result = stores.verify(tmp_path, model, kd.data.Batches(part, batch_size=33))
     assert result.examples == 200
     assert 0 < result.largest["output"] < 1 / 127
+
+
+def test_of_a_large_store_what_is_read_is_checked(tmp_path, part, model, monkeypatch):
+    for module in (stores._columns, stores._manifest):
+        monkeypatch.setattr(module, "BLOCK", 256)
+    monkeypatch.setattr(stores._columns, "BUDGET", 0)
+    stores.write(model, part, tmp_path, dtype="float32")  # 40 bytes an answer
+    path = tmp_path / "shard-00000" / "0-output.values.npy"
+    content = bytearray(path.read_bytes())
+    start = len(content) - 200 * 40
+    content[start + 100 * 40] ^= 1  # in the answer for example 100
+    path.write_bytes(bytes(content))
+    store, views = stores.Store(tmp_path), np.zeros(200, int)
+    block = (start + 100 * 40) // 256
+    inside = [
+        i for i in range(200) if (start + 40 * i) // 256 <= block <= (start + 40 * i + 39) // 256
+    ]
+    assert 100 in inside
+    assert len(inside) < 10
+    away = np.setdiff1d(np.arange(200), inside)
+    store(part.ids[away], views[away])
+    for example in inside:
+        with pytest.raises(
+            stores.StoreError, match=r"0-output.values.npy' does not have the check"
+        ):
+            store(part.ids[[example]], views[:1])
+    stores.Store(tmp_path, check=False)(part.ids, views)
+    with pytest.raises(stores.StoreError, match=r"0-output.values.npy' does not have the checksum"):
+        stores.verify(tmp_path, model, part)
 
 
 @pytest.mark.parametrize("pread", [True, False])
