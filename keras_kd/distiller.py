@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -59,6 +59,9 @@ class Distiller(BackendStep, keras.Model):
             dict of several, by role; or `None` when its answers come with the batch, or when no
             term asks for one.
         terms: List of `Term` and `Labels`. Defaults to `keras_kd.recipes.hinton()`.
+        on_bad_teacher: What becomes of a batch on which a teacher's answer is NaN or infinite.
+            `"raise"` stops with an error that names the batch; `"skip"` leaves it out: nothing
+            moves, and the logs count it as `"skipped"`. Defaults to `"raise"`.
         name: Name of the model. Defaults to `"distiller"`.
 
     Raises:
@@ -86,6 +89,7 @@ class Distiller(BackendStep, keras.Model):
         student: Participants,
         teacher: Participants | None = None,
         terms: Sequence[Term | Labels] | None = None,
+        on_bad_teacher: Literal["raise", "skip"] = "raise",
         name: str = "distiller",
         **kwargs: Any,
     ):
@@ -109,7 +113,8 @@ class Distiller(BackendStep, keras.Model):
         self._taps = self._tapped()
         self.term_trackers = [keras.metrics.Mean(name=name) for name in self.term_names]
         self._watched = self._targets_to_watch()
-        self.watch = _watch.Faults(self._watched)
+        self.on_bad_teacher = on_bad_teacher
+        self.watch = _watch.Faults(self._watched, skip=_watch.skips(on_bad_teacher))
         self._input_config: Any = None
         self._prepared = False
         inputs = input_of(next(iter(students.values())))
@@ -256,14 +261,24 @@ class Distiller(BackendStep, keras.Model):
         for term in self.terms:
             self._check_present(term.addresses(), signals, f"Term '{term.name}'")
             weights = _weights_for(term, sample_weight)
-            value = term(signals, step=self.step, sample_weight=weights, training=training)
+            value = term(
+                signals,
+                step=self.step,
+                sample_weight=weights,
+                training=training,
+                gather=self.gather,
+            )
             values.append(value)
             total += at(term.weight, self.step) * value
         learners = (*self.students.values(), *self.terms)
         for extra in (loss for learner in learners for loss in learner.losses):
-            total += ops.cast(ops.sum(extra), "float32")
+            total += ops.cast(self._aggregate_additional_loss(extra), "float32")
         asked = {address: signals[address] for address in self.signal_metrics.addresses()}
-        return Outcome(total, values, outputs, _watch.faults(signals, self._watched), asked)
+        return Outcome(total, values, outputs, self.faults(answers), asked)
+
+    def faults(self, answers: Signals) -> Any:
+        """Per watched target, 1 when this batch's holds NaN or infinite values."""
+        return _watch.faults(answers, self._watched)
 
     def advance(self) -> None:
         """One training step is done."""
@@ -383,14 +398,31 @@ class Distiller(BackendStep, keras.Model):
         """The logs; compiled metrics are left out of a batch without labels."""
         if y is None:
             compiled = self._compile_metrics
-            return _results(m for m in self.metrics if m is not compiled and m is not self.watch)
+            return self._results(m for m in self.metrics if m is not compiled)
         if len(self.students) > 1:
             y = dict.fromkeys(self.students, y)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
         unbuilt = [m for m in (self._compile_metrics,) if m is not None and not m.built]
-        return _results(m for m in self.metrics if m is not self.watch and m not in unbuilt)
+        return self._results(m for m in self.metrics if m not in unbuilt)
+
+    def _results(self, metrics: Iterable[keras.metrics.Metric]) -> dict[str, Any]:
+        logs: dict[str, Any] = {}
+        for metric in metrics:
+            if metric is not self.watch or self.watch.skip:
+                result = metric.result()
+                logs.update(result if isinstance(result, dict) else {metric.name: result})
+        return logs
+
+    def moving(self) -> list[keras.Variable]:
+        """Every variable that training moves, metrics left out, in an order that stays."""
+        frozen: set[int] = set()
+        for teacher in self.teachers.values():
+            if not any(layer in self._followers for layer in teacher._flatten_layers()):
+                frozen.update(id(v) for v in teacher.variables)
+        unique = {id(v): v for v in [*self.variables, *self.optimizer.variables]}
+        return [v for i, v in unique.items() if i not in frozen]
 
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
@@ -443,6 +475,7 @@ class Distiller(BackendStep, keras.Model):
             "student": serialize(as_given(self.students, "student")),
             "teacher": serialize(as_given(self.teachers, "teacher")),
             "terms": [serialize(term) for term in self.terms],
+            "on_bad_teacher": self.on_bad_teacher,
         }
 
     @classmethod
@@ -488,11 +521,3 @@ def _symbolic_inputs(config: Any) -> Any:
     if isinstance(config, dict):
         return {name: _symbolic_inputs(inner) for name, inner in config.items()}
     return [_symbolic_inputs(inner) for inner in config]
-
-
-def _results(metrics: Any) -> dict[str, Any]:
-    logs: dict[str, Any] = {}
-    for metric in metrics:
-        result = metric.result()
-        logs.update(result if isinstance(result, dict) else {metric.name: result})
-    return logs

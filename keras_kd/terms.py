@@ -118,12 +118,20 @@ class Term(_Weighted):
         return tuple(a for a in as_tuple(self.target) if a != LABELS)
 
     def __call__(
-        self, signals: Signals, *, step: Any, sample_weight: Any = None, training: bool = False
+        self,
+        signals: Signals,
+        *,
+        step: Any,
+        sample_weight: Any = None,
+        training: bool = False,
+        gather: Callable[[Any], Any] | None = None,
     ) -> Any:
         """The term's value, before its weight. (Signals are no layer's input: Keras's own
-        `Layer.__call__` has nothing to add here.)"""
+        `Layer.__call__` has nothing to add here.) `gather` joins the rows of all replicas."""
         pred, target = self._sides(signals, training)
         loss = self.loss.at(step) if isinstance(self.loss, Loss) else self.loss
+        if gather is not None and isinstance(loss, Loss) and loss.relational:
+            pred, target, sample_weight = _whole(gather, pred, target, sample_weight)
         return loss(target, pred, sample_weight)
 
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
@@ -265,7 +273,13 @@ class Labels(_Weighted):
         return ()
 
     def __call__(
-        self, signals: Signals, *, step: Any, sample_weight: Any = None, training: bool = False
+        self,
+        signals: Signals,
+        *,
+        step: Any,
+        sample_weight: Any = None,
+        training: bool = False,
+        gather: Callable[[Any], Any] | None = None,
     ) -> Any:
         """The compiled loss on this output, before the term's weight."""
         y, pred = signals[LABELS], signals[self.pred]
@@ -305,6 +319,16 @@ class Labels(_Weighted):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Labels":
         return cls(**restored(config))
+
+
+def _whole(gather: Callable[[Any], Any], pred: Any, *others: Any) -> tuple[Any, ...]:
+    """The whole batch's rows in place of this replica's; rows of a queue below them stay."""
+    rows = ops.shape(keras.tree.flatten(pred)[0])[0]
+
+    def whole(x: Any) -> Any:
+        return None if x is None else ops.concatenate([gather(x[:rows]), x[rows:]])
+
+    return tuple(keras.tree.map_structure(whole, side) for side in (pred, *others))
 
 
 _LABELS_HELP = (

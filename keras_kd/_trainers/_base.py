@@ -3,10 +3,14 @@
     unpack -> the teachers' answers -> the students' one pass and the sum of the terms
     -> scale -> gradients -> apply -> step + 1 -> logs
 
+When batches are skipped on which a teacher is at fault, a step on such a batch leaves all as it
+was, and is counted.
+
 The files beside this one say it in each backend's words for state and gradients. What a term, a
 teacher or a student is, only the distiller knows: it gives `answers`, `objective` and `advance`.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -46,13 +50,23 @@ class Step(Base):
         """`value` as one device would have computed it."""
         return value
 
+    @property
+    def gather(self) -> Callable[[Any], Any] | None:
+        """Joins the rows of all replicas, where a step sees those of one alone."""
+        return None
+
+    def everywhere(self, found: Any) -> Any:
+        """The faults that any replica found."""
+        return found
+
     def record(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
         """Moves the metrics by one batch and returns the logs."""
         examples = batch_size(x)
         self._loss_tracker.update_state(self.unscaled(outcome.total), sample_weight=examples)
         for tracker, value in zip(self.term_trackers, outcome.values, strict=True):
             tracker.update_state(self.unscaled(value), sample_weight=examples)
-        self.watch.update_state(outcome.faults)
+        if not self.watch.skip:
+            self.watch.update_state(self.everywhere(outcome.faults))
         self.signal_metrics.update_state(outcome.asked, sample_weight)
         return self.compute_metrics(x, y, outcome.outputs, sample_weight)
 

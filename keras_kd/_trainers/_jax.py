@@ -1,5 +1,6 @@
 """The step on JAX: state goes in and comes out, nothing is changed in place."""
 
+import functools
 from typing import Any
 
 import jax
@@ -36,7 +37,7 @@ class JAXStep(Step):
             self.advance()
         non_trainable = _values(scope, self.non_trainable_variables)
         logs, metrics = self._record_of(metrics, x, y, sample_weight, outcome)
-        return logs, (trainable, non_trainable, optimizer, metrics)
+        return self._or_skip(logs, state, (trainable, non_trainable, optimizer, metrics), outcome)
 
     def test_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
         trainable, non_trainable, metrics = state
@@ -47,7 +48,21 @@ class JAXStep(Step):
         )
         metrics = _values(scope, self.metrics_variables)
         logs, metrics = self._record_of(metrics, x, y, sample_weight, outcome)
-        return logs, (trainable, non_trainable, metrics)
+        return self._or_skip(logs, state, (trainable, non_trainable, metrics), outcome)
+
+    def _or_skip(
+        self, logs: dict[str, Any], before: tuple, after: tuple, outcome: Outcome
+    ) -> tuple[dict[str, Any], tuple]:
+        """The state after the step, or that before it when its batch is one to skip."""
+        if not self.watch.skip:
+            return logs, after
+        bad = jax.numpy.any(outcome.faults > 0)
+        pick = functools.partial(jax.numpy.where, bad)
+        *others, metrics = jax.tree.map(pick, tuple(map(list, before)), tuple(map(list, after)))
+        with keras.StatelessScope(zip(self.metrics_variables, metrics, strict=True)) as scope:
+            self.watch.update_state(outcome.faults)
+            logs = self.get_metrics_result()
+        return logs, (*others, _values(scope, self.metrics_variables))
 
     def along(self, function: Any, x: Any, direction: Any) -> Any:
         return jax.jvp(function, (x,), (direction,))[1]

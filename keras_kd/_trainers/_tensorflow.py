@@ -1,5 +1,7 @@
 """The step on TensorFlow: a tape around the students, the teachers outside it."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,23 +9,51 @@ import tensorflow as tf
 
 from keras_kd._trainers._base import Step
 
+Logs = dict[str, Any]
+
 
 class TensorFlowStep(Step):
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: Any) -> Logs:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         answers = self.answers(x)
-        with tf.GradientTape() as tape:
-            outcome = self.objective(x, y, sample_weight, answers, training=True)
-            scaled = self.optimizer.scale_loss(outcome.total)
-        weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
-        self.advance()
-        return self.record(x, y, sample_weight, outcome)
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+        def learn() -> Logs:
+            with tf.GradientTape() as tape:
+                outcome = self.objective(x, y, sample_weight, answers, training=True)
+                scaled = self.optimizer.scale_loss(outcome.total)
+            weights = self.trainable_weights
+            gradients = tape.gradient(scaled, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            self.advance()
+            return self.record(x, y, sample_weight, outcome)
+
+        return self._or_skip(learn, answers, self.moving)
+
+    def test_step(self, data: Any) -> Logs:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        outcome = self.objective(x, y, sample_weight, self.answers(x), training=False)
-        return self.record(x, y, sample_weight, outcome)
+        answers = self.answers(x)
+
+        def judge() -> Logs:
+            outcome = self.objective(x, y, sample_weight, answers, training=False)
+            return self.record(x, y, sample_weight, outcome)
+
+        return self._or_skip(judge, answers, list)
+
+    def _or_skip(
+        self, step: Callable[[], Logs], answers: Any, moving: Callable[[], list[keras.Variable]]
+    ) -> Logs:
+        """`step()`; all that it moved is put back when its batch is one to skip."""
+        if not self.watch.skip:
+            return step()
+        found = self.everywhere(self.faults(answers))
+        watching = {id(v) for v in self.watch.variables}
+        moved = [v for v in [*moving(), *self.metrics_variables] if id(v) not in watching]
+        before = [tf.identity(v.value) for v in moved]
+        step()
+        for variable, value in zip(moved, before, strict=True):
+            variable.assign(tf.where(tf.reduce_any(found > 0), value, variable.value))
+        self.watch.update_state(found)
+        return self.get_metrics_result()
 
     def along(self, function: Any, x: Any, direction: Any) -> Any:
         leaves = keras.tree.flatten(x)
@@ -35,3 +65,30 @@ class TensorFlowStep(Step):
     def unscaled(self, value: Any) -> Any:
         # Keras divides each replica's loss by their number; the logs tell one device's.
         return value * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, value.dtype)
+
+    @property
+    def gather(self) -> Callable[[Any], Any] | None:
+        context = _one_of_many()
+        return context and functools.partial(_joined, context)
+
+    def everywhere(self, found: Any) -> Any:
+        context = _one_of_many()
+        return tf.minimum(context.all_reduce("sum", found), 1.0) if context else found
+
+
+def _joined(context: Any, x: Any) -> Any:
+    """All replicas' rows, one replica's below another's. (Not by `context.all_gather`, whose
+    collectives lose their order in a compiled step; a sum with zeros has the same gradient.)"""
+    own = context.replica_id_in_sync_group
+    places = tf.range(context.num_replicas_in_sync)
+    rows = tf.where(places == own, tf.cast(tf.shape(x)[0], "float32"), 0.0)
+    rows = tf.cast(context.all_reduce("sum", rows), "int32")
+    above = tf.reduce_sum(tf.where(places < own, rows, 0))
+    below = tf.reduce_sum(tf.where(places > own, rows, 0))
+    return context.all_reduce("sum", tf.pad(x, [[above, below], *[[0, 0]] * (x.shape.rank - 1)]))
+
+
+def _one_of_many() -> Any:
+    """The replica that this code runs for, if it is not the only one."""
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    return None if alone else tf.distribute.get_replica_context()

@@ -14,6 +14,8 @@ class TorchStep(Step):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with torch.no_grad():
             answers = self.answers(x)
+            if self._skipped(answers):
+                return self.get_metrics_result()
         outcome = self.objective(x, y, sample_weight, answers, training=True)
         weights = self.trainable_weights[:]
         scaled = self.optimizer.scale_loss(outcome.total)
@@ -33,8 +35,19 @@ class TorchStep(Step):
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with torch.no_grad():
-            outcome = self.objective(x, y, sample_weight, self.answers(x), training=False)
+            answers = self.answers(x)
+            if self._skipped(answers):
+                return self.get_metrics_result()
+            outcome = self.objective(x, y, sample_weight, answers, training=False)
             return self.record(x, y, sample_weight, outcome)
+
+    def _skipped(self, answers: Any) -> bool:
+        """Whether this batch is one to leave out; counts it."""
+        if not self.watch.skip:
+            return False
+        found = self.faults(answers)
+        self.watch.update_state(found)
+        return bool(found.any())
 
 
 def _change(said: Any) -> Any:

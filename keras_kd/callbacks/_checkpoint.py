@@ -11,7 +11,6 @@ from keras import ops
 
 from keras_kd._core.files import replacing
 from keras_kd.distiller import Distiller
-from keras_kd.teachers import Momentum
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -92,13 +91,9 @@ class Checkpoint(keras.callbacks.Callback):
 
 def _state(model: keras.Model) -> list[keras.Variable]:
     """All that training moves, in an order that stays."""
-    frozen: set[int] = set()
     if isinstance(model, Distiller):
-        for teacher in model.teachers.values():
-            if not any(isinstance(layer, Momentum) for layer in teacher._flatten_layers()):
-                frozen.update(id(v) for v in teacher.variables)
-    unique = {id(v): v for v in [*model.variables, *model.optimizer.variables]}
-    return [v for i, v in unique.items() if i not in frozen]
+        return model.moving()
+    return list({id(v): v for v in [*model.variables, *model.optimizer.variables]}.values())
 
 
 def _array(variable: keras.Variable) -> np.ndarray:

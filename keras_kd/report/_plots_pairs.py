@@ -92,12 +92,14 @@ def _slopes(
         )
     name, value = reference
     axes.axhline(value, color=_REFERENCE, linewidth=1, linestyle="--", zorder=0)
-    axes.annotate(
-        f"{name} {value:.1f} %", (0.5, value), xytext=(0, -4), textcoords="offset points",
-        ha="center", va="top", color=_REFERENCE, fontsize=9,
-    )  # fmt: skip
     axes.set(xlim=(-0.5, 1.5), ylabel="errors on the test set (%)")
     axes.set_ylim(bottom=0)
+    above = value < 0.06 * axes.get_ylim()[1]  # else the words would lie on the axis
+    axes.annotate(
+        f"{name} {value:.1f} %", (0.5, value), xytext=(0, 4 if above else -4),
+        textcoords="offset points", ha="center", va="bottom" if above else "top",
+        color=_REFERENCE, fontsize=9,
+    )  # fmt: skip
     axes.set_xticks((0, 1), names)
     axes.set_title("One line for each seed", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

@@ -37,7 +37,7 @@ def table(rows: Sequence[Row], examples: int) -> Table:
     Errors are a mean and, when there are several seeds, their standard deviation. Kilobytes are
     those of the weights in float32.
     """
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     drawn.add_column("", no_wrap=True)
     for heading in (f"errors of {examples:,}", "in %", "as teacher", "weights", "kB", "ms"):
         drawn.add_column(heading, justify="right", no_wrap=True)
@@ -48,10 +48,14 @@ def table(rows: Sequence[Row], examples: int) -> Table:
             f"{100 * np.mean(row.errors) / examples:.1f}",
             f"{100 * row.agreement:.1f} %",
             f"{row.parameters:,}",
-            f"{4 * row.parameters / 1000:.1f}",
+            _kilobytes(4 * row.parameters),
             f"{row.milliseconds:.2f}",
         )
     return drawn
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size / 1000:.1f}" if size < 1_000_000 else f"{size / 1000:,.0f}"
 
 
 def _mean(values: Sequence[int]) -> str:

@@ -26,5 +26,8 @@ def test_table():
 
 
 def test_table_fits_a_terminal_also_with_large_numbers():
-    row = Row("student distilled", [10_000, 9_000], 0.5, 12_345_678, 12.345)
-    assert len(lines([row], examples=10_000)) == 3
+    row = Row("student distilled", [2_700, 2_842], 1.0, 1_410_890, 12.345)
+    drawn = lines([row], examples=10_000)
+    assert len(drawn) == 3
+    said = "student distilled 2771.0 ± 100.4 27.7 100.0 % 1,410,890 5,644 12.35"
+    assert drawn[2] == said.replace("12.35", f"{12.345:.2f}")
