@@ -4,8 +4,8 @@
     KERAS_BACKEND=jax python benchmarks/peers.py --only time memory
 
 - keras_kd: `Distiller` with `recipes.hinton`, and with a hint beside it;
-- keras.distillation: the `Distiller` that Keras ships, with `LogitsDistillation`, and with
-  `FeatureDistillation` beside it;
+- keras.distillation: the `Distiller` that Keras ships, with `LogitsDistillation` as it comes, with
+  `loss=KLDivergence()` ("KL object"), and with `FeatureDistillation` beside it;
 - keras.io: the Distiller that the tutorial on keras.io describes, written afresh from that
   description: `compute_loss` calls the teacher and compares probabilities with `KLDivergence`;
 - the floor: plain training of the student, and the teacher's answers to the same batches.
@@ -75,8 +75,8 @@ def ours(student, teacher, hint=False):
     return keras_kd.Distiller(student=student, teacher=teacher, terms=terms)
 
 
-def shipped(student, teacher, hint=False):
-    losses, weights = [keras.distillation.LogitsDistillation(temperature=T)], [1.0]
+def shipped(student, teacher, hint=False, **loss):
+    losses, weights = [keras.distillation.LogitsDistillation(temperature=T, **loss)], [1.0]
     if hint:
         names = {"teacher_layer_name": "block1", "student_layer_name": "block1"}
         losses.append(keras.distillation.FeatureDistillation(**names))
@@ -96,6 +96,9 @@ def made(name: str, teacher: keras.Model, channels: int, classes: int, seed: int
     build = {
         "keras_kd": ours, "keras_kd, hint": lambda s, t: ours(s, t, hint=True),
         "keras.distillation": shipped,
+        "keras.distillation, KL object": lambda s, t: shipped(
+            s, t, loss=keras.losses.KLDivergence()
+        ),
         "keras.distillation, hint": lambda s, t: shipped(s, t, hint=True),
         "keras.io": Tutorial, "plain": lambda s, t: s, "plain, hint": lambda s, t: s,
     }[name]  # fmt: skip
@@ -216,6 +219,9 @@ def gradients(options) -> Table:
         "keras.distillation": lambda t, s: keras.distillation.LogitsDistillation(
             temperature=T
         ).compute_loss(t, s),
+        "keras.distillation, KL object": lambda t, s: keras.distillation.LogitsDistillation(
+            temperature=T, loss=softened
+        ).compute_loss(t, s),
         "keras.io": lambda t, s: (
             T**2 * softened(ops.softmax(t / T, axis=1), ops.softmax(s / T, axis=1))
         ),
@@ -256,7 +262,7 @@ def accuracies(options) -> Table:
 
     table.add_row("the teacher", f"{right(teacher):.2f}", "")
     x, y = data.x_train[-1000:], data.y_train[-1000:]
-    for name in names(False):
+    for name in [*names(False), "keras.distillation, KL object"]:
         found = []
         for seed in range(1, options.seeds + 1):
             model, student = made(name, teacher, 8, 10, seed)

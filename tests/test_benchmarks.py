@@ -1,0 +1,41 @@
+"""The networks of the published tables have the published number of weights."""
+
+import importlib.util
+import math
+import pathlib
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "build, arguments, weights",
+    [  # Tian, Krishnan, Isola 2020, appendix: 100 classes, BatchNorm's moving averages not counted
+        ("resnet", (8, 4), 1_233_540),
+        ("resnet", (32, 4), 7_433_860),
+        ("wide_resnet", (16, 2), 703_284),
+        ("wide_resnet", (40, 2), 2_255_156),
+        ("resnet", (20, 1), 278_324),
+    ],
+)
+def test_parameter_counts(build, arguments, weights):
+    model = getattr(script("models"), build)(*arguments)
+    assert sum(math.prod(w.shape) for w in model.trainable_weights) == weights
+    assert {layer.name for layer in model.layers} >= {"stage1", "stage2", "stage3", "pool"}
+    assert model.get_layer("stage3").output.shape[1:3] == (8, 8)
+
+
+def test_depths_that_are_none():
+    models = script("models")
+    with pytest.raises(ValueError, match=r"`depth` must be 6 n \+ 2"):
+        models.resnet(9)
+    with pytest.raises(ValueError, match=r"`depth` must be 6 n \+ 4"):
+        models.wide_resnet(15, 2)
