@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--largest", type=int, default=16, help="logits kept of an answer")
     parser.add_argument("--views", type=int, default=1)
+    parser.add_argument("--id-bytes", type=int, default=15, help="length of an id")
     parser.add_argument(
         "--rate", type=float, default=4e14, help="operations a second, of one device"
     )
@@ -65,6 +66,9 @@ def main() -> None:
     table.add_row(f"devices to be done in {options.days:g} day(s)", f"{devices:,}")
     table.add_row("answers a second, each device", f"{each / devices:,.0f}")
     table.add_row("writing processes needed for all", f"{math.ceil(each / options.written):,}")
+    index = options.examples * (8 + options.id_bytes)
+    table.add_row("index, in memory to read all of it", f"{index / 1e9:,.1f} GB")
+    table.add_row("index, to read what one device wrote", f"{index / devices / 1e9:,.2f} GB")
     console.print(table)
     table = Table(
         "answers as", "bytes each", "in all", "GB a device writes", "read once, one process"
