@@ -52,6 +52,14 @@ class Distiller(BackendStep, keras.Model):
     output": ...}}` in place of `x`; a teacher whose every answer is there is not run. So do the
     examples' numbers, as the signal `"ids"`, for projectors that keep something of each example.
 
+    On several devices it learns what one device learns from the same global batches, shared out
+    evenly: under `tf.distribute.MirroredStrategy`, and on JAX under
+    `keras.distribution.DataParallel` and `ModelParallel`, in one process or several. Losses
+    between the examples of a batch (`relational` ones) see the whole global batch on every engine.
+    Under `MirroredStrategy` each replica has its own statistics in a `BatchNormalization`, unless
+    that is `synchronized=True`, and its own memory in a `MemoryBank` or `QueuedEmbedding`. Keras
+    has no such engine on torch.
+
     Args:
         student: The `keras.Model` to train, with the role `"student"`; or a dict of several, by
             role.
@@ -450,6 +458,15 @@ class Distiller(BackendStep, keras.Model):
             return super().save(filepath, overwrite, zipped, **kwargs)
         with replacing(path) as temporary:
             super().save(temporary, overwrite, zipped, **kwargs)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+        """As `keras.Model.save_weights`, and an interrupted save leaves the former file whole."""
+        path = str(filepath)
+        whole = path.endswith(".weights.h5") and "://" not in path and not kwargs
+        if not whole or (os.path.exists(path) and not overwrite):
+            return super().save_weights(filepath, overwrite, **kwargs)
+        with replacing(path) as temporary:
+            super().save_weights(temporary, overwrite)
 
     def _seeds(self) -> list[keras.Variable]:
         """The state of every random layer, which Keras leaves out of a file."""

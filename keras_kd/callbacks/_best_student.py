@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from keras_kd._core.files import replacing
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd.callbacks._monitor import Mode, Monitor
+from keras_kd.callbacks._monitor import Mode, Monitor, finite
 from keras_kd.distiller import Distiller
 
 #: Inside the `.keras` file, so that a student and what is known of it are replaced in one move.
@@ -130,7 +129,7 @@ class BestStudent(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         student = self.student
-        if not all(np.isfinite(w).all() for w in student.get_weights()):
+        if not finite(student.weights):
             self.model.stop_training = True
             warnings.warn(self._diverged(epoch + 1), stacklevel=2)
             return
@@ -184,7 +183,7 @@ def read_best(path: str | os.PathLike[str]) -> Best | None:
             return Best(**json.loads(archive.read(_RECORD)))
     except (FileNotFoundError, KeyError):
         return None
-    except zipfile.BadZipFile as error:
+    except Exception as error:  # of whatever kind zipfile makes of a file that will not do
         raise ValueError(
             f"'{path}' is there and is no .keras file. Give another path, or remove it."
         ) from error

@@ -1,7 +1,7 @@
 """The whole state of a training run, in one file that is whole at any time."""
 
 import os
-import zipfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._core.files import replacing
+from keras_kd.callbacks._monitor import finite
 from keras_kd.distiller import Distiller
 
 
@@ -19,6 +20,10 @@ class Checkpoint(keras.callbacks.Callback):
     Students, projectors, momentum teachers, schedules, optimizer and random layers; the frozen
     teachers, which whoever goes on has anyway, are left out. One `.npz` file without code in it,
     written aside and then renamed: whatever ends the process, it holds one epoch's state, whole.
+
+    A state whose weights are NaN or infinite is never written; training stops then, and a warning
+    says so. (`keras.callbacks.BackupAndRestore` serves as well, but keeps weights and epoch in two
+    files: a process that ends between them trains one epoch twice.)
 
     A run that was stopped goes on as if it had not been, given data that come in the same order:
     with `fit(shuffle=False)`, for Keras draws another order in each process.
@@ -67,7 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
             with np.load(self.path, allow_pickle=False) as file:
                 state = {name: file[name] for name in file.files}
             epochs = int(state.pop("epochs"))
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        except Exception as error:  # of whatever kind numpy makes of a file that will not do
             raise ValueError(
                 f"'{self.path}' is no checkpoint that can be read. Remove it to start anew."
             ) from error
@@ -84,9 +89,25 @@ class Checkpoint(keras.callbacks.Callback):
         return epochs
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if not finite(self.model.trainable_variables):
+            self.model.stop_training = True
+            warnings.warn(self._diverged(epoch + 1), stacklevel=2)
+            return
         arrays = {f"{i:05d}": _array(v) for i, v in enumerate(_state(self.model))}
         with replacing(self.path) as temporary:
             np.savez(temporary, allow_pickle=False, epochs=epoch + 1, **arrays)
+
+    def _diverged(self, epoch: int) -> str:
+        kept = (
+            f"'{self.path}' holds the last good epoch's state"
+            if self.path.exists()
+            else "There was no good epoch before, so nothing is kept"
+        )
+        return (
+            f"The student diverged: after epoch {epoch} weights hold NaN or infinite values, so "
+            f"training stops. {kept}. Go on with a smaller learning rate, clipnorm=1.0 in the "
+            "optimizer or a smaller weight of the largest term."
+        )
 
 
 def _state(model: keras.Model) -> list[keras.Variable]:

@@ -2,8 +2,12 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+from keras import ops
 
 from keras_kd._core.messages import did_you_mean, listing
 
@@ -56,6 +60,12 @@ class Monitor:
         if math.isnan(value):
             return False
         return self.best is None or self.sign * (value - self.best) > self.min_delta
+
+
+def finite(variables: Iterable[keras.Variable]) -> bool:
+    """Whether no weight is NaN or infinite: a student that has one is past help."""
+    values = (ops.convert_to_numpy(v) for v in variables if "float" in v.dtype)
+    return all(np.isfinite(value.astype("float32")).all() for value in values)
 
 
 def _mode_of(name: str) -> Mode:

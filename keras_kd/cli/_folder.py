@@ -26,7 +26,13 @@ def settle(options: argparse.Namespace) -> None:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(asked, indent=2), encoding="utf-8")
         return
-    begun = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        begun = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"'{path}' is damaged: it is not what a run writes. Give another --out, or remove that "
+            "folder."
+        ) from error
     others = [f"{n} was {begun.get(n)!r}, not {v!r}" for n, v in asked.items() if begun.get(n) != v]
     if others:
         raise ValueError(
@@ -39,10 +45,17 @@ def trim(path: Path, done: int) -> None:
     """Keeps the lines of the epochs that are done: the others are trained again."""
     if not path.exists():
         return
-    with open(path, newline="") as file:
-        header, *rows = [*csv.reader(file)] or [[]]
+    try:
+        with open(path, newline="") as file:
+            header, *rows = [*csv.reader(file)] or [[]]
+        kept = [row for row in rows if int(row[0]) < done]
+    except (ValueError, IndexError, csv.Error) as error:
+        raise ValueError(
+            f"'{path}' is damaged: it is not what a run writes. Remove it, and the next epoch "
+            "begins another."
+        ) from error
     with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        csv.writer(file).writerows([header, *(r for r in rows if int(r[0]) < done)] if done else [])
+        csv.writer(file).writerows([header, *kept] if done else [])
 
 
 def if_stopped(options: argparse.Namespace) -> str:

@@ -42,9 +42,12 @@ def _why(path: Path, error: Exception) -> str:
 
 def _own_classes(path: Path) -> list[str]:
     """The classes that a file names and Keras does not have."""
-    with zipfile.ZipFile(path) as archive:
-        found: set[str] = set()
-        _walk(json.loads(archive.read("config.json")), found)
+    found: set[str] = set()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _walk(json.loads(archive.read("config.json")), found)
+    except Exception:  # a damaged file names none
+        return []
     return sorted(found)
 
 

@@ -152,7 +152,13 @@ def terms_of(
     for parameter in inspect.signature(recipe).parameters.values():
         if parameter.default is parameter.empty and parameter.name not in chosen:
             chosen[parameter.name] = _from_models(parameter, name, student, teacher, classes, steps)
-    terms = recipe(**chosen)
+    try:
+        terms = recipe(**chosen)
+    except (AttributeError, TypeError) as error:  # a list where a name is meant, and the like
+        given = ", ".join(f"{setting}={text}" for setting, text in settings.items())
+        raise ValueError(
+            f"The recipe '{name}' cannot do with {given or chosen}: {error}"
+        ) from error
     if not any(OUTPUT in parse(a).path for term in terms for a in as_tuple(term.pred)):
         raise ValueError(
             f"The recipe '{name}' does not teach the student its answers, only its features. Add "

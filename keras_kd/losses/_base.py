@@ -31,7 +31,8 @@ class Loss(keras.losses.Loss):
     same_shape: ClassVar[bool] = True
     #: It takes logits, and probabilities given in their place are refused before training starts.
     on_logits: bool = False
-    #: An example's value depends on the others in its batch.
+    #: An example's value depends on the others in its batch: the global one, for a Distiller joins
+    #: the rows of all replicas for it, on whatever engine.
     relational: ClassVar[bool] = False
 
     def __init__(

@@ -28,6 +28,10 @@ class _Composed(Loss):
     def on_logits(self) -> bool:  # type: ignore[override]
         return self.loss.on_logits
 
+    @property
+    def relational(self) -> bool:  # type: ignore[override]
+        return self.loss.relational
+
     def at(self, step: Any) -> Loss:
         held = object.__new__(type(self))
         held.__dict__.update(vars(super().at(step)), loss=self.loss.at(step))

@@ -89,7 +89,8 @@ def bootstrap(
     Two models answered the same examples. The examples are drawn anew, as many and with
     replacement, `resamples` times; each time the mean difference is taken. The interval is from
     the 2.5th to the 97.5th percentile of these means. It speaks of other test sets of this kind;
-    of other seeds of the training it knows nothing (see `paired`).
+    of other seeds of the training it knows nothing (see `paired`). Where no example tells the two
+    apart it has no width: that says that this test set shows no difference, not that there is none.
 
     Args:
         before: One number for each example, such as 1 for an error and 0 for none.
@@ -158,7 +159,8 @@ def mcnemar(lost: int, won: int) -> float:
         math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
         for k in range(fewer + 1)
     ]
-    return min(1.0, round(2 * math.fsum(map(math.exp, logs)), 15))
+    # Twelve digits: those that the logarithms leave, however small the number.
+    return min(1.0, float(f"{2 * math.fsum(map(math.exp, logs)):.12g}"))
 
 
 def _check_pairs(before: Sequence[float], after: Sequence[float]) -> None:

@@ -66,7 +66,7 @@ def _reliability(report: "Report") -> Any:
         if place >= len(shown):
             continue
         model, (count, said, was) = shown[place]
-        error = model.score("ece") or 0.0
+        error, runs = model.scores["ece"][0] or 0.0, len(model.scores["ece"])
         edges = np.linspace(0, 1, len(count) + 1)
         there = count > 0
         axes.bar(
@@ -76,7 +76,9 @@ def _reliability(report: "Report") -> Any:
         axes.plot(said[there], was[there], "o", color="black", markersize=2.5)
         axes.plot((0, 1), (0, 1), color="#999999", linewidth=1, linestyle="--", zorder=0)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), box_aspect=1)
-        axes.set_title(f"{model.name}\ncalibration error {100 * error:.1f} %", fontsize=9)
+        axes.tick_params(labelbottom=place + columns >= len(shown))
+        first = ", first run" if runs > 1 else ""  # whose bars these are
+        axes.set_title(f"{model.name}{first}\ncalibration error {100 * error:.1f} %", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("confidence (probability of the answer given)", fontsize=9)
     figure.supylabel("share of right answers", fontsize=9)

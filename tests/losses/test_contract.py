@@ -140,7 +140,7 @@ def test_says_whether_an_example_depends_on_the_others(case):
 
     before = answer(case, target, pred).values[: BATCH - 1]
     after = answer(case, changed(target, other_target), changed(pred, other_pred)).values
-    assert case.loss.relational == (not np.allclose(before, after[: BATCH - 1], rtol=1e-4))
+    assert case.build().relational == (not np.allclose(before, after[: BATCH - 1], rtol=1e-4))
 
 
 @each

@@ -67,7 +67,7 @@ def test_pairs_must_be_pairs(before, after):
 
 
 @pytest.mark.parametrize(
-    "lost, won", [(0, 0), (0, 1), (1, 4), (3, 3), (10, 25), (400, 480), (0, 9)]
+    "lost, won", [(0, 0), (0, 1), (1, 4), (3, 3), (10, 25), (400, 480), (0, 9), (15, 144)]
 )
 def test_mcnemar_is_the_exact_sign_test(lost, won):
     stats = pytest.importorskip("scipy.stats")
