@@ -328,3 +328,12 @@ def test_a_projector_that_reads_a_shape_nobody_knows_yet():
     )
     with says("Term 'hint': its projector Regressor reads 'teacher:hidden', whose shape is not"):
         keras_kd.Distiller(student=mlp("s"), terms=[term])
+
+
+def test_one_logit_is_no_choice_among_classes():
+    ends = [
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)], name=name)
+        for name in ("small", "large")
+    ]
+    with says("SoftTarget compares the classes of the last axis, and there is but one"):
+        distiller(student=ends[0], teacher=ends[1])

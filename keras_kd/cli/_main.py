@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:  # a Ctrl-C, of which C++ on the way may have made another error
         if stopped or isinstance(error, KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, 0)
-            print(f"keras-kd: stopped. {options.if_stopped(options)}", file=sys.stderr)
+            print(f"keras-kd: stopped. {options.if_stopped(options)}", file=sys.stderr, flush=True)
+            if program:  # threads of C++ amid their work do not survive Python's own way out
+                sys.stdout.flush()
+                os._exit(130)
             return 130
         code = 2 if isinstance(error, _TO_MEND) else 1
         if code == 1 and not isinstance(error, _ON_THE_WAY):

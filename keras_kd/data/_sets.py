@@ -74,6 +74,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        shapes = [f"{leaf.shape[1:]} {leaf.dtype}" for leaf in keras.tree.flatten(self.x)]
+        labels = "no labels" if self.y is None else f"labels {self.y.shape[1:]} {self.y.dtype}"
+        return f"<Part: {len(self):,} examples, inputs {', '.join(shapes)}, {labels}>"
+
     def take(self, which: np.ndarray) -> "Part":
         """The examples at the positions `which`."""
         x = keras.tree.map_structure(lambda leaf: leaf[which], self.x)

@@ -1,11 +1,12 @@
 """Sets by their names in TensorFlow Datasets: found, downloaded if need be, read into arrays."""
 
 import contextlib
+import logging
 import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -161,12 +162,13 @@ def _parts(name: str, splits: Any) -> list[str]:
 
 def _examples(tfds: Any, builder: Any, split: str, feature: str, label: str) -> Part:
     """One split, in the order of its records."""
-    dataset = builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        # One file after the other, each record with the name of its file and its place in it.
-        read_config=tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1),
-    )
+    with _quiet():
+        dataset = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            # One file after the other, each record with the name of its file and its place in it.
+            read_config=tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1),
+        )
     count = builder.info.splits[split].num_examples
     x, put = _room(tfds, builder.info.features[feature], count)
     y = np.empty(count, "int32")
@@ -177,6 +179,18 @@ def _examples(tfds: Any, builder: Any, split: str, feature: str, label: str) -> 
         y[here] = batch[label]
         ids.extend(i.decode() for i in batch["tfds_id"])
     return Part(x, y, np.array(ids))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out what TensorFlow has to say of the functions that its own data sets use."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _room(tfds: Any, feature: Any, count: int) -> tuple[np.ndarray, Callable[..., None]]:

@@ -38,6 +38,7 @@ class HardTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         chosen = ops.expand_dims(ops.argmax(y_true, axis=-1), -1)
@@ -170,6 +171,7 @@ class VirtualTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
     same_shape = False
 
     def __init__(self, correct: Number = 0.99, temperature: Number = 20.0, **kwargs: Any):
@@ -227,6 +229,7 @@ class Diversity(Loss):
     """
 
     on_logits = True
+    among_classes = True
 
     def __init__(self, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)

@@ -31,6 +31,8 @@ class Loss(keras.losses.Loss):
     same_shape: ClassVar[bool] = True
     #: It takes logits, and probabilities given in their place are refused before training starts.
     on_logits: bool = False
+    #: It compares classes by a softmax over the last axis, which says nothing of one logit alone.
+    among_classes: ClassVar[bool] = False
     #: An example's value depends on the others in its batch: the global one, for a Distiller joins
     #: the rows of all replicas for it, on whatever engine.
     relational: ClassVar[bool] = False
@@ -63,6 +65,8 @@ class Loss(keras.losses.Loss):
         return held
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if self.among_classes and not isinstance(y_pred, tuple):
+            _check_classes(self, ops.shape(y_pred))
         values = self.call(self._widened(y_true), self._widened(y_pred))
         if sample_weight is not None:
             sample_weight = _spread(sample_weight, values)
@@ -85,6 +89,15 @@ class Loss(keras.losses.Loss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Loss":
         return cls(**restored(config))
+
+
+def _check_classes(loss: Loss, shape: tuple[Any, ...]) -> None:
+    if shape and isinstance(shape[-1], int) and shape[-1] == 1:
+        raise ValueError(
+            f"{type(loss).__name__} compares the classes of the last axis, and there is but one: "
+            f"shape {shape}. For one logit that tells yes from no, take "
+            "keras_kd.losses.BinarySoftTarget."
+        )
 
 
 class _Reduced(keras.losses.Loss):

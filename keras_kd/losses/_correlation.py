@@ -52,6 +52,7 @@ class CorrelationTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
     relational = True
 
     def __init__(

@@ -50,6 +50,7 @@ class DecoupledSoftTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
 
     def __init__(
         self,
@@ -120,6 +121,7 @@ class NormalizedTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
 
     def __init__(self, gamma: Number = 1.5, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -175,6 +177,7 @@ class WeightedSoftTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
 
     def __init__(self, alpha: Number = 2.25, temperature: Number = 4.0, **kwargs: Any):
         super().__init__(**kwargs)

@@ -25,6 +25,7 @@ class _Divergence(Loss):
     """What the divergences share: one temperature, no `T²`, a mean over the valid positions."""
 
     on_logits = True
+    among_classes = True
 
     def __init__(
         self,

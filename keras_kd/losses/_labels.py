@@ -28,13 +28,8 @@ def hard(labels: Any, logits: Any) -> Any:
 
 def right(labels: Any, logits: Any) -> Any:
     """True at the right class of each row of `logits`, false elsewhere."""
-    classes = logits.shape[-1]
-    if classes == 1:
-        raise ValueError(
-            "Two classes or more are needed. Received logits of shape "
-            f"{shape_of(logits)}; for a sigmoid head take keras_kd.losses.BinarySoftTarget."
-        )
-    return ops.equal(ops.expand_dims(hard(labels, logits), -1), ops.arange(classes, dtype="int32"))
+    classes = ops.arange(logits.shape[-1], dtype="int32")
+    return ops.equal(ops.expand_dims(hard(labels, logits), -1), classes)
 
 
 def at(mask: Any, values: Any) -> Any:

@@ -48,6 +48,7 @@ class SoftTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
 
     def __init__(self, temperature: Number = 4.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -140,6 +141,7 @@ class StandardizedSoftTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
 
     def __init__(self, temperature: Number = 2.0, **kwargs: Any):
         super().__init__(**kwargs)

@@ -54,6 +54,7 @@ class SparseSoftTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
     same_shape = False
 
     def __init__(

@@ -35,7 +35,7 @@ class MemoryBank(keras.layers.Layer):
     taken to be its other embedding, and nothing is kept of it. In inference the draws repeat.
 
     Others are drawn evenly from the whole bank, with replacement. (The published code can leave
-    out those of the same class.) Each replica of a distributed run keeps a bank of its own.
+    out those of the same class.) Under `tf.distribute` each replica keeps a bank of its own.
 
     Shapes: two signals `(batch, ..., a)`, `(batch, ..., b)` and numbers `(batch,)` -> a pair of
     scores `(batch, 1 + negatives)`, the learner's against the target's bank, then the target's

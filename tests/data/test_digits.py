@@ -86,6 +86,11 @@ def test_what_is_held_out_is_always_the_same_and_grows():
     assert some.ids_validation[:3].tolist() == ["digits/00035", "digits/00082", "digits/00146"]
 
 
+def test_shown_in_one_line(digits):
+    said = "<Part: 1,157 examples, inputs (8, 8, 1) float32, labels () int32>"
+    assert repr(digits["train"]) == said
+
+
 def test_pairs_are_the_arrays(digits):
     (x, y), (x_test, y_test) = digits.train, digits.test
     assert x is digits.x_train

@@ -77,7 +77,7 @@ def test_soft_labels_are_refused(loss):
 
 @pytest.mark.parametrize("loss", LABELLED)
 def test_one_class_is_refused(loss):
-    with pytest.raises(ValueError, match=r"Two classes or more.*\(None, 1\).*BinarySoftTarget"):
+    with pytest.raises(ValueError, match=r"there is but one: shape .*BinarySoftTarget"):
         loss()((zeros(4, 1), zeros(4)), zeros(4, 1))
 
 
@@ -313,3 +313,15 @@ def test_channels_first_maps_are_the_same_maps():
     finally:
         keras.config.set_image_data_format("channels_last")
     np.testing.assert_allclose(first, last, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [losses.SoftTarget(), losses.ReverseKL(), losses.CorrelationTarget(), losses.HardTarget()],
+    ids=lambda loss: loss.name,
+)
+def test_one_logit_is_no_choice_among_classes(loss):
+    words = r"there is but one: shape \(4, 1\).*keras_kd.losses.BinarySoftTarget"
+    with pytest.raises(ValueError, match=words):
+        loss(zeros(4, 1), zeros(4, 1))
+    losses.BinarySoftTarget()(zeros(4, 1), zeros(4, 1))
