@@ -120,6 +120,7 @@ class ConfidenceWeighted(_Composed):
     """
 
     on_logits = True
+    among_classes = True
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         *answers, labels = y_true
@@ -210,6 +211,7 @@ class LabelledTarget(Loss):
     """
 
     on_logits = True
+    among_classes = True
     same_shape = False
 
     def __init__(self, alpha: Number = 0.3, temperature: Number = 3.0, **kwargs: Any):
