@@ -65,9 +65,10 @@ class Loss(keras.losses.Loss):
         return held
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        if self.among_classes and not isinstance(y_pred, tuple):
-            _check_classes(self, ops.shape(y_pred))
-        values = self.call(self._widened(y_true), self._widened(y_pred))
+        target, pred = self._widened(y_true), self._widened(y_pred)
+        if self.among_classes and not isinstance(pred, tuple):
+            _check_classes(self, ops.shape(pred))
+        values = self.call(target, pred)
         if sample_weight is not None:
             sample_weight = _spread(sample_weight, values)
         # Keras reads a sequence's mask from the prediction, where it is one per position.

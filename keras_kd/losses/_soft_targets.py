@@ -4,7 +4,6 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.messages import shape_of
 from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
@@ -154,12 +153,6 @@ class StandardizedSoftTarget(Loss):
 
 
 def _standardized(x: Any) -> Any:
-    classes = x.shape[-1]
-    if classes == 1:
-        raise ValueError(
-            "Logits of two classes or more can be standardised. Received logits of shape "
-            f"{shape_of(x)}; for a sigmoid head take keras_kd.losses.BinarySoftTarget."
-        )
     centred = x - ops.mean(x, axis=-1, keepdims=True)
-    deviation = length(centred, keepdims=True) / (classes - 1) ** 0.5
+    deviation = length(centred, keepdims=True) / (x.shape[-1] - 1) ** 0.5
     return centred / (1e-7 + deviation)
