@@ -158,8 +158,8 @@ students = {
     "student alone": [fit(seed, shuffled(seed), [kd.Labels()]) for seed in SEEDS],
     "class weights": [weighted(seed) for seed in SEEDS],
     "balanced batches": [fit(seed, balanced(seed), [kd.Labels()]) for seed in SEEDS],
-    "of same data": [taught(seed, same_data[seed]) for seed in SEEDS],
-    "of knows all": [taught(seed, knows_all) for seed in SEEDS],
+    "taught, same data": [taught(seed, same_data[seed]) for seed in SEEDS],
+    "taught, knows all": [taught(seed, knows_all) for seed in SEEDS],
 }
 weights = kd.data.class_weights(parts[1].y)
 print(f"class weights: {weights[RARE[0]]:.1f} for a rare digit, {weights[0]:.2f} for digit 0")
@@ -222,12 +222,12 @@ plt.show()
 # the baseline and its interval.
 
 # %%
-shown = {way: students[way] for way in ("student alone", "of knows all")}
+shown = {way: students[way] for way in ("student alone", "taught, knows all")}
 report = kd.report.compare(
     {"teacher": knows_all, **shown},
     data=test,
     baseline="student alone",
-    judged="of knows all",
+    judged="taught, knows all",
     slices={"digits": np.where(is_rare, "rare", "frequent")},
     latency=False,
 )
@@ -249,7 +249,7 @@ for name, change in by_name.items():
 
 # %%
 path = OUT / "student_of_rare_digits.keras"
-kept = students["of knows all"][0]
+kept = students["taught, knows all"][0]
 kept.save(path)
 again = keras.models.load_model(path)
 print(f"{path}: {again.count_params():,} weights, the teacher has {knows_all.count_params():,}")
@@ -259,12 +259,12 @@ alone = found["student alone"]
 assert weights[RARE[0]] > 5 * weights[0], "a rare example counts for many"
 assert lopsided["student alone"] > max(lopsided.values()) - 0.01, "by the mean, alone is fine"
 assert alone["rare"] < alone["frequent"] - 0.2, "it is not: the rare digits are read far worse"
-for way in ("class weights", "balanced batches", "of same data"):
+for way in ("class weights", "balanced batches", "taught, same data"):
     assert found[way]["rare"] > alone["rare"] + 0.03, f"{way}: better on the rare digits"
-others = [of_way["rare"] for way, of_way in found.items() if way != "of knows all"]
-assert found["of knows all"]["rare"] > max(others) + 0.05, "knowing all helps most by far"
-assert found["of knows all"]["frequent"] < alone["frequent"], "at a price"
-assert abs(found["of knows all"]["frequent"] - teachers["knows all"]["frequent"]) < 0.03
+others = [of_way["rare"] for way, of_way in found.items() if way != "taught, knows all"]
+assert found["taught, knows all"]["rare"] > max(others) + 0.05, "knowing all helps most by far"
+assert found["taught, knows all"]["frequent"] < alone["frequent"], "at a price"
+assert abs(found["taught, knows all"]["frequent"] - teachers["knows all"]["frequent"]) < 0.03
 assert by_name["rare"].low > 0 > by_name["frequent"].mean, "the report shows both"
 assert QUICK or report.change.direction == "less", "and fewer errors in all"
 assert np.array_equal(recalls(again), recalls(kept)), "the file answers as the student"
