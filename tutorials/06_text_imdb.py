@@ -159,14 +159,18 @@ print(f"teacher: {accuracy(said['teacher'][0]):.1%}, {teacher.count_params():,} 
 #
 # With one logit there is no softmax to soften. `BinarySoftTarget` is the same idea for a sigmoid: the
 # temperature divides both logits, and the divergence is that between two coins. (`SoftTarget`, and with
-# it the recipe `hinton`, is of no use here: the softmax of a single number is always 1.)
+# it the recipe `hinton`, is of no use here, and says so: the softmax of a single number is always 1.)
 
 # %%
-opposite = {
-    type(one).__name__: float(one([[3.0]], [[-3.0]]))  # the teacher likes it, the student does not
-    for one in (kd.losses.SoftTarget(2.0), kd.losses.BinarySoftTarget(2.0))
-}
-print(", ".join(f"{name} {value:.2f}" for name, value in opposite.items()))
+likes, dislikes = [[3.0]], [[-3.0]]  # what the teacher says of a review, and the student
+opposite = float(kd.losses.BinarySoftTarget(2.0)(likes, dislikes))
+print(f"BinarySoftTarget {opposite:.2f}")
+refused = ""
+try:
+    kd.losses.SoftTarget(2.0)(likes, dislikes)
+except ValueError as error:
+    refused = str(error)
+    print(refused)
 
 builders = {
     "LSTM": lambda seed: lstm(seed, width=8, units=8, name="lstm"),
@@ -264,7 +268,7 @@ for sentence, probability in zip(asked, liked, strict=True):
     print(f"{probability:.2f}  {sentence}")
 
 # %%
-assert opposite["SoftTarget"] == 0 < opposite["BinarySoftTarget"], "one logit takes a sigmoid"
+assert opposite > 0 and "BinarySoftTarget" in refused, "one logit takes a sigmoid"
 np.testing.assert_array_equal(words(asked), text(asked))
 if source == "IMDb":
     for kind in builders:
