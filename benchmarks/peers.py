@@ -185,7 +185,7 @@ def memories(options) -> Table:
             for name in [*names(False), *(names(True) if size == "small" else [])]:
                 asked = json.dumps([name, channels, classes])
                 found = []
-                for _ in range(3):
+                for _ in range(options.processes):
                     run = subprocess.run(
                         [sys.executable, __file__, "--memory-of", asked], capture_output=True,
                         text=True, check=True,
@@ -285,6 +285,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=3, help="of each contestant's memory")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
