@@ -20,6 +20,7 @@ import csv
 import os
 import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import time
@@ -225,6 +226,12 @@ def circumstances():
     }
 
 
+def _place(name):
+    """Published rows first; then by units and temperature."""
+    numbers = [float(n) for n in re.findall(r"[0-9.]+", name)]
+    return name not in PUBLISHED, not name.startswith("teacher"), numbers
+
+
 def table(rows):
     lines = [
         "| | published errors (on 3s) | ours, mean (on 3s) | from to | seeds |",
@@ -233,7 +240,7 @@ def table(rows):
     groups: dict[str, list] = {}
     for row in rows:
         groups.setdefault(row["run"], []).append(row)
-    for name in sorted(groups, key=lambda n: (n not in PUBLISHED, n != "teacher 1200", n)):
+    for name in sorted(groups, key=_place):
         errors = [int(row["errors"]) for row in groups[name]]
         threes = statistics.mean(int(row["errors_on_threes"]) for row in groups[name])
         shown = f"{statistics.mean(errors):.1f}" + (f" ({threes:.1f})" if "3," in name else "")
@@ -265,10 +272,11 @@ def main():
             found = run(bench)
             named = [(name, found)] if isinstance(found, tuple) else list(found)
             seconds = time.perf_counter() - start
+            epochs = options.teacher_epochs if name.startswith("teacher") else options.epochs
             for said, (errors, threes) in named:
                 rows.append({
                     "run": said, "seed": seed, "errors": errors, "errors_on_threes": threes,
-                    "seconds": round(seconds, 1), "epochs": options.epochs, **about,
+                    "seconds": round(seconds, 1), "epochs": epochs, **about,
                 })  # fmt: skip
                 print(said, seed, errors, threes, f"{seconds:.0f} s", flush=True)
             aside = options.out.with_suffix(".tmp")
