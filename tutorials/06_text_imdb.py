@@ -204,7 +204,7 @@ for kind, build in builders.items():
 # %%
 report = kd.report.compare(
     {"teacher": teacher, **students}, data=(x_test, y_test),
-    baseline="LSTM alone", judged="LSTM distilled", latency=False,
+    baseline="LSTM alone", judged="LSTM distilled", from_logits=True, latency=False,
 )  # fmt: skip
 print(report)
 
