@@ -17,8 +17,6 @@ are kept in `--out`/rows.csv as they come. What has not been run stands as such 
 """
 
 import argparse
-import csv
-import os
 import pathlib
 import statistics
 import time
@@ -26,7 +24,7 @@ import time
 import keras
 import models
 import numpy as np
-from hinton_mnist import circumstances
+from rows import Rows
 
 import keras_kd as kd
 from keras_kd import callbacks, recipes
@@ -186,22 +184,17 @@ def main() -> None:
             "cifar10", "resnet20-resnet8", 20, 5000,
         )  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
-    path, rows = options.out / "rows.csv", []
-    if path.exists():
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+    rows = Rows(options.out / "rows.csv")
     if not options.table:
-        bench, about = Bench(options), circumstances()
+        bench = Bench(options)
         for seed in range(1, options.seeds + 1):
             for method in options.methods:
                 which = {
                     "data": options.data, "pair": options.pair, "method": method,
-                    "epochs": str(options.epochs), "seed": str(seed),
+                    "epochs": options.epochs, "seed": seed,
                 }  # fmt: skip
                 # One teacher, of the first seed, serves all students.
-                if any(which.items() <= row.items() for row in rows) or (
-                    method == "teacher" and seed > 1
-                ):
+                if rows.have(**which) or (method == "teacher" and seed > 1):
                     continue
                 start = time.perf_counter()
                 accuracy = bench.taught(method, seed)
@@ -209,14 +202,8 @@ def main() -> None:
                     print(f"{method}, seed {seed}: the slice is over; run again to go on")
                     return
                 seconds = round(time.perf_counter() - start, 1)
-                rows.append({**which, "accuracy": f"{accuracy:.2f}", "seconds": seconds, **about})
+                rows.keep(**which, accuracy=f"{accuracy:.2f}", seconds=seconds)
                 print(method, seed, f"{accuracy:.2f} %", f"{seconds} s", flush=True)
-                aside = path.with_suffix(".tmp")
-                with open(aside, "w", newline="") as file:
-                    writer = csv.DictWriter(file, rows[-1])
-                    writer.writeheader()
-                    writer.writerows(rows)
-                os.replace(aside, path)
     print(table(rows))
 
 

@@ -5,9 +5,10 @@
 
 Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 3, on the whole
 of MNIST: a teacher 784-1200-1200-10 with dropout and weight decay (the paper bounds the weights
-instead), its images jittered by up to two pixels in each direction; a student 784-800-800-10 without regularisation, alone and distilled
-at a temperature of 20; students of 300 and of 30 units in each hidden layer over the temperatures;
-and the student that never sees a 3, before and after its bias for the 3 is raised.
+instead), its images jittered by up to two pixels in each direction; a student 784-800-800-10
+without regularisation, alone and distilled at a temperature of 20; students of 300 and of 30 units
+in each hidden layer over the temperatures; and the student that never sees a 3, before and after
+its bias for the 3 is raised.
 
 The students learn from the images as they are: what the teacher knows of jittered ones reaches them
 through its answers alone. "same jitter" is one more row, in which student and teacher see the same
@@ -16,18 +17,15 @@ come, with machine, versions and commit; run again, it goes on. The teacher is k
 """
 
 import argparse
-import csv
-import os
 import pathlib
-import platform
 import re
 import statistics
-import subprocess
 import time
 from collections.abc import Iterator
 
 import keras
 import numpy as np
+from rows import Rows
 
 import keras_kd as kd
 
@@ -213,19 +211,6 @@ def runs(options) -> Iterator[tuple[str, int, object]]:
                 )
 
 
-def circumstances():
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
-        cwd=pathlib.Path(__file__).parent,
-    ).stdout.strip()  # fmt: skip
-    return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "keras": keras.__version__,
-        "backend": keras.config.backend(),
-        "commit": commit,
-    }
-
-
 def _place(name):
     """Published rows first; then by units and temperature."""
     numbers = [float(n) for n in re.findall(r"[0-9.]+", name)]
@@ -258,33 +243,23 @@ def main():
     parser.add_argument("--teacher-epochs", type=int, default=200)
     parser.add_argument("--table", action="store_true", help="print the table of --out, no more")
     options = parser.parse_args()
-    rows = []
-    if options.out.exists():
-        with open(options.out, newline="") as file:
-            rows = list(csv.DictReader(file))
+    rows = Rows(options.out)
     if not options.table:
-        bench, about = Bench(options), circumstances()
-        done = {(row["run"], int(row["seed"])) for row in rows}
+        bench = Bench(options)
         for name, seed, run in runs(options):
-            if (name, seed) in done:
+            if rows.have(run=name, seed=seed):
                 continue
             start = time.perf_counter()
             found = run(bench)
             named = [(name, found)] if isinstance(found, tuple) else list(found)
-            seconds = time.perf_counter() - start
+            seconds = round(time.perf_counter() - start, 1)
             epochs = options.teacher_epochs if name.startswith("teacher") else options.epochs
             for said, (errors, threes) in named:
-                rows.append({
-                    "run": said, "seed": seed, "errors": errors, "errors_on_threes": threes,
-                    "seconds": round(seconds, 1), "epochs": epochs, **about,
-                })  # fmt: skip
+                rows.keep(
+                    run=said, seed=seed, errors=errors, errors_on_threes=threes, seconds=seconds,
+                    epochs=epochs,
+                )  # fmt: skip
                 print(said, seed, errors, threes, f"{seconds:.0f} s", flush=True)
-            aside = options.out.with_suffix(".tmp")
-            with open(aside, "w", newline="") as file:
-                writer = csv.DictWriter(file, rows[-1])
-                writer.writeheader()
-                writer.writerows(rows)
-            os.replace(aside, options.out)
     print(table(rows))
 
 

@@ -10,14 +10,12 @@ on paired differences). Rows are kept in `--out` as they come; run again, it goe
 """
 
 import argparse
-import csv
-import os
 import pathlib
 import time
 
 import keras
 import numpy as np
-from hinton_mnist import circumstances
+from rows import Rows
 
 import keras_kd as kd
 from keras_kd.report import paired
@@ -56,10 +54,7 @@ def main() -> None:
     parser.add_argument("--teacher-epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    rows = []
-    if options.out.exists():
-        with open(options.out, newline="") as file:
-            rows = list(csv.DictReader(file))
+    rows = Rows(options.out)
 
     data = kd.data.load("imdb_reviews")
     text = kd.data.Text.learn(data["train"], size=WORDS, length=options.length)
@@ -73,21 +68,13 @@ def main() -> None:
         return 100 * float((said == (y_test == 1)).mean())
 
     def keep(name, seed, run):
-        if any((row["run"], row["seed"]) == (name, str(seed)) for row in rows):
+        if rows.have(run=name, seed=seed):
             return
         start = time.perf_counter()
         right = accuracy(run())
-        rows.append({
-            "run": name, "seed": str(seed), "accuracy": f"{right:.2f}",
-            "seconds": round(time.perf_counter() - start, 1), **circumstances(),
-        })  # fmt: skip
-        print(name, seed, f"{right:.2f} %", f"{rows[-1]['seconds']} s", flush=True)
-        aside = options.out.with_suffix(".tmp")
-        with open(aside, "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[-1])
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(aside, options.out)
+        seconds = round(time.perf_counter() - start, 1)
+        rows.keep(run=name, seed=seed, accuracy=f"{right:.2f}", seconds=seconds)
+        print(name, seed, f"{right:.2f} %", f"{seconds} s", flush=True)
 
     path = options.out.with_name("imdb_teacher.keras")
 

@@ -12,7 +12,6 @@ Warm-ups are scaled: what a paper does over 20 of 240 epochs takes the same shar
 """
 
 import argparse
-import csv
 import pathlib
 import statistics
 import time
@@ -20,6 +19,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+from rows import Rows
 
 import keras_kd
 from keras_kd import recipes, teachers
@@ -217,13 +217,6 @@ def alone(bench: Bench, seed: int) -> keras.Model:
     return RECIPES["student alone"](bench, seed + 500)[0]
 
 
-def write(path: pathlib.Path, rows: list[dict]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["recipe", "seed", "accuracy", "seconds", "extra"])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def table(rows: list[dict]) -> str:
     """The rows as a table in Markdown."""
     from scipy import stats
@@ -271,8 +264,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(RECIPES))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("recipes.csv"))
     args = parser.parse_args()
-    rows = list(csv.DictReader(args.out.open())) if args.out.exists() else []
-    done = {(row["recipe"], int(row["seed"])) for row in rows}
+    rows = Rows(args.out)
     bench = Bench(args.data, args.images, args.epochs, args.batch)
     print(
         f"{args.data}: teacher {bench.accuracy(bench.teacher):.4f} of "
@@ -282,18 +274,18 @@ def main() -> None:
     )
     for seed in range(1, args.seeds + 1):
         for name in args.only:
-            if (name, seed) in done:
+            if rows.have(recipe=name, seed=seed):
                 continue
             try:
                 model, seconds, extra = RECIPES[name](bench, seed)
             except Exception as error:
                 print(f"{name} seed {seed}: {type(error).__name__}: {error}", flush=True)
                 continue
-            row = {"recipe": name, "seed": seed, "accuracy": bench.accuracy(model),
-                   "seconds": round(seconds, 3), "extra": extra}  # fmt: skip
-            print(row, flush=True)
-            rows.append(row)
-            write(args.out, rows)
+            rows.keep(
+                recipe=name, seed=seed, accuracy=bench.accuracy(model), seconds=round(seconds, 3),
+                extra=extra,
+            )  # fmt: skip
+            print(rows[-1], flush=True)
             keras.backend.clear_session()
     print(table(rows))
 

@@ -65,10 +65,11 @@ def test_a_teacher_cut_in_two_beside_a_whole_student(parallel):
     runs.same(parallel["model_parallel:remembered"], parallel["one:remembered"])
 
 
-@pytest.mark.parametrize("engine", ["replicas", "parallel"])
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param("replicas", marks=tensorflow), pytest.param("parallel", marks=jax)],
+)
 def test_the_count_of_what_was_skipped_is_in_the_logs(engine, request):
-    if {"replicas": "tensorflow", "parallel": "jax"}[engine] != on:
-        pytest.skip("another backend's")
     for name, results in request.getfixturevalue(engine).items():
         if name.endswith(":skipping"):
             assert list(results["log skipped"]) == [1, 1]

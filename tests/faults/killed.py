@@ -5,12 +5,17 @@
 WAY is "checkpoint", keras_kd.callbacks.Checkpoint, or "backup", keras.callbacks.BackupAndRestore;
 keras_kd.callbacks.BestStudent is beside it. FOLDER/unbroken and FOLDER/killed are then to hold the
 same. The parent imports, and forks a child for each attempt.
+
+BackupAndRestore writes two files, one after the other: killed in between, they tell of different
+epochs and the training would take one of them twice. The parent then puts back what lay there
+before that attempt, and says how often it had to ("apart").
 """
 
 import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sys
 import time
@@ -91,26 +96,36 @@ def look(folder, way):
             assert archive.testzip() is None
         assert np.isfinite(read_best(folder / "student.keras").value)
     path = state(folder, way)
-    if not path.exists():
-        return 0
     if way == "checkpoint":
+        if not path.exists():
+            return 0
         with np.load(path) as file:
             assert all(np.isfinite(file[name]).all() for name in file.files)
             return int(file["epochs"])
-    with h5py.File(folder / "backup" / "latest.weights.h5") as file:
+    weights = folder / "backup" / "latest.weights.h5"
+    if not weights.exists():
+        return 0
+    with h5py.File(weights) as file:
         steps = int(file["optimizer/vars/0"][()])
     try:
         epoch = json.loads(path.read_text())["epoch"]
-    except ValueError:  # killed as Keras wrote it, in place
+    except (ValueError, FileNotFoundError):  # killed as Keras wrote it, in place
         return None
     return epoch if steps == epoch * STEPS else None
 
 
 def killed(folder, way, kills, seed):
-    """Kills that many children and lets the last one finish; returns the epochs they had done."""
-    rng, reached = random.Random(seed), []
+    """Kills that many children and lets the last one finish.
+
+    Returns the epochs done after each kill, and how often Keras's two files were apart.
+    """
+    rng, reached, apart = random.Random(seed), [], 0
+    backup, before = folder / "backup", folder / "before"
     moments = sorted(rng.sample(range(EPOCHS * 100), kills))  # hundredths of epochs
     for moment in moments:
+        shutil.rmtree(before, ignore_errors=True)
+        if backup.exists():
+            shutil.copytree(backup, before)
         process = child(folder, way)
         wait, began = moment // 100 - (reached[-1] if reached else 0), time.monotonic()
         seen, path = stamp(state(folder, way)), state(folder, way)
@@ -125,24 +140,26 @@ def killed(folder, way, kills, seed):
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         done = look(folder, way)
-        if done is None:  # Keras's two files tell of different epochs: nothing to compare
-            print(json.dumps({"kills": len(reached) + 1, "apart": True}))
-            sys.exit(0)
+        if done is None:
+            apart, done = apart + 1, reached[-1] if reached else 0
+            shutil.rmtree(backup)
+            if before.exists():
+                shutil.copytree(before, backup)
         reached.append(done)
     _, status = os.waitpid(child(folder, way), 0)
     assert status == 0
-    return reached
+    return reached, apart
 
 
 def main(folder, way, kills, seed):
     folder = pathlib.Path(folder)
     for name in ("unbroken", "killed"):
         (folder / name).mkdir()
-    reached = killed(folder / "killed", way, int(kills), int(seed))
+    reached, apart = killed(folder / "killed", way, int(kills), int(seed))
     _, status = os.waitpid(child(folder / "unbroken", way), 0)
     assert status == 0
     look(folder / "killed", way)
-    print(json.dumps({"kills": len(reached), "after epochs": reached}))
+    print(json.dumps({"kills": len(reached), "after epochs": reached, "apart": apart}))
 
 
 if __name__ == "__main__":
