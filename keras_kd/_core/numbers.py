@@ -40,3 +40,12 @@ def finite(value: Number, argument: str) -> Number:
             f"keras.optimizers.schedules.LearningRateSchedule. Received: {argument}={value!r}."
         )
     return value
+
+
+def count(value: int, argument: str) -> int:
+    """`value`, checked to be a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"`{argument}` must be a whole number of at least 1. Received: {argument}={value!r}."
+        )
+    return value

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
 from keras_kd.metrics._answers import log_odds_of_first, one_hot
 from keras_kd.metrics._base import Answers
@@ -71,7 +72,7 @@ class CalibrationError(_Binned):
     """
 
     def __init__(self, bins: int = 15, **kwargs: Any):
-        super().__init__(_count(bins, "bins"), **kwargs)
+        super().__init__(count(bins, "bins"), **kwargs)
         self.bins = bins
 
     def places(self, log_p: Any) -> Any:
@@ -125,7 +126,7 @@ class EqualMassCalibrationError(_Binned):
     """
 
     def __init__(self, bins: int = 15, cells: int = 2048, **kwargs: Any):
-        if _count(cells, "cells") < _count(bins, "bins"):
+        if count(cells, "cells") < count(bins, "bins"):
             raise ValueError(f"`cells` must be at least `bins`, {bins}. Received: cells={cells}.")
         super().__init__(cells, **kwargs)
         self.bins, self.cells = bins, cells
@@ -152,11 +153,3 @@ class EqualMassCalibrationError(_Binned):
 def _right(y: Any, log_p: Any) -> Any:
     """1 where the largest probability is on the class that is true."""
     return ops.cast(ops.equal(ops.argmax(y, axis=-1), ops.argmax(log_p, axis=-1)), log_p.dtype)
-
-
-def _count(number: int, argument: str) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(
-            f"`{argument}` must be a whole number of at least 1. Received: {argument}={number!r}."
-        )
-    return number

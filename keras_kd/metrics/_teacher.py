@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.numbers import positive
+from keras_kd._core.numbers import count, positive
 from keras_kd._core.registry import export
 from keras_kd.losses import SparseSoftTarget
 from keras_kd.metrics._base import TeacherMetric
@@ -82,9 +82,7 @@ class TopKAgreement(TeacherMetric):
         self, k: int = 5, *, target: str | None = None, pred: str | None = None, **kwargs: Any
     ):
         super().__init__(target=target, pred=pred, **kwargs)
-        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"`k` must be a whole number of at least 1. Received: k={k!r}.")
-        self.k = k
+        self.k = count(k, "k")
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         choice, answers = _choice(self, y_true, y_pred)

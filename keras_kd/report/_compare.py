@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.numbers import count
 from keras_kd.report import _where
 from keras_kd.report._answers import Read, picked, read
 from keras_kd.report._costs import costs, measured, timed
@@ -82,7 +83,8 @@ def compare(
             `"distilled:block3"`. Defaults to `None`.
         similarity: Names of two models whose layers are compared by linear CKA. Defaults to
             `None`.
-        examples: How many examples serve `importance` and `similarity`. Defaults to `256`.
+        examples: How many examples serve `importance`, `similarity` and the costs. Defaults to
+            `256`.
         batch_size: Examples at once, also in the measurement of throughput. Defaults to `128`.
         latency: Whether to measure latency and throughput. Defaults to `True`.
         memory: Whether to measure memory, each model in a fresh process (Linux alone). Defaults to
@@ -93,7 +95,8 @@ def compare(
         A `keras_kd.report.Report`.
 
     Raises:
-        ValueError: If names, labels, answers or slices do not fit each other.
+        ValueError: If names, labels, answers or slices do not fit each other, or a number is not of
+            at least 1.
 
     Example:
 
@@ -113,6 +116,8 @@ def compare(
     12, 1947; Dietterich, "Approximate Statistical Tests for Comparing Supervised Classification
     Learning Algorithms", Neural Computation 10(7), 1998.
     """
+    count(examples, "examples")
+    count(batch_size, "batch_size")
     runs = runs_of(models)
     teacher, baseline, judged = parts(list(runs), teacher, baseline, judged)
     asked_layer = layer_asked_for(importance, runs)

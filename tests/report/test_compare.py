@@ -287,6 +287,8 @@ def test_as_text(whole):
         ({"importance": "distilled:hidden"}, "No layer 'hidden' in"),
         ({"similarity": ("distilled", "x")}, "`similarity` names the model 'x'"),
         ({"task": "ranking"}, "`task` must be one of"),
+        ({"examples": 0}, "`examples` must be a whole number of at least 1. Received: examples=0"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1"),
     ],
 )
 def test_bad_input(change, words):

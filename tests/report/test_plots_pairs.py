@@ -58,6 +58,22 @@ def test_pictures_of_few_examples_and_of_colour(words, count, shape):
     assert sum(text.startswith("alone: ") for text in said) == count
 
 
+@pytest.mark.parametrize("value, side", [(0.2, 1), (3.75, -1)])
+def test_the_words_lie_off_the_axis(monkeypatch, tmp_path, value, side):
+    """Below the teacher's line where there is room, else above it."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+
+    offsets = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: offsets.extend(
+        text.xyann[1] for text in figure.findobj(Annotation) if "teacher" in text.get_text()
+    ))  # fmt: skip
+    monkeypatch.setattr("os.replace", lambda *paths: None)
+    draw_pairs(tmp_path / "demo.png", **{**SAID, "reference": ("teacher", value)})
+    assert len(offsets) == 1 and side * offsets[0] > 0
+
+
 def test_without_matplotlib(monkeypatch, tmp_path):
     """The package is there without it, and says what to install when it is to draw."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)

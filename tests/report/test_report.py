@@ -133,6 +133,23 @@ def test_the_pictures_show_the_numbers(report):
     assert report.similarity.names == ("distilled", "teacher")
 
 
+def test_reliability_says_whose_bars_it_draws():
+    """The bars are those of the first run, and so is the error in the title."""
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 5, 5, 1)).astype("float32")
+    several = [network(seed, 4, f"s{seed}") for seed in (2, 3)]
+    models = {"teacher": network(1, 12, "t"), "alone": several[0], "taught": several}
+    report = compare(models, (x, rng.integers(0, 3, N)), batch_size=32, latency=False)
+    axes = report.figures()["reliability"].axes
+    titles = [a.get_title() for a in axes if a.get_visible()]
+    error = f"calibration error {100 * report.models['taught'].scores['ece'][0]:.1f} %"
+    assert titles[2] == f"taught, first run\n{error}"
+    assert titles[1].startswith("alone\n")
+    labelled = [a.xaxis.get_tick_params()["labelbottom"] for a in axes if a.get_visible()]
+    assert labelled == [False, True, True]  # two columns: nothing is below the second and the third
+
+
 def test_pictures_are_in_0_to_1(report):
     assert report.changed is not None
     for i, picture in report.pictures.items():
