@@ -2,12 +2,14 @@
 
     KERAS_BACKEND=tensorflow python benchmarks/peers.py
     KERAS_BACKEND=jax python benchmarks/peers.py --only time memory
+    KERAS_BACKEND=torch python benchmarks/peers.py --only gradient
 
 - keras_kd: `Distiller` with `recipes.hinton`, and with a hint beside it;
 - keras.distillation: the `Distiller` that Keras ships, with `LogitsDistillation` as it comes, with
   `loss=KLDivergence()` ("KL object"), and with `FeatureDistillation` beside it;
 - keras.io: the Distiller that the tutorial on keras.io describes, written afresh from that
   description: `compute_loss` calls the teacher and compares probabilities with `KLDivergence`;
+- torchdistill, on torch, where it is installed: the gradient of its `KDLoss`;
 - the floor: plain training of the student, and the teacher's answers to the same batches.
 
 What is measured, each in one run: the time of a step (the contestants take turns, medians); the
@@ -17,6 +19,7 @@ many epochs from the same seeds on Fashion-MNIST.
 """
 
 import argparse
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -201,6 +204,11 @@ def gradient(loss, logits: np.ndarray) -> np.ndarray:
         import jax
 
         return np.asarray(jax.grad(loss)(ops.convert_to_tensor(logits)))
+    if keras.config.backend() == "torch":
+        import torch
+
+        variable = torch.tensor(logits, requires_grad=True)
+        return torch.autograd.grad(loss(variable), variable)[0].numpy()
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -208,6 +216,17 @@ def gradient(loss, logits: np.ndarray) -> np.ndarray:
         tape.watch(variable)
         value = loss(variable)
     return tape.gradient(value, variable).numpy()
+
+
+def torchdistill(alpha: float):
+    """Its loss of teacher and student, the labels' part next to nothing."""
+    import torch
+    from torchdistill.losses.mid_level import KDLoss
+
+    loss = KDLoss("out", "output", "out", "output", temperature=T, alpha=alpha, beta=1.0)
+    return lambda t, s: loss(
+        {"out": {"output": s}}, {"out": {"output": t}}, torch.zeros(len(s), dtype=torch.int64)
+    )
 
 
 def gradients(options) -> Table:
@@ -226,6 +245,9 @@ def gradients(options) -> Table:
             T**2 * softened(ops.softmax(t / T, axis=1), ops.softmax(s / T, axis=1))
         ),
     }
+    if keras.config.backend() == "torch" and importlib.util.find_spec("torchdistill"):
+        forms["torchdistill"] = torchdistill(1e-30)
+        forms["torchdistill, alpha=0"] = torchdistill(0.0)
     rows = {name: [name] for name in forms}
     for scale in (1, 20, 100):
         rng = np.random.default_rng(0)
