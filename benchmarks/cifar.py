@@ -61,6 +61,7 @@ PUBLISHED = {
     ("wrn40_2-wrn16_2", "teacher"): 75.61,
     ("wrn40_2-wrn16_2", "student alone"): 73.26,
     ("wrn40_2-wrn16_2", "hinton"): 74.92,
+    ("wrn40_2-wrn16_2", "dkd"): 76.24,
     ("wrn40_2-wrn16_2", "crd"): 75.48,
 }
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
