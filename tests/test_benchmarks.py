@@ -1,4 +1,4 @@
-"""The networks of the published tables have the published number of weights."""
+"""What the benchmarks stand on: the published networks' weights, and results that are kept."""
 
 import importlib.util
 import math
@@ -39,3 +39,21 @@ def test_depths_that_are_none():
         models.resnet(9)
     with pytest.raises(ValueError, match=r"`depth` must be 6 n \+ 4"):
         models.wide_resnet(15, 2)
+
+
+def test_rows_are_kept_as_they_come(tmp_path, monkeypatch):
+    rows = script("rows").Rows(tmp_path / "new" / "rows.csv")
+    rows.keep(run="a, with T=20", seed=1, errors=74)
+    rows.keep(run="a, with T=20", seed=2, errors=75)
+    again = script("rows").Rows(rows.path)
+    assert again == rows and [row["errors"] for row in again] == ["74", "75"]
+    assert again[0].keys() > {"machine", "keras", "backend", "commit"}
+    assert again.have(run="a, with T=20", seed=2) and not again.have(run="a, with T=20", seed=3)
+
+    def full(*paths):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError):
+        again.keep(run="b", seed=1, errors=1)
+    assert script("rows").Rows(rows.path) == rows
