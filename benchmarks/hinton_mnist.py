@@ -93,7 +93,7 @@ def teacher_of(seed):
     hidden = [
         layer
         for _ in range(2)
-        for layer in (layers.Dense(1200, activation="relu"), layers.Dropout(0.5))
+        for layer in (layers.Dense(1200, activation="relu"), layers.Dropout(0.4))
     ]
     return keras.Sequential(
         [keras.Input((784,)), layers.Dropout(0.1), *hidden, layers.Dense(CLASSES)], name="teacher"
@@ -124,7 +124,7 @@ class Bench:
             return keras.saving.load_model(path, compile=False)
         model, epochs = teacher_of(seed=0), self.options.teacher_epochs
         decay = keras.optimizers.schedules.CosineDecay(1e-3, epochs * (len(self.y) // BATCH))
-        optimizer = keras.optimizers.AdamW(decay, weight_decay=0.2)
+        optimizer = keras.optimizers.AdamW(decay, weight_decay=0.05)
         data = Images(self.x, self.y, seed=0, jitter=2)
         trained(model, data, epochs, optimizer, cross_entropy())
         model.save(path)
