@@ -28,6 +28,7 @@ from rows import Rows
 
 import keras_kd as kd
 from keras_kd import callbacks, recipes
+from keras_kd.report import paired
 
 PAIRS = {
     "resnet32x4-resnet8x4": (
@@ -144,25 +145,32 @@ class Bench:
 
 
 def table(rows) -> str:
+    """What has been run and what has not; over the student alone, Student's t on paired seeds."""
     lines = [
-        "| set, pair | | published on CIFAR-100, % | ours, % | seeds | epochs |",
-        "|---|---|---:|---:|---:|---:|",
+        "| set, pair, epochs | | published on CIFAR-100, % | ours, % | each | over alone (95 %) |",
+        "|---|---|---:|---:|---|---:|",
     ]
     groups: dict[tuple, list] = {}
     for row in rows:
         groups.setdefault((row["data"], row["pair"], row["epochs"]), []).append(row)
     for pair in PAIRS:
-        if pair != "resnet20-resnet8" and ("cifar100", pair, "240") not in groups:
-            groups["cifar100", pair, "240"] = []
+        if pair != "resnet20-resnet8":
+            groups.setdefault(("cifar100", pair, "240"), [])
     for (data, pair, epochs), found in groups.items():
-        for method in METHODS:
-            values = [float(row["accuracy"]) for row in found if row["method"] == method]
-            shown = f"{statistics.mean(values):.2f}" if values else "not run"
-            if len(values) > 1:
-                shown += f" ± {statistics.stdev(values):.2f}"
+        of = {m: {r["seed"]: float(r["accuracy"]) for r in found if r["method"] == m}
+              for m in METHODS}  # fmt: skip
+        for method, values in of.items():
+            mean = f"{statistics.mean(values.values()):.2f}" if values else "not run"
+            each = ", ".join(f"{value:.2f}" for value in values.values())
+            pairs = [(of["student alone"][s], v) for s, v in values.items()
+                     if METHODS[method] and s in of["student alone"]]  # fmt: skip
+            over = ""
+            if len(pairs) > 1:
+                change = paired(*map(list, zip(*pairs, strict=True)))
+                over = f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})"
             published = PUBLISHED.get((pair, method), "")
             lines.append(
-                f"| {data}, {pair} | {method} | {published} | {shown} | {len(values)} | {epochs} |"
+                f"| {data}, {pair}, {epochs} | {method} | {published} | {mean} | {each} | {over} |"
             )
     return "\n".join(lines)
 
