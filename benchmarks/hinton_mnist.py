@@ -254,7 +254,7 @@ def main():
             named = [(name, found)] if isinstance(found, tuple) else list(found)
             seconds = round(time.perf_counter() - start, 1)
             epochs = options.teacher_epochs if name.startswith("teacher") else options.epochs
-            for said, (errors, threes) in named:
+            for said, (errors, threes) in reversed(named):  # the row that is asked for last
                 rows.keep(
                     run=said, seed=seed, errors=errors, errors_on_threes=threes, seconds=seconds,
                     epochs=epochs,

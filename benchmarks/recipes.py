@@ -23,6 +23,7 @@ from rows import Rows
 
 import keras_kd
 from keras_kd import recipes, teachers
+from keras_kd.report import paired
 
 CLASSES = 10
 Terms = list
@@ -219,8 +220,6 @@ def alone(bench: Bench, seed: int) -> keras.Model:
 
 def table(rows: list[dict]) -> str:
     """The rows as a table in Markdown."""
-    from scipy import stats
-
     by = {}
     for row in rows:
         by.setdefault(row["recipe"], {})[int(row["seed"])] = row
@@ -231,14 +230,11 @@ def table(rows: list[dict]) -> str:
     ]
     for name, runs in by.items():
         accuracy = [100 * float(r["accuracy"]) for r in runs.values()]
-        differences = [
-            100 * (float(r["accuracy"]) - float(control[s]["accuracy"])) for s, r in runs.items()
-        ]
-        mean = statistics.mean(differences)
-        spread = "" if name == "student alone" else f"{mean:+.2f}"
-        if name != "student alone" and len(differences) > 1:
-            half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
-            spread += f" ({mean - half:+.2f} to {mean + half:+.2f})"
+        spread = ""
+        if name != "student alone":
+            before = [100 * float(control[seed]["accuracy"]) for seed in runs]
+            change = paired(before, accuracy)
+            spread = f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})"
         seconds = statistics.median(float(r["seconds"]) for r in runs.values())
         extra = int(next(iter(runs.values()))["extra"])
         lines.append(

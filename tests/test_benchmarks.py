@@ -57,3 +57,21 @@ def test_rows_are_kept_as_they_come(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         again.keep(run="b", seed=1, errors=1)
     assert script("rows").Rows(rows.path) == rows
+
+
+def test_the_table_says_what_has_not_been_run(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    short = {"data": "cifar10", "pair": "resnet20-resnet8", "epochs": "20"}
+    found = {"student alone": (60.0, 61.0), "hinton": (62.0, 64.0), "teacher": (70.0,)}
+    rows = [
+        {**short, "method": method, "seed": str(seed), "accuracy": str(value)}
+        for method, values in found.items()
+        for seed, value in enumerate(values, 1)
+    ]
+    lines = script("cifar").table(rows).splitlines()
+    # Differences of 2 and 3: their mean, and Student's t of one degree of freedom, 12.706 / 2.
+    where = "| cifar10, resnet20-resnet8, 20 |"
+    assert f"{where} hinton |  | 63.00 | 62.00, 64.00 | +2.50 (-3.85 to +8.85) |" in lines
+    assert f"{where} teacher |  | 70.00 | 70.00 |  |" in lines
+    assert f"{where} dkd |  | not run |  |  |" in lines
+    assert "| cifar100, wrn40_2-wrn16_2, 240 | dkd | 76.24 | not run |  |  |" in lines

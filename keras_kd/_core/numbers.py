@@ -2,6 +2,7 @@
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from keras.optimizers.schedules import LearningRateSchedule
 
 #: What stands wherever a float stands: a constant, or a schedule read at the current step.
@@ -43,9 +44,9 @@ def finite(value: Number, argument: str) -> Number:
 
 
 def count(value: int, argument: str) -> int:
-    """`value`, checked to be a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    """`value`, checked to be a whole number of at least 1, NumPy's among them."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise ValueError(
             f"`{argument}` must be a whole number of at least 1. Received: {argument}={value!r}."
         )
-    return value
+    return int(value)

@@ -95,8 +95,8 @@ def compare(
         A `keras_kd.report.Report`.
 
     Raises:
-        ValueError: If names, labels, answers or slices do not fit each other, or a number is not of
-            at least 1.
+        ValueError: If names, labels, answers or slices do not fit each other, or `examples` or
+            `batch_size` is below 1.
 
     Example:
 
@@ -116,8 +116,7 @@ def compare(
     12, 1947; Dietterich, "Approximate Statistical Tests for Comparing Supervised Classification
     Learning Algorithms", Neural Computation 10(7), 1998.
     """
-    count(examples, "examples")
-    count(batch_size, "batch_size")
+    examples, batch_size = count(examples, "examples"), count(batch_size, "batch_size")
     runs = runs_of(models)
     teacher, baseline, judged = parts(list(runs), teacher, baseline, judged)
     asked_layer = layer_asked_for(importance, runs)
