@@ -269,3 +269,10 @@ def test_stored_answers_of_the_largest_logits():
 def test_bad_input(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda n: M.TopKAgreement(n).k, lambda n: M.CalibrationError(bins=n).bins]
+)
+def test_whole_numbers_of_numpy(make):
+    assert type(make(np.int64(3))) is int  # else a configuration would not fit into a file
