@@ -72,7 +72,8 @@ class CalibrationError(_Binned):
     """
 
     def __init__(self, bins: int = 15, **kwargs: Any):
-        super().__init__(count(bins, "bins"), **kwargs)
+        bins = count(bins, "bins")
+        super().__init__(bins, **kwargs)
         self.bins = bins
 
     def places(self, log_p: Any) -> Any:
@@ -126,7 +127,8 @@ class EqualMassCalibrationError(_Binned):
     """
 
     def __init__(self, bins: int = 15, cells: int = 2048, **kwargs: Any):
-        if count(cells, "cells") < count(bins, "bins"):
+        bins, cells = count(bins, "bins"), count(cells, "cells")
+        if cells < bins:
             raise ValueError(f"`cells` must be at least `bins`, {bins}. Received: cells={cells}.")
         super().__init__(cells, **kwargs)
         self.bins, self.cells = bins, cells
