@@ -30,7 +30,7 @@ from rows import Rows
 import keras_kd as kd
 
 layers = keras.layers
-CLASSES, THREE, BATCH = 10, 3, 256
+CLASSES, THREE = 10, 3
 TEMPERATURES = (1, 2, 2.5, 3, 4, 8, 20)
 PUBLISHED = {
     "teacher 1200": "67",
@@ -44,9 +44,10 @@ PUBLISHED = {
 class Images(keras.utils.PyDataset):
     """Batches of flat images, jittered or as they are, with the teacher's answers to just these."""
 
-    def __init__(self, x, y, *, seed, jitter=0, answers=None):
+    def __init__(self, x, y, *, batch, seed=0, jitter=0, answers=None):
         super().__init__()
         self.y, self.answers, self.rng = y, answers, np.random.default_rng(seed)
+        self.batch = batch
         self.shifts = 2 * jitter + 1
         padded = np.pad(x, ((0, 0), (jitter, jitter), (jitter, jitter)))
         # A view of every shift of every image: nothing is copied before a batch is taken.
@@ -58,10 +59,10 @@ class Images(keras.utils.PyDataset):
         self.shift = self.rng.integers(0, self.shifts, (len(self.y), 2))
 
     def __len__(self):
-        return len(self.y) // BATCH
+        return len(self.y) // self.batch
 
     def __getitem__(self, i):
-        rows = self.order[i * BATCH : (i + 1) * BATCH]
+        rows = self.order[i * self.batch : (i + 1) * self.batch]
         down, right = self.shift[rows].T
         x = self.windows[rows, down, right].reshape(len(rows), -1)
         if self.answers is None:
@@ -72,7 +73,7 @@ class Images(keras.utils.PyDataset):
 
 def answers(teacher, x, jitter=0):
     """The teacher's logits for every shift: `(shifts, examples, classes)`."""
-    everything = Images(x, np.zeros(len(x)), seed=0, jitter=jitter)
+    everything = Images(x, np.zeros(len(x)), batch=1, jitter=jitter)
     return np.stack([
         teacher.predict(
             everything.windows[:, down, right].reshape(len(x), -1), batch_size=4096, verbose=0
@@ -83,9 +84,15 @@ def answers(teacher, x, jitter=0):
 
 
 def student_of(units, seed):
+    """Its weights begin small, as in the years of the paper: a third of Keras's own width."""
     keras.utils.set_random_seed(seed)
-    hidden = [layers.Dense(units, activation="relu") for _ in range(2)]
-    return keras.Sequential([keras.Input((784,)), *hidden, layers.Dense(CLASSES)], name="student")
+
+    def dense(width, activation=None):
+        begin = keras.initializers.VarianceScaling(0.1, "fan_avg", "uniform")
+        return layers.Dense(width, activation, kernel_initializer=begin)
+
+    hidden = [dense(units, "relu") for _ in range(2)]
+    return keras.Sequential([keras.Input((784,)), *hidden, dense(CLASSES)], name="student")
 
 
 def teacher_of(seed):
@@ -93,7 +100,7 @@ def teacher_of(seed):
     hidden = [
         layer
         for _ in range(2)
-        for layer in (layers.Dense(1200, activation="relu"), layers.Dropout(0.4))
+        for layer in (layers.Dense(1200, activation="relu"), layers.Dropout(0.5))
     ]
     return keras.Sequential(
         [keras.Input((784,)), layers.Dropout(0.1), *hidden, layers.Dense(CLASSES)], name="teacher"
@@ -123,9 +130,9 @@ class Bench:
         if path.exists():
             return keras.saving.load_model(path, compile=False)
         model, epochs = teacher_of(seed=0), self.options.teacher_epochs
-        decay = keras.optimizers.schedules.CosineDecay(1e-3, epochs * (len(self.y) // BATCH))
-        optimizer = keras.optimizers.AdamW(decay, weight_decay=0.05)
-        data = Images(self.x, self.y, seed=0, jitter=2)
+        data = Images(self.x, self.y, batch=256, jitter=2)
+        decay = keras.optimizers.schedules.CosineDecay(1e-3, epochs * len(data))
+        optimizer = keras.optimizers.AdamW(decay, weight_decay=0.2)
         trained(model, data, epochs, optimizer, cross_entropy())
         model.save(path)
         return model
@@ -140,10 +147,15 @@ class Bench:
         """A student that is trained alone (no terms), or by these terms from stored answers."""
         student, epochs = student_of(units, seed), epochs or self.options.epochs
         taught = None if terms is None else self.answers(jitter)[:, rows]
-        data = Images(self.x[rows], self.y[rows], seed=seed, jitter=jitter, answers=taught)
-        optimizer = keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(1e-3, epochs * len(data))
+        data = Images(
+            self.x[rows], self.y[rows], batch=64, seed=seed, jitter=jitter, answers=taught
         )
+        # Gradients carry T² and are cut to one length: so steep a rate bears them from the start.
+        warm = 2 * len(data)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, epochs * len(data) - warm, warmup_target=0.3, warmup_steps=warm
+        )
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, global_clipnorm=0.5)
         if terms is None:
             trained(student, data, epochs, optimizer, cross_entropy())
         else:
@@ -239,8 +251,8 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("hinton_mnist.csv"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--few-seeds", type=int, default=2, help="of the other rows")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--teacher-epochs", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--teacher-epochs", type=int, default=400)
     parser.add_argument("--table", action="store_true", help="print the table of --out, no more")
     options = parser.parse_args()
     rows = Rows(options.out)

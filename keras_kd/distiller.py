@@ -1,6 +1,5 @@
 """The Distiller: a Keras model with students, teachers and a list of terms."""
 
-import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,7 +9,6 @@ from keras import ops
 from keras_kd import _watch
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
-from keras_kd._core.files import replacing
 from keras_kd._core.messages import listing
 from keras_kd._core.numbers import at
 from keras_kd._core.registry import export
@@ -25,6 +23,7 @@ from keras_kd._participants import (
     only,
     policy,
 )
+from keras_kd._saving import Saving
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome
 from keras_kd.metrics._signals import SignalMetrics, parted, path_of
@@ -34,7 +33,7 @@ from keras_kd.terms import Labels, Term
 
 
 @export
-class Distiller(BackendStep, keras.Model):
+class Distiller(BackendStep, Saving, keras.Model):
     """Trains a student from a teacher with `compile`, `fit` and `evaluate`.
 
     A distiller has students, teachers and terms. One pass of each model gives signals; each term
@@ -446,44 +445,7 @@ class Distiller(BackendStep, keras.Model):
         finally:
             self.settle()  # an error midway leaves the models as they were
 
-    # Saving.
-
-    def save(
-        self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any
-    ) -> None:
-        """As `keras.Model.save`, and an interrupted save leaves the former file whole."""
-        path = str(filepath)
-        whole = path.endswith(".keras") and "://" not in path and not os.path.isdir(path)
-        if not whole or (os.path.exists(path) and not overwrite):
-            return super().save(filepath, overwrite, zipped, **kwargs)
-        with replacing(path) as temporary:
-            super().save(temporary, overwrite, zipped, **kwargs)
-
-    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
-        """As `keras.Model.save_weights`, and an interrupted save leaves the former file whole."""
-        path = str(filepath)
-        whole = path.endswith(".weights.h5") and "://" not in path and not kwargs
-        if not whole or (os.path.exists(path) and not overwrite):
-            return super().save_weights(filepath, overwrite, **kwargs)
-        with replacing(path) as temporary:
-            super().save_weights(temporary, overwrite)
-
-    def _seeds(self) -> list[keras.Variable]:
-        """The state of every random layer, which Keras leaves out of a file."""
-        weights = {id(v) for v in self.weights}
-        return [v for v in self.variables if id(v) not in weights]
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        for i, seed in enumerate(self._seeds()):
-            store[f"seed_{i}"] = seed.numpy()
-
-    def load_own_variables(self, store: Any) -> None:
-        own = {k: store[k] for k in store.keys() if not k.startswith("seed_")}  # noqa: SIM118
-        super().load_own_variables(own)
-        for i, seed in enumerate(self._seeds()):
-            if f"seed_{i}" in store.keys():  # noqa: SIM118, a store is no dict
-                seed.assign(store[f"seed_{i}"])
+    # Configuration.
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
