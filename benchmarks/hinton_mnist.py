@@ -8,7 +8,7 @@ of MNIST: a teacher 784-1200-1200-10 with dropout and weight decay (the paper bo
 instead), its images jittered by up to two pixels in each direction; a student 784-800-800-10
 without regularisation, alone and distilled at a temperature of 20; students of 300 and of 30 units
 in each hidden layer over the temperatures; and the student that never sees a 3, before and after
-its bias for the 3 is raised.
+its bias for the 3 is raised. Every student learns by SGD with momentum from small weights.
 
 The students learn from the images as they are: what the teacher knows of jittered ones reaches them
 through its answers alone. "same jitter" is one more row, in which student and teacher see the same
