@@ -4,6 +4,8 @@ import importlib.util
 import math
 import pathlib
 
+import keras
+import numpy as np
 import pytest
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
@@ -75,3 +77,51 @@ def test_the_table_says_what_has_not_been_run(monkeypatch):
     assert f"{where} teacher |  | 70.00 | 70.00 |  |" in lines
     assert f"{where} dkd |  | not run |  |  |" in lines
     assert "| cifar100, wrn40_2-wrn16_2, 240 | dkd | 76.24 | not run |  |  |" in lines
+
+
+def test_jittered_images_come_with_the_answers_to_just_these(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    hinton = script("hinton_mnist")
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0.1, 1, (10, 6, 6)).astype("float32"), np.arange(10)
+    keras.utils.set_random_seed(0)
+    teacher = keras.Sequential([keras.Input((36,)), keras.layers.Dense(4)])
+    answers = hinton.answers(teacher, x, jitter=2)
+    assert answers.shape == (25, 10, 4)
+    data = hinton.Images(x, y, batch=5, seed=1, jitter=2, answers=answers)
+    seen, shifted = [], set()
+    for _ in range(20):
+        for i in range(len(data)):
+            given, labels = data[i]
+            np.testing.assert_allclose(
+                given["signals"]["teacher:output"], teacher.predict(given["inputs"], verbose=0),
+                atol=1e-5,
+            )  # fmt: skip
+            for image, label in zip(given["inputs"].reshape(-1, 6, 6), labels, strict=True):
+                # Where an image has moved is seen by the empty rows and columns it leaves.
+                down, right = (
+                    np.argmax(lit) if not lit[0] else -np.argmax(lit[::-1])
+                    for lit in ((image > 0).any(1), (image > 0).any(0))
+                )
+                whole = np.pad(x[label], 2)[2 - down : 8 - down, 2 - right : 8 - right]
+                np.testing.assert_array_equal(image, whole)
+                shifted.add((int(down), int(right)))
+            seen.extend(labels)
+        data.on_epoch_end()
+    assert (np.bincount(seen) == 20).all()
+    assert shifted == {(a, b) for a in range(-2, 3) for b in range(-2, 3)}
+
+
+def test_the_founding_table_has_ours_beside_the_published(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    hinton = script("hinton_mnist")
+    name = "student 800 without a 3, T=20"
+    rows = [
+        {"run": run, "errors": str(errors), "errors_on_threes": "9"}
+        for run, errors in (("student 30 alone", 300), (name, 90), (name, 93), ("teacher 1200", 65))
+    ]
+    assert hinton.table(rows).splitlines()[2:] == [
+        "| teacher 1200 | 67 | 65.0 |  | 1 |",
+        f"| {name} | 206 (133) | 91.5 (9.0) | 90 to 93 | 2 |",
+        "| student 30 alone |  | 300.0 |  | 1 |",
+    ]
