@@ -250,7 +250,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("hinton_mnist.csv"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--few-seeds", type=int, default=2, help="of the other rows")
+    parser.add_argument("--few-seeds", type=int, default=5, help="of the other rows")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--teacher-epochs", type=int, default=400)
     parser.add_argument("--table", action="store_true", help="print the table of --out, no more")
