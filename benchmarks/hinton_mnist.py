@@ -84,7 +84,7 @@ def answers(teacher, x, jitter=0):
 
 
 def student_of(units, seed):
-    """Its weights begin small, as in the years of the paper: a third of Keras's own width."""
+    """Its weights begin small: a third as wide as Keras would begin them."""
     keras.utils.set_random_seed(seed)
 
     def dense(width, activation=None):

@@ -118,3 +118,20 @@ def test_an_interrupted_save_leaves_the_former_file(tmp_path, monkeypatch, save,
         getattr(distiller, save)(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("save, name", [("save", "d.keras"), ("save_weights", "d.weights.h5")])
+@pytest.mark.parametrize("reply", ["n", "y"])
+def test_without_overwrite_keras_asks_before_a_file_is_replaced(
+    tmp_path, monkeypatch, save, name, reply
+):
+    x, y = data()
+    distiller = trained(mlp("s"), x, y)
+    path, asked = tmp_path / name, []
+    monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or reply)
+    getattr(distiller, save)(path, overwrite=False)
+    assert path.exists() and not asked  # nothing there yet
+    path.write_bytes(b"the former file")
+    getattr(distiller, save)(path, overwrite=False)
+    assert len(asked) == 1 and str(path) in asked[0]
+    assert (path.read_bytes() == b"the former file") == (reply == "n")
