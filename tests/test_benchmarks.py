@@ -125,3 +125,33 @@ def test_the_founding_table_has_ours_beside_the_published(monkeypatch):
         f"| {name} | 206 (133) | 91.5 (9.0) | 90 to 93 | 2 |",
         "| student 30 alone |  | 300.0 |  | 1 |",
     ]
+
+
+def test_an_interrupted_pair_of_rows_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    hinton = script("hinton_mnist")
+    made = []
+
+    def pair(bench):
+        made.append(1)
+        yield "asked for", (2, 1)
+        yield "with it", (1, 0)
+
+    monkeypatch.setattr(hinton, "Bench", lambda options: None)
+    monkeypatch.setattr(hinton, "runs", lambda options: [("asked for", 1, pair)])
+    path = tmp_path / "rows.csv"
+    monkeypatch.setattr("sys.argv", ["hinton_mnist.py", "--out", str(path)])
+    keep, kept = hinton.Rows.keep, []
+
+    def cut(self, **row):
+        if kept:
+            raise KeyboardInterrupt
+        kept.append(row)
+        keep(self, **row)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(hinton.Rows, "keep", cut)
+        hinton.main()
+    hinton.main()
+    hinton.main()
+    assert len(made) == 2 and hinton.Rows(path).have(run="asked for", seed=1)

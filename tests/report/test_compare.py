@@ -1,3 +1,4 @@
+import importlib
 import json
 
 import keras
@@ -294,6 +295,16 @@ def test_as_text(whole):
 def test_bad_input(change, words):
     with pytest.raises(ValueError, match=words):
         report(**change)
+
+
+def test_how_many_examples_and_how_many_at_once(monkeypatch):
+    seen = []
+    where = "keras_kd.report._compare.costs"
+    costs = importlib.import_module("keras_kd.report._compare").costs
+    monkeypatch.setattr(where, lambda model, x: seen.append(len(x)) or costs(model, x))
+    found = report(examples=30, batch_size=90)
+    assert set(seen) == {30} and found.batch_size == 90
+    assert report(examples=np.int64(30), batch_size=np.int64(90)).batch_size == 90
 
 
 def test_answers_that_do_not_fit():
