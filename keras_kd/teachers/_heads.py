@@ -17,34 +17,70 @@ _PROBABILITIES = {
 }
 
 
+#: What changes neither the numbers nor what they mean.
+_PASSES = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Identity, keras.layers.Reshape)
+
+
 def last_activation(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
     """`"softmax"` or `"sigmoid"` when the model, or its output `path`, ends in one; else `None`."""
+    name = ending(model, path)
+    return name if name in _PROBABILITIES else None
+
+
+def ending(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
+    """`"softmax"`, `"sigmoid"`, `"linear"`: the activation that the model, or its output `path`,
+    ends in; `None` when it is another one, or cannot be seen."""
     if isinstance(model, (Ensemble, LogitEnsemble)):
         found = (last_activation(member, path) for member in model.members)
         return next((name for name in found if name), None)
     if isinstance(model, Stacked):
-        return last_activation(model.head, path)
+        return ending(model.head, path)
     if isinstance(model, (Momentum, OnInput, ClassMap)):
-        return last_activation(model.model, path)
+        return ending(model.model, path)
     if isinstance(model, keras.Sequential):
-        return _activation_of(model.layers[-1], path) if model.layers else None
+        layers = [layer for layer in model.layers if not _passes(layer)]
+        return activation_of(layers[-1], path) if layers else None
+    output = output_at(model, path)
+    return None if output is None else _ending_of(output)
+
+
+def output_at(model: keras.Model, path: tuple[str, ...]) -> Any:
+    """The symbolic output of a Functional model at `path`; `None` when there is no such one."""
     outputs: Any = getattr(model, "_outputs_struct", None)  # Functional models alone have it
     for key in path:
         if isinstance(outputs, dict):
             outputs = outputs.get(key)
         elif isinstance(outputs, (list, tuple)) and key.isdigit() and int(key) < len(outputs):
             outputs = outputs[int(key)]
-    if not keras.backend.is_keras_tensor(outputs):
-        return None
-    return _activation_of(outputs._keras_history.operation, ())
+        else:
+            return None
+    return outputs if keras.backend.is_keras_tensor(outputs) else None
 
 
-def _activation_of(layer: Any, path: tuple[str, ...]) -> str | None:
+def _ending_of(output: Any) -> str | None:
+    operation, node, _ = output._keras_history
+    while _passes(operation):
+        before = operation._inbound_nodes[node].input_tensors
+        operation, node, _ = before[0]._keras_history
+    return activation_of(operation)
+
+
+def _passes(layer: Any) -> bool:
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation is keras.activations.linear
+    return isinstance(layer, _PASSES)
+
+
+def activation_of(layer: Any, path: tuple[str, ...] = ()) -> str | None:
+    """As `ending`, of one layer or operation."""
     if isinstance(layer, keras.Model):
-        return last_activation(layer, path)
+        return ending(layer, path)
     if isinstance(layer, keras.layers.Softmax):
         return "softmax"
-    name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__.lower())
+    activation = getattr(layer, "activation", None)
+    if activation is keras.activations.linear:
+        return "linear"
+    name = getattr(activation, "__name__", type(layer).__name__.lower())
     return name if name in _PROBABILITIES else None
 
 

@@ -1,0 +1,45 @@
+"""What a model is seen to end in."""
+
+import keras
+import pytest
+from keras import layers, ops
+
+from keras_kd.teachers._heads import ending, last_activation
+from tests.models import Subclassed, mlp
+
+
+def heads():
+    x = keras.Input((4,))
+    outputs = {
+        "linear": layers.Dense(3)(x),
+        "sigmoid": layers.Activation("linear", dtype="float32")(
+            layers.Dense(3, activation="sigmoid")(x)
+        ),
+        "softmax": ops.softmax(layers.Dense(3)(x)),
+        "layer": layers.Reshape((3, 1))(layers.Softmax()(layers.Dense(3)(x))),
+        "nested": mlp("inner", features=4)(x),
+        "tanh": layers.Dense(3, activation="tanh")(x),
+        "normed": layers.LayerNormalization()(x),
+    }
+    return keras.Model(x, outputs)
+
+
+@pytest.mark.parametrize(
+    "path, expected",
+    [("linear", "linear"), ("sigmoid", "sigmoid"), ("softmax", "softmax"), ("layer", "softmax"),
+     ("nested", "linear"), ("tanh", None), ("normed", None), ("nothing", None)],
+)  # fmt: skip
+def test_endings(path, expected):
+    assert ending(heads(), (path,)) == expected
+    assert last_activation(heads(), (path,)) == (expected if expected != "linear" else None)
+
+
+def test_an_activation_before_a_cast_of_a_sequential_model_is_seen():
+    cast = layers.Activation("linear", dtype="float32")
+    probabilities = [keras.Input((4,)), layers.Dense(3, activation="softmax"), cast]
+    assert ending(keras.Sequential(probabilities)) == "softmax"
+
+
+def test_what_cannot_be_seen_is_not_guessed():
+    assert ending(Subclassed()) is None
+    assert ending(heads()) is None  # several outputs, none named
