@@ -55,7 +55,6 @@ def check_participants(students: Models, teachers: Models) -> None:
     """Proves that each teacher is sound, and no part of a student."""
     if both := set(students) & set(teachers):
         raise ValueError(f"Role {both.pop()!r} is given to a student and to a teacher.")
-    owners = {id(v): role for role, m in students.items() for v in m.variables}
     for role, model in teachers.items():
         if any(model is student for student in students.values()):
             raise ValueError(
@@ -64,16 +63,31 @@ def check_participants(students: Models, teachers: Models) -> None:
                 "with its weights set."
             )
         for variable in model.variables:
-            if id(variable) in owners:
-                raise ValueError(
-                    f"The {role} '{model.name}' shares the variable '{variable.path}' with the "
-                    f"{owners[id(variable)]}: it would be frozen in both. Give the teacher weights "
-                    "of its own."
-                )
             if "float" in variable.dtype and not _finite(variable):
                 raise ValueError(
                     f"The {role} '{model.name}' holds NaN or infinite values in '{variable.path}', "
                     "so its answers would be NaN. Load or train it again."
+                )
+    check_shared(students, teachers)
+
+
+def check_shared(students: Models, teachers: Models) -> None:
+    """Proves that what a teacher shares with a student moves in neither."""
+    moving = {
+        id(variable): role
+        for role, model in students.items()
+        for layer in model._flatten_layers()
+        if layer.trainable
+        for variable in (*layer._trainable_variables, *layer._non_trainable_variables)
+    }
+    for role, model in teachers.items():
+        for variable in model.variables:
+            if id(variable) in moving:
+                raise ValueError(
+                    f"The {role} '{model.name}' shares the variable '{variable.path}' with the "
+                    f"{moving[id(variable)]}, where it moves. Give the teacher weights of its own, "
+                    "for example by keras.models.clone_model and set_weights; or freeze the shared "
+                    "layer in both: layer.trainable = False."
                 )
 
 

@@ -18,6 +18,7 @@ from keras_kd._participants import (
     by_role,
     check_participants,
     check_roles,
+    check_shared,
     check_terms,
     followers,
     only,
@@ -27,7 +28,7 @@ from keras_kd._saving import Saving
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome
 from keras_kd.metrics._signals import SignalMetrics, parted, path_of
-from keras_kd.taps import Signals, Tap, input_of, reason, symbolic
+from keras_kd.taps import Signals, Tap, input_of, lengths_unknown, on_zeros, reason, symbolic
 from keras_kd.teachers._heads import check_logits
 from keras_kd.terms import Labels, Term
 
@@ -181,17 +182,22 @@ class Distiller(BackendStep, Saving, keras.Model):
     # Building: once, on symbolic inputs where the student tells them, else on the first batch.
 
     def _rehearse(self, inputs: Any) -> None:
-        """One dry run: every model takes the input, every address and every shape is right."""
+        """One dry run: every model takes the input, every address and every shape is right.
+
+        It may only help. On symbolic inputs a backend makes up what is unknown, and some models
+        cannot take a length that was made up: then the first batch tells.
+        """
         signals: Signals = {IDS: keras.KerasTensor((None,), "int32")}
         for role, tap in self._taps.items():
             try:
-                signals.update(symbolic(lambda x, tap=tap: _rehearsed(tap, x), inputs))
-            except Exception as error:
-                shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
-                raise ValueError(
-                    f"{role.capitalize()} '{tap.model.name}' could not run on the student's input "
-                    f"{shapes}: {reason(error)}"
-                ) from error
+                signals.update(symbolic(tap.rehearsed, inputs))
+            except Exception:
+                if lengths_unknown(inputs):
+                    return
+                try:
+                    signals.update(on_zeros(tap, inputs))
+                except Exception as error:
+                    raise _cannot_run(role, tap.model, inputs, reason(error)) from error
         self._prepare(signals, inputs)
 
     def _prepare(self, signals: Signals, inputs: Any) -> None:
@@ -318,6 +324,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         With several students, `metrics` and `weighted_metrics` may be dicts by role; a list is
         given to each of them.
         """
+        check_shared(self.students, self.teachers)  # a layer may have been unfrozen since
         labels = [term for term in self.terms if isinstance(term, Labels)]
         if labels and loss is None:
             raise ValueError(
@@ -475,10 +482,11 @@ def _split(inputs: Any) -> tuple[Any, Signals]:
     return inputs, {}
 
 
-def _rehearsed(tap: Tap, x: Any) -> Signals:
-    """A tap's signals; a slope has the shape of what it is the slope of."""
-    _, said = tap(x, training=False)
-    return said | tap.slopes(x, 0, lambda function, x, direction: function(x))
+def _cannot_run(role: str, model: keras.Model, inputs: Any, why: str) -> ValueError:
+    shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
+    return ValueError(
+        f"{role.capitalize()} '{model.name}' could not run on the student's input {shapes}: {why}"
+    )
 
 
 def _tensor(x: Any) -> Any:

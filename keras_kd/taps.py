@@ -101,6 +101,11 @@ class Tap:
             for path, keys in self._slopes.items()
         }
 
+    def rehearsed(self, x: Any) -> Signals:
+        """The signals, for their shapes; a slope has the shape of what it is the slope of."""
+        _, said = self(x, training=False)
+        return said | self.slopes(x, 0, lambda function, x, direction: function(x))
+
     def _answer(self, x: Any) -> Any:
         """What the model answers, in inference, in a pass that leaves nothing behind."""
         now = [(variable, variable.value) for variable in self.model.variables]
@@ -231,6 +236,20 @@ class _Symbolic(keras.Operation):
 def symbolic(function: Callable[..., Any], *args: Any) -> Any:
     """What `function` would return for symbolic `args`: nothing is computed, layers get built."""
     return _Symbolic(function).compute_output_spec(*args)
+
+
+def lengths_unknown(inputs: Any) -> bool:
+    """Whether an axis of `inputs` beyond the batch has a length that only data will tell."""
+    return any(size is None for x in keras.tree.flatten(inputs) for size in x.shape[1:])
+
+
+def on_zeros(tap: Tap, inputs: Any) -> Signals:
+    """A tap's signals for a batch of zeros in the shape of `inputs`; the model's state stays."""
+    zeros = keras.tree.map_structure(lambda x: ops.zeros((1, *x.shape[1:]), x.dtype), inputs)
+    if not tap.model.built:
+        return tap.rehearsed(zeros)
+    with keras.StatelessScope([(v, v.value) for v in tap.model.variables]):
+        return tap.rehearsed(zeros)
 
 
 def reason(error: Exception) -> str:

@@ -135,6 +135,28 @@ def test_the_teacher_shares_weights_with_the_student():
         keras_kd.Distiller(student=student, teacher=teacher)
 
 
+def stem_and_head(stem, name):
+    return keras.Sequential([keras.Input((8,)), stem, keras.layers.Dense(CLASSES)], name=name)
+
+
+@pytest.mark.parametrize("layer", [keras.layers.Dense, keras.layers.BatchNormalization])
+def test_a_frozen_layer_may_be_shared(layer):
+    stem = layer(6) if layer is keras.layers.Dense else layer()
+    student, teacher = stem_and_head(stem, "s"), stem_and_head(stem, "t")
+    with says("or freeze the shared layer in both: layer.trainable = False"):
+        keras_kd.Distiller(student=student, teacher=teacher)
+    stem.trainable = False
+    before = [np.array(w) for w in stem.get_weights()]
+    learner = keras_kd.Distiller(student=student, teacher=teacher)
+    learner.compile("adam", cross_entropy())
+    learner.fit(*data(), verbose=0)
+    for was, now in zip(before, stem.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+    stem.trainable = True
+    with says("shares the variable"):
+        learner.compile("adam", cross_entropy())
+
+
 def test_one_role_for_two():
     with says("Role 'a' is given to a student and to a teacher."):
         keras_kd.Distiller(student={"a": mlp("x")}, teacher={"a": mlp("y")})

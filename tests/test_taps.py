@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+import keras_kd
 from keras_kd.taps import Tap, layer_paths, recording
-from tests.models import Subclassed, mlp, nested
+from tests.models import Subclassed, cross_entropy, mlp, nested
 
 
 def test_paths_name_layers_outermost_first():
@@ -58,3 +59,71 @@ def test_a_layer_with_several_outputs_is_picked_by_number():
     np.testing.assert_array_equal(
         keras.ops.convert_to_numpy(signals["r:lstm/1"]), keras.ops.convert_to_numpy(output)
     )
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Places(keras.layers.Layer):
+    """A learnt vector for each place of a sequence, of which there are at most 16."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=(16, shape[-1]), name="table")
+        self.built = True
+
+    def call(self, x):
+        length = keras.ops.shape(x)[1]
+        table = keras.ops.convert_to_tensor(self.table)
+        table = keras.ops.slice(table, (0, 0), (length, x.shape[-1]))
+        return x + keras.ops.broadcast_to(table, keras.ops.shape(x))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def tagger(name, width):
+    tokens = keras.Input((None,), dtype="int32")
+    x = Places(name="places")(keras.layers.Embedding(20, width)(tokens))
+    return keras.Model(tokens, keras.layers.Dense(3)(x), name=name)
+
+
+def test_a_length_that_a_backend_made_up_turns_no_model_away(tmp_path):
+    """The dry run invents a length that a table of places cannot take; the first batch has one."""
+    hint = keras_kd.Term(
+        keras_kd.losses.HiddenStateMatch(),
+        pred="student:places",
+        target="teacher:places",
+        projector=keras_kd.projectors.Dense(6),
+    )
+    distiller = keras_kd.Distiller(
+        student=tagger("s", 4), teacher=tagger("t", 6), terms=[*keras_kd.recipes.hinton(), hint]
+    )
+    distiller.compile("adam", cross_entropy())
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 20, (8, 5)).astype("int32"), rng.integers(0, 3, (8, 5))
+    history = distiller.fit(x, y, epochs=8, verbose=0).history
+    assert history["hidden_state_match"][-1] < history["hidden_state_match"][0]
+    distiller.save(tmp_path / "d.keras")
+    again = keras.models.load_model(tmp_path / "d.keras")
+    assert again.evaluate(x, y, verbose=0) == pytest.approx(distiller.evaluate(x, y, verbose=0))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OnlyData(keras.Model):
+    """A model that runs on data, and that no symbolic pass can follow."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = mlp("inner")
+
+    def call(self, x, training=None):
+        if not isinstance(x.shape[0], int) or x.shape[0] == 83:  # torch's made-up batch
+            raise ValueError("only data")
+        return self.inner(x)
+
+
+def test_a_model_that_only_data_can_run_is_tried_on_zeros():
+    teacher = OnlyData()
+    teacher(np.zeros((1, 8), "float32"))
+    learner = keras_kd.Distiller(student=mlp("s"), teacher=teacher)
+    assert learner.built
+    with pytest.raises(ValueError, match=r"(?s)could not run on the student's .* have value 8"):
+        keras_kd.Distiller(student=mlp("s", features=9), teacher=teacher)
