@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from keras_kd import _watch
+from keras_kd import _label_losses, _watch
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.messages import listing
@@ -352,8 +352,7 @@ class Distiller(BackendStep, Saving, keras.Model):
             weighted_metrics=weighted_metrics,
             **kwargs,
         )
-        for term in labels:
-            term.use(self._compile_loss)
+        _label_losses.apply(labels, self.students, loss, loss_weights, self._compile_loss)
         self.signal_metrics.use(asking, given)
         self._taps.update(self._tapped())
 

@@ -254,11 +254,15 @@ class Labels(_Weighted):
         self.pred = pred
         parse(pred)
         self._compiled: Callable[..., Any] | None = None
+        self._own: Callable[[Any, str], Any] = _all
         self.built = True
 
-    def use(self, loss: Callable[..., Any] | None) -> None:
-        """Takes the compiled loss, `loss(y, y_pred, sample_weight)`."""
-        self._compiled = loss
+    def use(
+        self, loss: Callable[..., Any] | None, own: Callable[[Any, str], Any] | None = None
+    ) -> None:
+        """Takes the compiled loss, `loss(y, y_pred, sample_weight)`; and, when labels come by
+        output, what finds those of this one: `own(y, "what they are")`."""
+        self._compiled, self._own = loss, own or _all
 
     def addresses(self) -> tuple[str, ...]:
         """Every address of a model that this term reads."""
@@ -288,6 +292,7 @@ class Labels(_Weighted):
                 f"Term '{self.name}' needs labels, and this batch has none. Give `y` to fit, or "
                 "leave Labels out of the terms to learn from the teacher alone."
             )
+        y, sample_weight = self._own(y, "`y`"), self._own(sample_weight, "`sample_weight`")
         compiled = self._compiled
         assert compiled is not None, "compile() sees to it"
         shapes = self._shapes(y, pred)
@@ -335,6 +340,10 @@ _LABELS_HELP = (
     "Integer labels (batch,) go with SparseCategoricalCrossentropy, one-hot labels "
     "(batch, classes) with CategoricalCrossentropy, 0/1 labels (batch, 1) with BinaryCrossentropy."
 )
+
+
+def _all(given: Any, what: str) -> Any:
+    return given
 
 
 def _still(signal: Any) -> Any:

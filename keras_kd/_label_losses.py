@@ -1,0 +1,147 @@
+"""Which part of what `compile` and `fit` are given belongs to which `Labels` term.
+
+A model of several outputs gets losses, labels and weights by output: dicts by name, or lists in
+order. A `Labels` term on one output, `Labels(pred="student:output/kind")`, takes its own from each.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._core.messages import listing
+from keras_kd.taps import layer_paths
+from keras_kd.terms import Labels
+
+Keys = tuple[str, ...]
+
+
+def keys_of(model: keras.Model, path: str) -> Keys | None:
+    """The keys of the output that `path` means: none for the whole, `None` for no output.
+
+    A layer whose result is an output of the model means that output.
+    """
+    first, *rest = path.split("/")
+    if first == OUTPUT:
+        return tuple(rest)
+    outputs = getattr(model, "_outputs_struct", None)  # Functional models alone have it
+    layer = layer_paths(model).get(path) if outputs is not None else None
+    for keys, leaf in named_leaves(outputs):
+        if layer is not None and leaf._keras_history.operation is layer:
+            return keys
+    return None
+
+
+def named_leaves(outputs: Any, keys: Keys = ()) -> list[tuple[Keys, Any]]:
+    """Each tensor of a model's outputs, with the keys that lead to it."""
+    if not isinstance(outputs, (Mapping, list, tuple)):
+        return [] if outputs is None else [(keys, outputs)]
+    parts = _keyed(outputs)
+    return [leaf for key, part in parts for leaf in named_leaves(part, (*keys, str(key)))]
+
+
+def key_in(given: Any, key: str, names: Sequence[str]) -> Any:
+    """What `given` calls the output `key`, which is one of `names` or its place among them;
+    `None` when it has none."""
+    place = int(key) if key.isdigit() else names.index(key) if key in names else None
+    name = names[place] if place is not None and place < len(names) else key
+    if isinstance(given, Mapping):
+        return next((k for k in (key, name, place) if k is not None and k in given), None)
+    return place if place is not None and place < len(given) else None
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a `Labels` term takes for its own output."""
+
+    model: keras.Model
+    role: str
+    keys: Keys | None
+    asker: str
+
+    def __call__(self, given: Any, what: str) -> Any:
+        """The part of `given`, which errors call `what`, for this term's output."""
+        if not isinstance(given, (Mapping, list, tuple)):
+            return given
+        if self.keys is None:
+            raise ValueError(
+                f"{self.asker} learns at a layer that is no output of '{self.model.name}', so "
+                f"{what} by output has none for it. Name an output, as in "
+                f"Labels(pred='{self.role}:output/NAME')."
+            )
+        for key in self.keys:
+            if not isinstance(given, (Mapping, list, tuple)):
+                break
+            found = key_in(given, key, self.names)
+            if found is None:
+                held = given if isinstance(given, Mapping) else range(len(given))
+                raise ValueError(
+                    f"{self.asker} learns from the labels of output '{'/'.join(self.keys)}', and "
+                    f"{what} holds {listing(map(str, held))}. Give one for it there, or name "
+                    "another output in Labels(pred=...)."
+                )
+            given = given[found]
+        return given
+
+    @property
+    def names(self) -> list[str]:
+        """The outputs' names, in the order in which lists give something for each."""
+        outputs = getattr(self.model, "_outputs_struct", None)
+        if isinstance(outputs, Mapping):
+            return sorted(map(str, outputs))
+        return list(getattr(self.model, "output_names", None) or ())
+
+
+def own(term: Labels, students: Mapping[str, keras.Model]) -> Own:
+    """What `term` takes for its own output."""
+    role, path = parse(term.pred)
+    return Own(students[role], role, keys_of(students[role], path), f"Term '{term.name}'")
+
+
+def apply(
+    terms: Sequence[Labels],
+    students: Mapping[str, keras.Model],
+    loss: Any,
+    loss_weights: Any,
+    compiled: Callable[..., Any] | None,
+) -> None:
+    """Gives each term the loss for its output; `compiled` is Keras's own for all of them."""
+    for term in terms:
+        part = own(term, students)
+        if part.keys == () or compiled is None:
+            term.use(compiled)
+            continue
+        single = part(loss, "the `loss` given to compile()")
+        if single is None:
+            raise ValueError(
+                f"Term '{term.name}' applies the loss given to compile() for '{term.pred}', and "
+                "that is None. Give it a loss, or leave this Labels out of the terms."
+            )
+        weight = part(loss_weights, "the `loss_weights` given to compile()")
+        weight = None if weight is None else float(weight)
+        term.use(type(compiled)(single, loss_weights=weight), part)
+    _check_all_used(terms, students, loss)
+
+
+def _check_all_used(
+    terms: Sequence[Labels], students: Mapping[str, keras.Model], loss: Any
+) -> None:
+    """Raises when `loss` holds one for an output from whose labels no term learns."""
+    parts = [own(term, students) for term in terms]
+    if not isinstance(loss, (Mapping, list, tuple)) or not all(part.keys for part in parts):
+        return
+    used = {key_in(loss, part.keys[0], part.names) for part in parts if part.keys}
+    unused = {key: one for key, one in _keyed(loss) if one is not None and key not in used}
+    for key in unused:
+        raise ValueError(
+            f"compile() was given a loss for output {key!r}, but no Labels among the terms learns "
+            f"from its labels ({listing(term.pred for term in terms)}), so nothing would apply it. "
+            f"Add keras_kd.Labels(pred='{parts[0].role}:output/{key}', name='labels_{key}') to the "
+            "terms, or leave that loss out."
+        )
+
+
+def _keyed(given: Any) -> Iterable[tuple[Any, Any]]:
+    return given.items() if isinstance(given, Mapping) else enumerate(given)
