@@ -3,18 +3,12 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from keras_kd import compression as compression
-from keras_kd import losses as losses
-from keras_kd import metrics as metrics
-from keras_kd import projectors as projectors
-from keras_kd import recipes as recipes
-from keras_kd import schedules as schedules
-from keras_kd import teachers as teachers
-from keras_kd.distiller import Distiller as Distiller
-from keras_kd.teachers import Ensemble as Ensemble
-from keras_kd.teachers import Momentum as Momentum
-from keras_kd.terms import Labels as Labels
-from keras_kd.terms import Term as Term
+from keras_kd._core.command import is_the_command as _is_the_command
+
+# The command `keras-kd` opens the rest when there is work to do: Keras takes seconds to import, and
+# `keras-kd --help` none.
+if TYPE_CHECKING or not _is_the_command():
+    from keras_kd._everything import *  # noqa: F403
 
 if TYPE_CHECKING:
     from keras_kd import callbacks as callbacks
@@ -35,6 +29,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("keras_kd.exporting").export
     if name in _LATER:
         return importlib.import_module(f"keras_kd.{name}")
+    if name[:1] != "_" and _is_the_command():
+        return getattr(importlib.import_module("keras_kd._everything"), name)
     raise AttributeError(f"module 'keras_kd' has no attribute {name!r}")
 
 

@@ -13,47 +13,15 @@ from keras_kd import callbacks, metrics, stores, teachers
 from keras_kd._core.files import replacing
 from keras_kd.callbacks._best_student import read_best
 from keras_kd.cli import _folder, _students
+from keras_kd.cli._folder import if_stopped as if_stopped
 from keras_kd.cli._images import images, input_shape
 from keras_kd.cli._models import load
-from keras_kd.cli._options import (
-    above_zero,
-    command,
-    from_zero,
-    setting,
-    share,
-    takes_data,
-    takes_json,
-    whole,
-)
 from keras_kd.cli._recipes import terms_of
 from keras_kd.cli._talk import bad_input, give, tell
 from keras_kd.data import Dataset, feed
 from keras_kd.distiller import Distiller
 from keras_kd.teachers._heads import last_activation
 from keras_kd.terms import Labels
-
-_ABOUT = f"""\
-Trains STUDENT from TEACHER and the labels of an image set, by a recipe.
-
-TEACHER is a .keras file, or a folder with its answers that `keras-kd store` wrote. STUDENT is a
-.keras file, which goes on from its weights, or one of {", ".join(_students.STUDENTS)}.
-
-Writes to the folder of --out:
-  student.keras   the student of the best epoch, by the accuracy on the validation images
-  log.csv         a line for each epoch
-  summary.json    how good it is on the test images, which nothing was chosen by
-  state.npz       all that is needed to go on
-  settings.json   what the run was asked for; other settings are another run
-
-Run the same command again and it goes on where it was stopped; with more --epochs it trains on.
-"""
-_EXAMPLES = """\
-  keras-kd distill teacher.keras mlp-16 --data digits --out run
-  keras-kd distill teacher.keras cnn-small --data cifar10 --recipe dkd --set beta=4 --epochs 60
-  keras-kd distill teacher.keras student.keras --data photos/ --recipe attention_transfer
-  keras-kd distill answers/ mlp-64 --data mnist --json
-
-"""
 
 
 class _Run(NamedTuple):
@@ -65,37 +33,6 @@ class _Run(NamedTuple):
     train: Any
     validation: Any
     done: int
-
-
-def add(commands: Any) -> None:
-    made = command(
-        commands, "distill", run, description=_ABOUT, examples=_EXAMPLES, if_stopped=_folder.if_stopped,
-        help="train a student from a teacher",
-    )  # fmt: skip
-    add = made.add_argument
-    add("teacher", type=Path, metavar="TEACHER", help="a .keras file, or a folder of its answers")
-    add("student", metavar="STUDENT", help="a .keras file, or the name of a small network")
-    takes_data(made, default="digits")
-    add("--recipe", default="hinton", metavar="NAME",
-        help="how to distil; see keras-kd recipes (default: hinton)")  # fmt: skip
-    add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
-        help="a setting of the recipe; may be given several times")  # fmt: skip
-    add("--epochs", type=whole, default=20, metavar="N",
-        help="passes over the training images (default: 20)")  # fmt: skip
-    add("--batch-size", type=whole, default=64, metavar="N",
-        help="images in one step (default: 64)")  # fmt: skip
-    add("--learning-rate", type=above_zero, default=1e-3, metavar="R",
-        help="of Adam (default: 0.001)")  # fmt: skip
-    add("--validation", type=share, default=0.1, metavar="F",
-        help="share of the training images held out to choose the best epoch by, for a set "
-        "without validation images of its own (default: 0.1)")  # fmt: skip
-    add("--seed", type=from_zero, default=0, metavar="N",
-        help="of the weights and of the order of the images (default: 0)")  # fmt: skip
-    add("--baseline", type=share, metavar="A",
-        help="an accuracy to show the student against, such as that of the student alone")  # fmt: skip
-    add("--out", type=Path, default=Path("keras_kd_run"), metavar="DIR",
-        help="where to write (default: keras_kd_run)")  # fmt: skip
-    takes_json(made)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """The program: its options, its backend, its exit code."""
 
 import argparse
+import importlib
 import logging
 import os
 import signal
@@ -8,28 +9,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import keras
-
-from keras_kd.cli import _demo, _distill, _export, _recipes, _report, _store
-from keras_kd.cli._options import EXIT_CODES, RAW
+from keras_kd.cli._commands import parser
 from keras_kd.cli._talk import BadInput
-from keras_kd.data import NotAvailable
 
-_COMMANDS = (_demo, _distill, _store, _report, _export, _recipes)
 #: What the user can mend, and what may go wrong once work has begun; all else is a fault of ours.
-_TO_MEND = (BadInput, NotAvailable, ValueError, ModuleNotFoundError)
+_TO_MEND = (BadInput, ValueError, ModuleNotFoundError)
 _ON_THE_WAY = (OSError, RuntimeError)
-_EPILOG = f"""\
-examples:
-  keras-kd demo
-  keras-kd distill teacher.keras mlp-16 --data digits --set temperature=4 --out run
-  keras-kd report teacher=teacher.keras distilled=run/student.keras --data digits --out report.html
-  keras-kd export run/student.keras student.tflite --data digits
-
-{EXIT_CODES}
-Results go to the standard output, progress to the standard error.
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,41 +28,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(argv)
     program = argv is None
-    if options.backend not in (None, keras.config.backend()):
-        _restart(options.backend, sys.argv[1:] if argv is None else list(argv))
+    _set_backend(options.backend, sys.argv[1:] if argv is None else list(argv))
     stopped = _stoppable() if program else []
     if program:
         _hush()
     try:
-        options.run(options)
+        importlib.import_module(
+            "keras_kd._everything"
+        )  # files need to find all that may be in them
+        _module_of(options.command).run(options)
         return 0
     except BaseException as error:  # a Ctrl-C, of which C++ on the way may have made another error
         if stopped or isinstance(error, KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, 0)
-            print(f"keras-kd: stopped. {options.if_stopped(options)}", file=sys.stderr, flush=True)
+            print(f"keras-kd: stopped. {_if_stopped(options)}", file=sys.stderr, flush=True)
             if program:  # threads of C++ amid their work do not survive Python's own way out
                 sys.stdout.flush()
                 os._exit(130)
             return 130
-        code = 2 if isinstance(error, _TO_MEND) else 1
+        code = 2 if isinstance(error, _TO_MEND) or _is_not_available(error) else 1
         if code == 1 and not isinstance(error, _ON_THE_WAY):
             raise
         print(f"keras-kd {options.command}: {error}", file=sys.stderr)
         return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options of all commands."""
-    made = argparse.ArgumentParser(
-        prog="keras-kd",
-        description="Knowledge distillation for Keras 3.",
-        epilog=_EPILOG,
-        formatter_class=RAW,
-    )
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add(commands)
-    return made
+def _module_of(command: str) -> Any:
+    return importlib.import_module(f"keras_kd.cli._{command}")
+
+
+def _if_stopped(options: argparse.Namespace) -> str:
+    """What there is to say when the command was stopped."""
+    module = sys.modules.get(f"keras_kd.cli._{options.command}")
+    if module is not None and hasattr(module, "if_stopped"):
+        return module.if_stopped(options)
+    return "No file was left half written."
+
+
+def _is_not_available(error: BaseException) -> bool:
+    """Whether a set cannot be had here; nobody has said so before `data` was imported."""
+    return isinstance(error, getattr(sys.modules.get("keras_kd.data"), "NotAvailable", ()))
+
+
+def _set_backend(backend: str | None, argv: list[str]) -> None:
+    """Keras with this backend: it has it from the start, so perhaps in another process."""
+    if backend is None:
+        return
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = backend
+    elif backend != sys.modules["keras"].config.backend():
+        _restart(backend, argv)
 
 
 def _restart(backend: str, argv: list[str]) -> None:

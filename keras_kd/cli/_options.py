@@ -6,22 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from keras_kd.cli._talk import nothing_half_written
-
+#: What may stand where a student's file may stand; `_students` builds them.
+STUDENTS = ("mlp-16", "mlp-64", "cnn-small", "cnn-medium")
 RAW = argparse.RawDescriptionHelpFormatter
 EXIT_CODES = """\
 exit codes: 0 done, 1 failed on the way, 2 a bad option or data that cannot be had, 130 stopped"""
 
 
 def command(
-    commands: Any,
-    name: str,
-    run: Callable[[argparse.Namespace], None],
-    *,
-    help: str,
-    description: str,
-    examples: str,
-    if_stopped: Callable[[argparse.Namespace], str] = nothing_half_written,
+    commands: Any, name: str, *, help: str, description: str, examples: str
 ) -> argparse.ArgumentParser:
     """A subcommand, with the options that all have."""
     made = commands.add_parser(
@@ -31,7 +24,7 @@ def command(
         epilog=f"examples:\n{examples}\n{EXIT_CODES}",
         formatter_class=RAW,
     )
-    made.set_defaults(run=run, if_stopped=if_stopped, json=False)
+    made.set_defaults(json=False)
     made.add_argument("--backend", type=_backend, metavar="NAME",
                       help="tensorflow, jax or torch (default: Keras's own choice)")  # fmt: skip
     return made

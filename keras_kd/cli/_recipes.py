@@ -14,33 +14,10 @@ from rich.padding import Padding
 from keras_kd import recipes
 from keras_kd._core.addresses import OUTPUT, as_tuple, parse
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd.cli._options import command, takes_json
 from keras_kd.cli._talk import bad_input, give
 from keras_kd.recipes._lists import Terms
 
-_ABOUT = """\
-Lists the recipes that `keras-kd distill` knows: what each does, the paper it is from, and its
-settings with their defaults. With a NAME, says all there is to say of that one.
-
-What a recipe needs is taken from the models when it is not set: the layers `pred` and `target` are
-paired by their sizes.
-"""
-_EXAMPLES = """\
-  keras-kd recipes
-  keras-kd recipes dkd
-  keras-kd recipes --json
-
-"""
 _EPOCHS_OF_STEPS = 10  # as in the paper of the one recipe that asks for steps
-
-
-def add(commands: Any) -> None:
-    made = command(
-        commands, "recipes", run, description=_ABOUT, examples=_EXAMPLES,
-        help="list the recipes, their papers and their settings",
-    )  # fmt: skip
-    made.add_argument("name", nargs="?", metavar="NAME", help="one recipe, told in full")
-    takes_json(made)
 
 
 def run(options: argparse.Namespace) -> None:

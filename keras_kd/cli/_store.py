@@ -1,48 +1,14 @@
 """`keras-kd store`."""
 
 import argparse
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from keras_kd import stores
 from keras_kd.cli._images import images, input_shape
 from keras_kd.cli._models import load
-from keras_kd.cli._options import command, takes_data, takes_json, whole
 from keras_kd.cli._talk import bad_input, give
 from keras_kd.data import Dataset, Part
-
-_ABOUT = """\
-Asks a teacher once for its answers to all training (and validation) images of a set, and writes
-them to a folder. `keras-kd distill` takes the folder in place of the teacher, as often as you like.
-
-Run the same command again and it goes on where it was stopped.
-"""
-_EXAMPLES = """\
-  keras-kd store teacher.keras --data mnist --out answers
-  keras-kd store teacher.keras --data photos/ --dtype float32 --out answers
-  keras-kd store teacher.keras --data digits --address output --address block3 --out answers
-
-"""
-
-
-def add(commands: Any) -> None:
-    made = command(
-        commands, "store", run, description=_ABOUT, examples=_EXAMPLES,
-        help="write down a teacher's answers",
-    )  # fmt: skip
-    add = made.add_argument
-    add("teacher", type=Path, metavar="TEACHER", help="a .keras file")
-    takes_data(made, default="digits")
-    add("--address", action="append", metavar="PATH",
-        help="output, or the path of a layer; may be given several times (default: output)")  # fmt: skip
-    add("--dtype", default="float16", choices=("float16", "float32", "int8"),
-        help="of the stored numbers (default: float16)")  # fmt: skip
-    add("--batch-size", type=whole, default=128, metavar="N",
-        help="images asked about at once (default: 128)")  # fmt: skip
-    add("--out", type=Path, required=True, metavar="DIR", help="where to write")
-    takes_json(made)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -32,8 +32,3 @@ def give(options: argparse.Namespace, result: Mapping[str, Any] | list, *lines: 
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         print(*lines, sep="\n")
-
-
-def nothing_half_written(options: argparse.Namespace) -> str:
-    """What there is to say when a command was stopped."""
-    return "No file was left half written."

@@ -8,7 +8,8 @@ import sys
 import keras
 import pytest
 
-from keras_kd.cli import _main, _options, main
+from keras_kd.cli import _main, _options, _students, main
+from tests.cli.program import ROOT
 
 COMMANDS = ("demo", "distill", "store", "report", "export", "recipes")
 
@@ -23,6 +24,42 @@ def test_help_has_examples_and_the_exit_codes(command, capsys):
     assert "exit codes: 0 done, 1 failed on the way, 2 a bad option" in said
     if command is None:
         assert all(name in said for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_does_not_wait_for_keras(command):
+    """Which takes seconds: of `-X importtime`, what is imported."""
+    argv = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "keras_kd",
+        *filter(None, [command]),
+        "--help",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "examples:" in done.stdout
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "keras_kd.cli._commands" in imported
+    assert not imported & {"keras", "numpy", "tensorflow", "jax", "torch", "rich"}
+
+
+def test_the_command_opens_everything_before_it_works():
+    """Saved files need to find their classes, and its own modules the front door."""
+    code = (
+        "import sys; sys.argv = ['/usr/bin/keras-kd', 'recipes', 'dkd']\n"
+        "import keras_kd; assert 'keras' not in sys.modules\n"
+        "from keras_kd.cli import main; assert main() == 0\n"
+        "import keras; assert keras.saving.get_registered_object('keras_kd>FakeQuant')\n"
+        "assert issubclass(keras_kd.Distiller, keras.Model) and keras_kd.stores.write\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "2203.08679" in done.stdout, done.stderr
+
+
+def test_the_students_that_help_names_are_those_there_are():
+    assert tuple(_students.STUDENTS) == _options.STUDENTS
 
 
 @pytest.mark.parametrize(

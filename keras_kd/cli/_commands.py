@@ -1,0 +1,262 @@
+"""The options of all commands, and what `--help` says of each.
+
+Nothing here imports Keras, which takes seconds: a command's own module does, when it is run.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from keras_kd.cli._options import (
+    EXIT_CODES,
+    RAW,
+    STUDENTS,
+    above_zero,
+    command,
+    from_zero,
+    named_model,
+    setting,
+    share,
+    takes_data,
+    takes_json,
+    whole,
+)
+
+_EPILOG = f"""\
+examples:
+  keras-kd demo
+  keras-kd distill teacher.keras mlp-16 --data digits --set temperature=4 --out run
+  keras-kd report teacher=teacher.keras distilled=run/student.keras --data digits --out report.html
+  keras-kd export run/student.keras student.tflite --data digits
+
+{EXIT_CODES}
+Results go to the standard output, progress to the standard error.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of all commands."""
+    made = argparse.ArgumentParser(
+        prog="keras-kd",
+        description="Knowledge distillation for Keras 3.",
+        epilog=_EPILOG,
+        formatter_class=RAW,
+    )
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_demo, _distill, _store, _report, _export, _recipes):
+        add(commands)
+    return made
+
+
+_DEMO = """\
+A teacher learns from every label of an image set. Two small students that start from the same
+weights then learn from few labels: one alone, one distilled, which also learns from what the
+teacher says about the images without labels. Both take the same number of steps. This is repeated
+from several seeds, and the errors on the test set are compared pair by pair.
+
+Writes student.keras, student.tflite and demo.png (the last two need the extras "export" and
+"report"). On the digits that come with the package it takes about a minute; on mnist, some minutes.
+"""
+_DEMO_EXAMPLES = """\
+  keras-kd demo
+  keras-kd demo --labels 50 --seeds 10
+  keras-kd demo --temperature 4 --alpha 0.5 --backend jax
+  keras-kd demo --data fashion_mnist --labels 500 --out fashion
+
+Set TF_CPP_MIN_LOG_LEVEL=0 to see what TensorFlow itself has to say.
+"""
+
+
+def _demo(commands: Any) -> None:
+    made = command(
+        commands, "demo", description=_DEMO, examples=_DEMO_EXAMPLES,
+        help="see what distillation does for a small network, in about a minute",
+    )  # fmt: skip
+    add = made.add_argument
+    add("--data", default="digits", metavar="NAME",
+        help="digits, or an image classification set of TensorFlow Datasets (default: digits)")  # fmt: skip
+    add("--labels", type=whole, default=100, metavar="N",
+        help="labelled images that the students have (default: 100)")  # fmt: skip
+    add("--epochs", type=whole, metavar="N",
+        help="passes over the training images (default: 40 for digits, 3 for a set as large as mnist)")  # fmt: skip
+    add("--seeds", type=whole, default=5, metavar="N",
+        help="pairs of students to train (default: 5)")  # fmt: skip
+    add("--temperature", type=above_zero, default=4.0, metavar="T",
+        help="softening of the answers (default: 4)")  # fmt: skip
+    add("--alpha", type=share, default=0.9, metavar="A",
+        help="the teacher's share of the loss, 0 to 1 (default: 0.9)")  # fmt: skip
+    add("--out", type=Path, default=Path("keras_kd_demo"), metavar="DIR",
+        help="where to write (default: keras_kd_demo)")  # fmt: skip
+
+
+_DISTILL = f"""\
+Trains STUDENT from TEACHER and the labels of an image set, by a recipe.
+
+TEACHER is a .keras file, or a folder with its answers that `keras-kd store` wrote. STUDENT is a
+.keras file, which goes on from its weights, or one of {", ".join(STUDENTS)}.
+
+Writes to the folder of --out:
+  student.keras   the student of the best epoch, by the accuracy on the validation images
+  log.csv         a line for each epoch
+  summary.json    how good it is on the test images, which nothing was chosen by
+  state.npz       all that is needed to go on
+  settings.json   what the run was asked for; other settings are another run
+
+Run the same command again and it goes on where it was stopped; with more --epochs it trains on.
+"""
+_DISTILL_EXAMPLES = """\
+  keras-kd distill teacher.keras mlp-16 --data digits --out run
+  keras-kd distill teacher.keras cnn-small --data cifar10 --recipe dkd --set beta=4 --epochs 60
+  keras-kd distill teacher.keras student.keras --data photos/ --recipe attention_transfer
+  keras-kd distill answers/ mlp-64 --data mnist --json
+
+"""
+
+
+def _distill(commands: Any) -> None:
+    made = command(
+        commands, "distill", description=_DISTILL, examples=_DISTILL_EXAMPLES,
+        help="train a student from a teacher",
+    )  # fmt: skip
+    add = made.add_argument
+    add("teacher", type=Path, metavar="TEACHER", help="a .keras file, or a folder of its answers")
+    add("student", metavar="STUDENT", help="a .keras file, or the name of a small network")
+    takes_data(made, default="digits")
+    add("--recipe", default="hinton", metavar="NAME",
+        help="how to distil; see keras-kd recipes (default: hinton)")  # fmt: skip
+    add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the recipe; may be given several times")  # fmt: skip
+    add("--epochs", type=whole, default=20, metavar="N",
+        help="passes over the training images (default: 20)")  # fmt: skip
+    add("--batch-size", type=whole, default=64, metavar="N",
+        help="images in one step (default: 64)")  # fmt: skip
+    add("--learning-rate", type=above_zero, default=1e-3, metavar="R",
+        help="of Adam (default: 0.001)")  # fmt: skip
+    add("--validation", type=share, default=0.1, metavar="F",
+        help="share of the training images held out to choose the best epoch by, for a set "
+        "without validation images of its own (default: 0.1)")  # fmt: skip
+    add("--seed", type=from_zero, default=0, metavar="N",
+        help="of the weights and of the order of the images (default: 0)")  # fmt: skip
+    add("--baseline", type=share, metavar="A",
+        help="an accuracy to show the student against, such as that of the student alone")  # fmt: skip
+    add("--out", type=Path, default=Path("keras_kd_run"), metavar="DIR",
+        help="where to write (default: keras_kd_run)")  # fmt: skip
+    takes_json(made)
+
+
+_STORE = """\
+Asks a teacher once for its answers to all training (and validation) images of a set, and writes
+them to a folder. `keras-kd distill` takes the folder in place of the teacher, as often as you like.
+
+Run the same command again and it goes on where it was stopped.
+"""
+_STORE_EXAMPLES = """\
+  keras-kd store teacher.keras --data mnist --out answers
+  keras-kd store teacher.keras --data photos/ --dtype float32 --out answers
+  keras-kd store teacher.keras --data digits --address output --address block3 --out answers
+
+"""
+
+
+def _store(commands: Any) -> None:
+    made = command(
+        commands, "store", description=_STORE, examples=_STORE_EXAMPLES,
+        help="write down a teacher's answers",
+    )  # fmt: skip
+    add = made.add_argument
+    add("teacher", type=Path, metavar="TEACHER", help="a .keras file")
+    takes_data(made, default="digits")
+    add("--address", action="append", metavar="PATH",
+        help="output, or the path of a layer; may be given several times (default: output)")  # fmt: skip
+    add("--dtype", default="float16", choices=("float16", "float32", "int8"),
+        help="of the stored numbers (default: float16)")  # fmt: skip
+    add("--batch-size", type=whole, default=128, metavar="N",
+        help="images asked about at once (default: 128)")  # fmt: skip
+    add("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    takes_json(made)
+
+
+_REPORT = """\
+Compares models on the test images of a set: how often each is right, how like its teacher it is,
+what it costs, and whether the difference is more than chance.
+
+Each model is NAME=FILE.keras; without a NAME it is called after its file. The one named `teacher`
+is the teacher. The last one is judged against the one before it that is not the teacher.
+"""
+_REPORT_EXAMPLES = """\
+  keras-kd report teacher=teacher.keras alone=alone.keras distilled=run/student.keras --data digits
+  keras-kd report teacher.keras student.keras --data photos/ --out report.html
+  keras-kd report teacher.keras student.keras --data mnist --json
+
+"""
+
+
+def _report(commands: Any) -> None:
+    made = command(
+        commands, "report", description=_REPORT, examples=_REPORT_EXAMPLES,
+        help="compare models: did distillation help?",
+    )  # fmt: skip
+    add = made.add_argument
+    add("models", nargs="+", type=named_model, metavar="[NAME=]FILE", help="a .keras file")
+    takes_data(made, default="digits")
+    add("--out", type=Path, metavar="FILE.html",
+        help="also write a page with pictures (needs the extra report)")  # fmt: skip
+    add("--no-latency", action="store_true", help="leave out the measurement of time")
+    takes_json(made)
+
+
+_EXPORT = """\
+Writes a student as a file for a device, and proves that the file answers as the student does.
+
+FILE ends with .tflite (LiteRT) or .onnx, or is the name of a folder (SavedModel). The proof is
+written beside it, as FILE.json. With --data the file is compared on the set's test images, and its
+integers are chosen by training images; int8 and int16x8 need that.
+"""
+_EXPORT_EXAMPLES = """\
+  keras-kd export student.keras student.tflite
+  keras-kd export student.keras student.tflite --quantization int8 --data digits
+  keras-kd export student.keras student.onnx --data photos/ --json
+
+"""
+
+
+def _export(commands: Any) -> None:
+    made = command(
+        commands, "export", description=_EXPORT, examples=_EXPORT_EXAMPLES,
+        help="write a student as a file for a device",
+    )  # fmt: skip
+    add = made.add_argument
+    add("student", type=Path, metavar="STUDENT", help="a .keras file")
+    add("file", type=Path, metavar="FILE", help="where to write")
+    add("--quantization", default="float32", metavar="KIND",
+        help="float32, float16, dynamic, int8, int16x8 or int4 (default: float32)")  # fmt: skip
+    add("--target", choices=("micro",), help="micro: for a microcontroller")
+    add("--integer-io", action="store_true", help="integers in and out as well, with int8, int16x8")
+    add("--min-agreement", type=share, metavar="A",
+        help="share of the decisions that must agree (default: 0.99; with integers 0.97)")  # fmt: skip
+    takes_data(made)
+    takes_json(made)
+
+
+_RECIPES = """\
+Lists the recipes that `keras-kd distill` knows: what each does, the paper it is from, and its
+settings with their defaults. With a NAME, says all there is to say of that one.
+
+What a recipe needs is taken from the models when it is not set: the layers `pred` and `target` are
+paired by their sizes.
+"""
+_RECIPES_EXAMPLES = """\
+  keras-kd recipes
+  keras-kd recipes dkd
+  keras-kd recipes --json
+
+"""
+
+
+def _recipes(commands: Any) -> None:
+    made = command(
+        commands, "recipes", description=_RECIPES, examples=_RECIPES_EXAMPLES,
+        help="list the recipes, their papers and their settings",
+    )  # fmt: skip
+    made.add_argument("name", nargs="?", metavar="NAME", help="one recipe, told in full")
+    takes_json(made)
