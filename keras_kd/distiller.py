@@ -6,7 +6,10 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from keras_kd import _label_losses, _watch
+from keras_kd import _watch
+from keras_kd._compiled._losses import check_losses
+from keras_kd._compiled._metrics import warn_of_metrics
+from keras_kd._compiled._own import apply
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.messages import listing
@@ -338,12 +341,15 @@ class Distiller(BackendStep, Saving, keras.Model):
                 f"({listing(self.term_names)}), so nothing would apply it. Add keras_kd.Labels() "
                 "to the terms, or leave out `loss`."
             )
+        logits = check_losses(self.terms, self.students, loss)
         metrics = self._for_each_student(metrics)
         weighted_metrics = self._for_each_student(weighted_metrics)
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
         asking, (metrics, weighted_metrics) = parted(given, self._output_at)
         for one in asking:
             check_roles((one.target, one.pred), one.asker, self.students, self.teachers)
+        for judging in (metrics, weighted_metrics):
+            warn_of_metrics(self.students, logits, self.terms, judging)
         super().compile(
             optimizer=optimizer,
             loss=loss,
@@ -352,7 +358,7 @@ class Distiller(BackendStep, Saving, keras.Model):
             weighted_metrics=weighted_metrics,
             **kwargs,
         )
-        _label_losses.apply(labels, self.students, loss, loss_weights, self._compile_loss)
+        apply(labels, self.students, loss, loss_weights, self._compile_loss)
         self.signal_metrics.use(asking, given)
         self._taps.update(self._tapped())
 

@@ -4,42 +4,16 @@ A model of several outputs gets losses, labels and weights by output: dicts by n
 order. A `Labels` term on one output, `Labels(pred="student:output/kind")`, takes its own from each.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 
-from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._compiled._outputs import Keys, keys_of
+from keras_kd._core.addresses import parse
 from keras_kd._core.messages import listing
-from keras_kd.taps import layer_paths
 from keras_kd.terms import Labels
-
-Keys = tuple[str, ...]
-
-
-def keys_of(model: keras.Model, path: str) -> Keys | None:
-    """The keys of the output that `path` means: none for the whole, `None` for no output.
-
-    A layer whose result is an output of the model means that output.
-    """
-    first, *rest = path.split("/")
-    if first == OUTPUT:
-        return tuple(rest)
-    outputs = getattr(model, "_outputs_struct", None)  # Functional models alone have it
-    layer = layer_paths(model).get(path) if outputs is not None else None
-    for keys, leaf in named_leaves(outputs):
-        if layer is not None and leaf._keras_history.operation is layer:
-            return keys
-    return None
-
-
-def named_leaves(outputs: Any, keys: Keys = ()) -> list[tuple[Keys, Any]]:
-    """Each tensor of a model's outputs, with the keys that lead to it."""
-    if not isinstance(outputs, (Mapping, list, tuple)):
-        return [] if outputs is None else [(keys, outputs)]
-    parts = _keyed(outputs)
-    return [leaf for key, part in parts for leaf in named_leaves(part, (*keys, str(key)))]
 
 
 def key_in(given: Any, key: str, names: Sequence[str]) -> Any:
@@ -52,7 +26,7 @@ def key_in(given: Any, key: str, names: Sequence[str]) -> Any:
     return place if place is not None and place < len(given) else None
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Own:
     """What a `Labels` term takes for its own output."""
 
@@ -85,6 +59,19 @@ class Own:
             given = given[found]
         return given
 
+    def of(self, keys: Keys) -> "Own":
+        """The same, for the output at `keys`."""
+        return dataclasses.replace(self, keys=keys)
+
+    def find(self, given: Any) -> Any:
+        """As a call, with `None` where `given` has nothing for this output."""
+        for key in self.keys or ():
+            if not isinstance(given, (Mapping, list, tuple)):
+                break
+            found = key_in(given, key, self.names)
+            given = None if found is None else given[found]
+        return given
+
     @property
     def names(self) -> list[str]:
         """The outputs' names, in the order in which lists give something for each."""
@@ -105,7 +92,7 @@ def apply(
     students: Mapping[str, keras.Model],
     loss: Any,
     loss_weights: Any,
-    compiled: Callable[..., Any] | None,
+    compiled: Any,
 ) -> None:
     """Gives each term the loss for its output; `compiled` is Keras's own for all of them."""
     for term in terms:

@@ -1,0 +1,105 @@
+"""The outputs of the students, and what is known of each."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd.losses import Loss
+from keras_kd.taps import layer_paths
+from keras_kd.teachers._heads import activation_of, ending
+
+Keys = tuple[str, ...]
+
+
+def keys_of(model: keras.Model, path: str) -> Keys | None:
+    """The keys of the output that `path` means: none for the whole, `None` for no output.
+
+    A layer whose result is an output of the model means that output.
+    """
+    first, *rest = path.split("/")
+    if first == OUTPUT:
+        return tuple(rest)
+    if isinstance(model, keras.Sequential):
+        return () if model.layers and model.layers[-1].name == path else None
+    outputs = getattr(model, "_outputs_struct", None)  # Functional models alone have it
+    layer = layer_paths(model).get(path) if outputs is not None else None
+    for keys, leaf in named_leaves(outputs):
+        if layer is not None and leaf._keras_history.operation is layer:
+            return keys
+    return None
+
+
+def named_leaves(outputs: Any, keys: Keys = ()) -> list[tuple[Keys, Any]]:
+    """Each tensor of a model's outputs, with the keys that lead to it."""
+    if not isinstance(outputs, (Mapping, list, tuple)):
+        return [] if outputs is None else [(keys, outputs)]
+    parts = outputs.items() if isinstance(outputs, Mapping) else enumerate(outputs)
+    return [leaf for key, part in parts for leaf in named_leaves(part, (*keys, str(key)))]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a student, and how it is known to be logits or probabilities."""
+
+    address: str
+    model: keras.Model
+    ending: str | None
+    term: str | None  # the term that compares it as logits
+    width: int | None
+
+    def known(self) -> str:
+        """How it is known to be logits."""
+        if self.term is not None:
+            return f"Term '{self.term}' compares them as such"
+        return "the last layer has no activation"
+
+
+class Outputs:
+    """The students' outputs."""
+
+    def __init__(self, terms: Sequence[Any], students: Mapping[str, keras.Model]):
+        self.students = students
+        self._as_logits = dict(_as_logits(terms, students))
+
+    def inside(self, role: str, keys: Keys) -> list[Keys]:
+        """The keys of every output within that at `keys`; these alone when only data can tell."""
+        leaves = named_leaves(getattr(self.students[role], "_outputs_struct", None))
+        return [found for found, _ in leaves if found[: len(keys)] == keys] or [keys]
+
+    def known(self, role: str) -> bool:
+        """Whether the model tells its outputs before it sees data."""
+        model = self.students[role]
+        functional = getattr(model, "_outputs_struct", None) is not None
+        return functional or isinstance(model, keras.Sequential)
+
+    def at(self, role: str, place: Keys | str) -> Output:
+        """The output at these keys; or the layer at this path, which is no output."""
+        model = self.students[role]
+        term = self._as_logits.get((role, place))
+        if isinstance(place, str):
+            layer = layer_paths(model).get(place)
+            return Output(f"{role}:{place}", model, activation_of(layer), term, None)
+        leaves = dict(named_leaves(getattr(model, "_outputs_struct", None)))
+        leaf = leaves.get(place)
+        if leaf is None and isinstance(model, keras.Sequential) and model.outputs:
+            leaf = model.outputs[0]
+        width = leaf.shape[-1] if leaf is not None and len(leaf.shape) else None
+        address = "/".join((f"{role}:output", *place))
+        return Output(address, model, ending(model, place), term, width)
+
+
+def _as_logits(
+    terms: Iterable[Any], students: Mapping[str, keras.Model]
+) -> Iterator[tuple[tuple[str, Keys | str], str]]:
+    """The students' outputs that a term compares as logits, each with the term's name."""
+    for term in terms:
+        loss = getattr(term, "loss", None)  # the term for the labels has none of its own
+        if not isinstance(loss, Loss) or not loss.on_logits or term.projectors():
+            continue
+        for role, path in map(parse, term.addresses()):
+            if role in students:
+                keys = keys_of(students[role], path)
+                yield (role, path if keys is None else keys), term.name
