@@ -1,5 +1,8 @@
 """Report: what models did, as numbers, as tables, as pictures, and in one sentence."""
 
+from keras_kd.report._class_order import ClassOrder as ClassOrder
+from keras_kd.report._class_order import check_class_order as check_class_order
+from keras_kd.report._class_order import class_order as class_order
 from keras_kd.report._compare import compare as compare
 from keras_kd.report._costs import Costs as Costs
 from keras_kd.report._costs import Spread as Spread
