@@ -19,13 +19,18 @@ def listing(names: Iterable[str], most: int = 8) -> str:
     return f"{shown}, ..." if len(names) > most else shown
 
 
-def did_you_mean(wrong: str, known: Iterable[str], prefix: str = "") -> str:
-    """` Did you mean 'x'?` for the nearest known name, or nothing."""
+def did_you_mean(wrong: str, known: Iterable[str], prefix: str = "", *, alike: float = 0.5) -> str:
+    """` Did you mean 'x'?` for the nearest known name, or nothing.
+
+    Among very many names one is always somewhat `alike`, and no help.
+    """
     known = list(known)
-    nearest = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(wrong, known, n=1, cutoff=alike)
     if not nearest:  # the last part alone: 'conv4' is meant for 'backbone/conv4'
         tails = {name.rsplit("/", 1)[-1]: name for name in known}
-        tail = difflib.get_close_matches(wrong.rsplit("/", 1)[-1], list(tails), n=1, cutoff=0.6)
+        tail = difflib.get_close_matches(
+            wrong.rsplit("/", 1)[-1], list(tails), n=1, cutoff=max(alike, 0.6)
+        )
         nearest = [tails[t] for t in tail]
     return f" Did you mean '{prefix}{nearest[0]}'?" if nearest else ""
 

@@ -1,27 +1,67 @@
 """Images: sets by name, and folders of them, both as a `keras_kd.data.Dataset`."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_kd.data import Dataset, Info, Part, load
+from keras_kd._core.messages import did_you_mean, listing
+from keras_kd.data import Dataset, Info, NotAvailable, Part, load
 
 _COLOURS = {1: "grayscale", 3: "rgb", 4: "rgba"}
 _TEST = 0.2
 _VALIDATION_FOLDERS = ("validation", "val")
 
 
-def images(name: str, shape: tuple[int | None, ...], scale: float = 1.0) -> Dataset:
-    """The set of this name, or the images of this folder in the `shape` that the models take."""
+def images(
+    name: str,
+    shape: tuple[int | None, ...],
+    scale: float = 1.0,
+    classes: Sequence[str] | None = None,
+) -> Dataset:
+    """The set of this name, or the images of this folder in the `shape` that the models take.
+
+    `classes` are the names of the models' outputs, in their order: labels are numbered so.
+    """
     is_folder = os.sep in name or "/" in name or (name != "digits" and Path(name).is_dir())
-    data = _folder(Path(name), shape) if is_folder else load(name)
+    data = _folder(Path(name), shape) if is_folder else _set(name)
+    if classes:
+        data = _numbered(data, list(classes))
     if scale == 1.0:
         return data
     parts = {n: Part(p.x * np.float32(scale), p.y, p.ids) for n, p in data.parts.items()}
     return replace(data, parts=parts)
+
+
+def _set(name: str) -> Dataset:
+    try:
+        return load(name)
+    except (ValueError, NotAvailable) as error:
+        folders = [path.name for path in Path().iterdir() if path.is_dir()]
+        raise type(error)(
+            f"{error} If a folder is meant: there is none of the name '{name}' in '{Path.cwd()}'."
+            + did_you_mean(name, folders)
+        ) from error
+
+
+def _numbered(data: Dataset, classes: list[str]) -> Dataset:
+    """The same images, with labels that number `classes`."""
+    names = data.info.class_names
+    for name in names:
+        if name not in classes:
+            raise ValueError(
+                f"--classes must name every class of '{data.info.name}', and leaves out '{name}'. "
+                f"It names {listing(classes, 20)}; the images are of {listing(names, 20)}."
+                + did_you_mean(name, classes)
+            )
+    number = np.array([classes.index(name) for name in names], "int32")
+    parts = {n: Part(p.x, number[p.y], p.ids) for n, p in data.parts.items()}
+    info = replace(data.info, classes=len(classes), class_names=tuple(classes))
+    return replace(data, info=info, parts=parts)
 
 
 def input_shape(model: keras.Model) -> tuple[int | None, ...]:
@@ -64,20 +104,43 @@ def _read(
 ) -> tuple[Part, list[str]]:
     """The images of one folder with a subfolder for each class, in [0, 1]."""
     *size, channels = shape
-    try:
-        batches = keras.utils.image_dataset_from_directory(
+
+    def batches(size_of_one: int | None) -> Any:
+        return keras.utils.image_dataset_from_directory(
             folder,
             class_names=names,
             color_mode=_COLOURS[channels or 0],
             image_size=tuple(size),
-            batch_size=256,
+            batch_size=size_of_one,
             shuffle=False,
             verbose=False,
         )
-        read = [(x.numpy() / np.float32(255.0), y.numpy()) for x, y in batches]
+
+    found: Any = None
+    try:
+        found = batches(256)
+        read = [(x.numpy() / np.float32(255.0), y.numpy()) for x, y in found]
     except Exception as error:  # of tensorflow's own kinds, when a file is no image
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        damaged = [] if found is None else _damaged(batches(None))
+        if damaged:
+            many = "A file" if len(damaged) == 1 else f"{len(damaged):,} files"
+            raise ValueError(
+                f"{many} of '{folder}' cannot be read as an image (PNG, JPEG, GIF or BMP): "
+                f"{listing(damaged)}. Remove such files, or put whole ones in their place."
+            ) from error
         raise ValueError(f"The images of '{folder}' could not be read: {said}") from error
     x, y = (np.concatenate(column) for column in zip(*read, strict=True))
-    ids = np.array([Path(path).relative_to(folder).as_posix() for path in batches.file_paths])
-    return Part(x, y.astype("int32"), ids), list(batches.class_names)
+    ids = np.array([Path(path).relative_to(folder).as_posix() for path in found.file_paths])
+    return Part(x, y.astype("int32"), ids), list(found.class_names)
+
+
+def _damaged(images: Any) -> list[str]:
+    """The files of those images that cannot be had, read one by one."""
+    one, found = iter(images), []
+    for path in images.file_paths:
+        try:
+            next(one)
+        except Exception:  # which ends this image, and not those after it
+            found.append(path)
+    return found

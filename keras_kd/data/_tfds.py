@@ -75,7 +75,7 @@ def _builder(tfds: Any, name: str, data_dir: str | os.PathLike[str] | None) -> A
         known = ["digits", *tfds.list_builders()]
         raise ValueError(
             f"No data set '{name}'. Expected 'digits' or one of the {len(known) - 1} names of "
-            "tensorflow_datasets.list_builders()." + did_you_mean(name, known)
+            "tensorflow_datasets.list_builders()." + did_you_mean(name, known, alike=0.75)
         ) from error
 
 

@@ -210,10 +210,57 @@ def test_folders_that_will_not_do(tmp_path):
         images(str(tmp_path / "no"), (4, 4, 3))
     with pytest.raises(ValueError, match="could not be read"):
         images(str(tmp_path), (4, 4, 3))
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "half.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(ValueError, match="could not be read"):
+
+
+def test_damaged_images_are_named(tmp_path):
+    for kind in ("a", "b"):
+        for number in range(4):
+            picture(tmp_path / kind / f"{number}.png", 10)
+    whole = (tmp_path / "a" / "1.png").read_bytes()
+    (tmp_path / "a" / "2.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError) as error:
         images(str(tmp_path), (4, 4, 3))
+    assert str(error.value) == (
+        f"A file of '{tmp_path}' cannot be read as an image (PNG, JPEG, GIF or BMP): "
+        f"'{tmp_path}/a/2.png'. Remove such files, or put whole ones in their place."
+    )
+    (tmp_path / "b" / "3.png").write_bytes(b"")
+    (tmp_path / "b" / "4.jpg").write_text("not an image")
+    with pytest.raises(ValueError) as error:
+        images(str(tmp_path), (4, 4, 3))
+    assert f"3 files of '{tmp_path}' cannot be read" in str(error.value)
+    assert all(
+        f"'{tmp_path}/{name}'" in str(error.value) for name in ("a/2.png", "b/3.png", "b/4.jpg")
+    )
+
+
+def test_a_name_that_is_neither_set_nor_folder(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow_datasets")
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError) as error:
+        images("nophotos", (4, 4, 3))
+    assert str(error.value).startswith("No data set 'nophotos'. Expected 'digits' or one of the ")
+    assert str(error.value).endswith(
+        f" If a folder is meant: there is none of the name 'nophotos' in '{tmp_path}'. Did you "
+        "mean 'photos'?"
+    )
+    assert str(error.value).count("Did you mean") == 1  # and no data set: none is at all alike
+
+
+def test_labels_number_the_classes_as_the_models_do(tmp_path):
+    for kind in ("cat", "dog", "hen"):
+        for number in range(5):
+            picture(tmp_path / kind / f"{number}.png", 10)
+    data = images(str(tmp_path), (6, 6, 3), classes=["hen", "emu", "cat", "dog"])
+    assert (data.info.classes, data.info.class_names) == (4, ("hen", "emu", "cat", "dog"))
+    for part in data.parts.values():
+        assert [data.info.class_names[y] for y in part.y] == [i.split("/")[0] for i in part.ids]
+        assert part.y.dtype == "int32"
+    with pytest.raises(ValueError) as error:
+        images(str(tmp_path), (6, 6, 3), classes=["hen", "cat", "dgo"])
+    assert "leaves out 'dog'. It names 'hen', 'cat', 'dgo'; the images are of" in str(error.value)
+    assert "Did you mean 'dgo'?" in str(error.value)
     with pytest.raises(ValueError, match="is not known"):
         images(str(tmp_path), (None, None, 3))
 
