@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.addresses import RESERVED, parse
+from keras_kd._core.keras_private import layers_of, own_variables
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.teachers import Momentum
 from keras_kd.terms import Labels, Term
@@ -76,9 +77,9 @@ def check_shared(students: Models, teachers: Models) -> None:
     moving = {
         id(variable): role
         for role, model in students.items()
-        for layer in model._flatten_layers()
+        for layer in layers_of(model)
         if layer.trainable
-        for variable in (*layer._trainable_variables, *layer._non_trainable_variables)
+        for variable in own_variables(layer)
     }
     for role, model in teachers.items():
         for variable in model.variables:
@@ -132,7 +133,7 @@ def check_roles(
 
 def followers(students: Models, teachers: Models) -> list[Momentum]:
     """The teachers, or models within teachers, that move after the students."""
-    layers = [layer for model in teachers.values() for layer in model._flatten_layers()]
+    layers = [layer for model in teachers.values() for layer in layers_of(model)]
     found = [layer for layer in layers if isinstance(layer, Momentum)]
     for teacher in found:
         if teacher.of not in students:
@@ -154,6 +155,6 @@ def followers(students: Models, teachers: Models) -> list[Momentum]:
 
 def policy(students: Iterable[keras.Model]) -> Any:
     """The students' precision: float16 anywhere in them asks for a scaled loss."""
-    policies = {layer.dtype_policy.name for m in students for layer in m._flatten_layers()}
+    policies = {layer.dtype_policy.name for m in students for layer in layers_of(m)}
     mixed = [name for name in ("mixed_float16", "mixed_bfloat16") if name in policies]
     return mixed[0] if mixed else None

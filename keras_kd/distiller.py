@@ -12,6 +12,7 @@ from keras_kd._compiled._metrics import warn_of_metrics
 from keras_kd._compiled._own import apply
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
+from keras_kd._core.keras_private import added_loss, compiled_loss, compiled_metrics, layers_of
 from keras_kd._core.messages import listing
 from keras_kd._core.numbers import at
 from keras_kd._core.registry import export
@@ -288,7 +289,7 @@ class Distiller(BackendStep, Saving, keras.Model):
             total += at(term.weight, self.step) * value
         learners = (*self.students.values(), *self.terms)
         for extra in (loss for learner in learners for loss in learner.losses):
-            total += ops.cast(self._aggregate_additional_loss(extra), "float32")
+            total += ops.cast(added_loss(self, extra), "float32")
         asked = {address: signals[address] for address in self.signal_metrics.addresses()}
         return Outcome(total, values, outputs, self.faults(answers), asked)
 
@@ -358,7 +359,7 @@ class Distiller(BackendStep, Saving, keras.Model):
             weighted_metrics=weighted_metrics,
             **kwargs,
         )
-        apply(labels, self.students, loss, loss_weights, self._compile_loss)
+        apply(labels, self.students, loss, loss_weights, compiled_loss(self))
         self.signal_metrics.use(asking, given)
         self._taps.update(self._tapped())
 
@@ -416,14 +417,14 @@ class Distiller(BackendStep, Saving, keras.Model):
     ) -> dict[str, Any]:
         """The logs; compiled metrics are left out of a batch without labels."""
         if y is None:
-            compiled = self._compile_metrics
+            compiled = compiled_metrics(self)
             return self._results(m for m in self.metrics if m is not compiled)
         if len(self.students) > 1:
             y = dict.fromkeys(self.students, y)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        unbuilt = [m for m in (self._compile_metrics,) if m is not None and not m.built]
+        unbuilt = [m for m in (compiled_metrics(self),) if m is not None and not m.built]
         return self._results(m for m in self.metrics if m not in unbuilt)
 
     def _results(self, metrics: Iterable[keras.metrics.Metric]) -> dict[str, Any]:
@@ -438,7 +439,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         """Every variable that training moves, metrics left out, in an order that stays."""
         frozen: set[int] = set()
         for teacher in self.teachers.values():
-            if not any(layer in self._followers for layer in teacher._flatten_layers()):
+            if not any(layer in self._followers for layer in layers_of(teacher)):
                 frozen.update(id(v) for v in teacher.variables)
         unique = {id(v): v for v in [*self.variables, *self.optimizer.variables]}
         return [v for i, v in unique.items() if i not in frozen]

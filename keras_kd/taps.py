@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.addresses import OUTPUT, SLOPE
+from keras_kd._core.keras_private import layers_of
 from keras_kd._core.messages import did_you_mean, listing
 
 Signals = dict[str, Any]
@@ -27,7 +28,7 @@ def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
     inner = (
         layer.layers
         if isinstance(layer, keras.Model)
-        else layer._flatten_layers(include_self=False, recursive=False)
+        else layers_of(layer, include_self=False, recursive=False)
     )
     paths: dict[str, keras.Layer] = {}
     for child in inner:

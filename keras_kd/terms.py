@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
 from keras_kd._core.configs import restored
+from keras_kd._core.keras_private import takes_training
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
@@ -354,7 +355,7 @@ def _projected(projector: keras.layers.Layer | None, tensors: list[Any], trainin
     single = tensors[0] if len(tensors) == 1 else tuple(tensors)
     if projector is None:
         return single
-    if projector._call_has_training_arg:
+    if takes_training(projector):
         return projector(single, training=training)
     return projector(single)
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._core.keras_private import origin, outputs_of
 from keras_kd.losses import Loss
 from keras_kd.taps import layer_paths
 from keras_kd.teachers._heads import activation_of, ending
@@ -24,10 +25,10 @@ def keys_of(model: keras.Model, path: str) -> Keys | None:
         return tuple(rest)
     if isinstance(model, keras.Sequential):
         return () if model.layers and model.layers[-1].name == path else None
-    outputs = getattr(model, "_outputs_struct", None)  # Functional models alone have it
+    outputs = outputs_of(model)
     layer = layer_paths(model).get(path) if outputs is not None else None
     for keys, leaf in named_leaves(outputs):
-        if layer is not None and leaf._keras_history.operation is layer:
+        if layer is not None and origin(leaf)[0] is layer:
             return keys
     return None
 
@@ -66,13 +67,13 @@ class Outputs:
 
     def inside(self, role: str, keys: Keys) -> list[Keys]:
         """The keys of every output within that at `keys`; these alone when only data can tell."""
-        leaves = named_leaves(getattr(self.students[role], "_outputs_struct", None))
+        leaves = named_leaves(outputs_of(self.students[role]))
         return [found for found, _ in leaves if found[: len(keys)] == keys] or [keys]
 
     def known(self, role: str) -> bool:
         """Whether the model tells its outputs before it sees data."""
         model = self.students[role]
-        functional = getattr(model, "_outputs_struct", None) is not None
+        functional = outputs_of(model) is not None
         return functional or isinstance(model, keras.Sequential)
 
     def at(self, role: str, place: Keys | str) -> Output:
@@ -82,7 +83,7 @@ class Outputs:
         if isinstance(place, str):
             layer = layer_paths(model).get(place)
             return Output(f"{role}:{place}", model, activation_of(layer), term, None)
-        leaves = dict(named_leaves(getattr(model, "_outputs_struct", None)))
+        leaves = dict(named_leaves(outputs_of(model)))
         leaf = leaves.get(place)
         if leaf is None and isinstance(model, keras.Sequential) and model.outputs:
             leaf = model.outputs[0]

@@ -12,6 +12,7 @@ import keras
 
 from keras_kd._compiled._outputs import Keys, keys_of
 from keras_kd._core.addresses import parse
+from keras_kd._core.keras_private import outputs_of
 from keras_kd._core.messages import listing
 from keras_kd.terms import Labels
 
@@ -75,7 +76,7 @@ class Own:
     @property
     def names(self) -> list[str]:
         """The outputs' names, in the order in which lists give something for each."""
-        outputs = getattr(self.model, "_outputs_struct", None)
+        outputs = outputs_of(self.model)
         if isinstance(outputs, Mapping):
             return sorted(map(str, outputs))
         return list(getattr(self.model, "output_names", None) or ())

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_kd._core.keras_private import loss_tracker
+
 
 class Outcome(NamedTuple):
     """What one pass came to."""
@@ -62,7 +64,7 @@ class Step(Base):
     def record(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
         """Moves the metrics by one batch and returns the logs."""
         examples = batch_size(x)
-        self._loss_tracker.update_state(self.unscaled(outcome.total), sample_weight=examples)
+        loss_tracker(self).update_state(self.unscaled(outcome.total), sample_weight=examples)
         for tracker, value in zip(self.term_trackers, outcome.values, strict=True):
             tracker.update_state(self.unscaled(value), sample_weight=examples)
         if not self.watch.skip:

@@ -6,12 +6,13 @@ from typing import Any
 import jax
 import keras
 
+from keras_kd._core.keras_private import KeepsJaxState
 from keras_kd._trainers._base import Outcome, Step
 
 Values = list[Any]
 
 
-class JAXStep(Step):
+class JAXStep(KeepsJaxState, Step):
     def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
         trainable, non_trainable, optimizer, metrics = state
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -69,14 +70,6 @@ class JAXStep(Step):
 
     def settle(self) -> None:
         self.jax_state_sync()
-
-    def _get_jax_state(self, **asked: bool) -> tuple:
-        """Keras empties the variables when training starts. Should the first step fail, to be
-        traced for one, this is what they come back from."""
-        state = super()._get_jax_state(**asked)
-        if asked.pop("purge_model_variables", False):
-            self._jax_state = dict(zip((k for k, on in asked.items() if on), state, strict=True))
-        return state
 
     def _holding(
         self,

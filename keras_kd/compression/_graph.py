@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from keras_kd._core.keras_private import is_wired, run_wires
+
 Build = Callable[["Step", tuple, dict[str, Any]], Any]
 
 
@@ -128,8 +130,7 @@ class _Functional:
         self.model, self.input_structure = model, input_structure
 
     def run(self, inputs: Any, call: Callable[..., Any]) -> Any:
-        # Keras's own walk: it knows shared layers, and arguments in any structure.
-        return self.model._run_through_graph(inputs, call_fn=call)
+        return run_wires(self.model, inputs, call)
 
 
 def _functional(model: keras.Model, purpose: str) -> _Functional:
@@ -138,7 +139,7 @@ def _functional(model: keras.Model, purpose: str) -> _Functional:
         return _Functional(wired, model.inputs[0])
     if not isinstance(model, keras.Model):
         raise TypeError(f"{purpose} a keras.Model. Received: {model!r}.")
-    if not getattr(model, "_nodes_by_depth", None):
+    if not is_wired(model):
         what = "is not built" if isinstance(model, keras.Sequential) else "is written as a class"
         raise ValueError(
             f"{purpose} how layers follow one another in a Functional or a built Sequential model. "

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_kd._core.keras_private import origin
 from keras_kd.exporting._proof import Answer, ExportError
 from keras_kd.exporting._signature import Arrays
 
@@ -56,9 +57,9 @@ def _activations(student: keras.Model, outputs: int) -> list[Any]:
         return [None] * outputs
     found = []
     for tensor in tensors:
-        layer, _, place = tensor._keras_history
+        layer, _, place = origin(tensor)
         while isinstance(layer, (keras.Sequential, keras.Model)) and layer.outputs:
-            layer, _, place = layer.outputs[place]._keras_history
+            layer, _, place = origin(layer.outputs[place])
         found.append(getattr(layer, "activation", None))
     return found
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_kd._core.keras_private import layers_of
 from keras_kd.data import Part
 from keras_kd.exporting._signature import (
     Arrays,
@@ -69,7 +70,7 @@ def _random(student: keras.Model, seed: int) -> Any:
             f"The student '{student.name}' does not say what its inputs are, for it is neither "
             "Functional nor Sequential. Give `examples`."
         )
-    layers = student._flatten_layers()
+    layers = layers_of(student)
     sizes = [layer.input_dim for layer in layers if isinstance(layer, keras.layers.Embedding)]
     rng = np.random.default_rng(seed)
     arrays = []
@@ -199,9 +200,7 @@ def _joined(batches: Iterator[Any], argument: str) -> tuple[Any, Any]:
 def check_calibration(student: keras.Model, calibration: Examples, examples: Examples) -> None:
     """An error where ranges read off `calibration` would not be those of real inputs."""
     sizes = [
-        layer.input_dim
-        for layer in student._flatten_layers()
-        if isinstance(layer, keras.layers.Embedding)
+        layer.input_dim for layer in layers_of(student) if isinstance(layer, keras.layers.Embedding)
     ]
     for name, x in calibration.inputs.items():
         other = examples.inputs[name]

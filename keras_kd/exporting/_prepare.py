@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_kd._core.keras_private import layers_of
 from keras_kd.exporting._proof import ExportError
 from keras_kd.exporting._signature import NOT_FLOAT32, Arrays
 
@@ -72,7 +73,7 @@ def recurrent(student: keras.Model) -> list[Any]:
     """The layers that run step by step in a loop."""
     return [
         layer
-        for layer in student._flatten_layers()
+        for layer in layers_of(student)
         if isinstance(layer, keras.layers.RNN) and not layer.unroll
     ]
 
@@ -91,7 +92,7 @@ def plain_embeddings(student: keras.Model) -> None:
     def looking_up(layer: Any) -> Any:
         return lambda ids, **_: tf.gather(layer.embeddings, ids)
 
-    for layer in student._flatten_layers():
+    for layer in layers_of(student):
         if isinstance(layer, keras.layers.Embedding):
             vars(layer)["call"] = looking_up(layer)  # past Keras's attribute tracking, on purpose
 
@@ -99,9 +100,7 @@ def plain_embeddings(student: keras.Model) -> None:
 def why_not_micro(student: keras.Model) -> str | None:
     """What the interpreter for microcontrollers is known not to run, as far as layers tell."""
     if recurrent(student) and any(
-        layer.mask_zero
-        for layer in student._flatten_layers()
-        if isinstance(layer, keras.layers.Embedding)
+        layer.mask_zero for layer in layers_of(student) if isinstance(layer, keras.layers.Embedding)
     ):
         return (
             "its Embedding has mask_zero=True, and tflite-micro does not run recurrent layers with "

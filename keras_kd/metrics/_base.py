@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.addresses import parse
+from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd.metrics._answers import log_probabilities
 
@@ -41,7 +42,7 @@ class Answers(keras.metrics.Metric):
     def _weights(self, values: Any, y_pred: Any, sample_weight: Any) -> Any:
         """One weight for each of `values`: the sample's, and 0 where a mask hides it."""
         weights = ops.ones_like(values)
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = mask_of(y_pred)
         for given in (mask, sample_weight):
             if given is None:
                 continue

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._core.keras_private import outputs_of
 from keras_kd._core.messages import listing
 from keras_kd.metrics._base import TeacherMetric
 
@@ -103,7 +104,7 @@ def _free(name: str, taken: Iterable[Asking]) -> str:
 
 def path_of(model: keras.Model, keys: Sequence[Any]) -> str:
     """The path of the output that `compile` knows by `keys`: a name, or a place in a list."""
-    outputs = getattr(model, "_outputs_struct", None)  # Functional models alone have it
+    outputs = outputs_of(model)
     names = list(getattr(model, "output_names", None) or ())
     if not keys:
         if isinstance(outputs, (Mapping, list, tuple)) and len(names) > 1:

@@ -3,6 +3,7 @@
 import keras
 
 from keras_kd._core.addresses import parse
+from keras_kd._core.keras_private import calls_of, layers_of
 from keras_kd._core.messages import listing
 from keras_kd.distiller import Distiller
 from keras_kd.projectors import Bottleneck
@@ -68,10 +69,10 @@ def _stages(model: keras.Model) -> dict[Size, str]:
     """The last layer of each size, shallow first: of maps when there are any."""
     shapes: dict[str, Size] = {}
     # A Sequential from a file was built anew for each layer it got, and its layers keep the nodes.
-    rows = [m for m in model._flatten_layers() if isinstance(m, keras.Sequential)]
+    rows = [m for m in layers_of(model) if isinstance(m, keras.Sequential)]
     in_a_row = {id(layer) for row in rows for layer in row.layers}
     for path, layer in layer_paths(model).items():
-        nodes = [] if isinstance(layer, keras.Model) else layer._inbound_nodes
+        nodes = [] if isinstance(layer, keras.Model) else calls_of(layer)
         if len(nodes) == 1 or (nodes and id(layer) in in_a_row):
             output = nodes[-1].output_tensors[0]
             if keras.backend.is_keras_tensor(output):

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_kd._core.keras_private import layers_of
 from keras_kd.report._layers import standing_in
 from keras_kd.taps import symbolic
 
@@ -55,7 +56,7 @@ def work(model: keras.Model, x: Any) -> Work:
     def pass_once(inputs: Any) -> Any:
         nonlocal tally
         tally = _Tally()  # a pass that cannot go through on shapes begins anew
-        with standing_in(model._flatten_layers(), tally.note):
+        with standing_in(layers_of(model), tally.note):
             return model(inputs, training=False)
 
     symbolic(pass_once, one)
@@ -144,7 +145,7 @@ def _multiplications(
             return query[0] * query[1] * value[1] * (key[-1] + value[-1])
     if isinstance(layer, _FREE):
         return 0
-    within = {id(w) for inner in layer._flatten_layers(include_self=False) for w in inner.weights}
+    within = {id(w) for inner in layers_of(layer, include_self=False) for w in inner.weights}
     own = [w for w in layer.weights if id(w) not in within and len(w.shape) > 1]
     return None if own else 0
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._core.keras_private import calls_of, origin, outputs_of
 from keras_kd.losses import Loss
 from keras_kd.teachers._ensembles import Ensemble, LogitEnsemble, Stacked
 from keras_kd.teachers._momentum import Momentum
@@ -46,7 +47,7 @@ def ending(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
 
 def output_at(model: keras.Model, path: tuple[str, ...]) -> Any:
     """The symbolic output of a Functional model at `path`; `None` when there is no such one."""
-    outputs: Any = getattr(model, "_outputs_struct", None)  # Functional models alone have it
+    outputs: Any = outputs_of(model)
     for key in path:
         if isinstance(outputs, dict):
             outputs = outputs.get(key)
@@ -58,10 +59,10 @@ def output_at(model: keras.Model, path: tuple[str, ...]) -> Any:
 
 
 def _ending_of(output: Any) -> str | None:
-    operation, node, _ = output._keras_history
+    operation, node, _ = origin(output)
     while _passes(operation):
-        before = operation._inbound_nodes[node].input_tensors
-        operation, node, _ = before[0]._keras_history
+        before = calls_of(operation)[node].input_tensors
+        operation, node, _ = origin(before[0])
     return activation_of(operation)
 
 

@@ -1,0 +1,112 @@
+"""Every name of Keras that is not public and that this package uses, each in one place.
+
+`tests/test_keras_private.py` tries each on the Keras at hand, says what would take its place, and
+proves that no other module uses such a name.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras.src import backend
+
+# Layers.
+
+
+def layers_of(
+    layer: keras.Layer, include_self: bool = True, recursive: bool = True
+) -> list[keras.Layer]:
+    """The layer and every layer inside it, those of subclassed models and wrappers too."""
+    return layer._flatten_layers(include_self=include_self, recursive=recursive)
+
+
+def takes_training(layer: keras.Layer) -> bool:
+    """Whether the layer's `call` has an argument `training`."""
+    return layer._call_has_training_arg
+
+
+def own_variables(layer: keras.Layer) -> list[keras.Variable]:
+    """The variables that the layer made itself, not those of the layers inside it."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+# The graph of Functional models.
+
+
+def outputs_of(model: keras.Model) -> Any:
+    """A Functional model's symbolic outputs in the structure it returns; else `None`."""
+    return getattr(model, "_outputs_struct", None)
+
+
+def is_wired(model: keras.Model) -> bool:
+    """Whether the model's layers are wired by tensors: Functional, and a built Sequential not."""
+    return bool(getattr(model, "_nodes_by_depth", None))
+
+
+def run_wires(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
+    """`call(operation, *args, **kwargs)` in place of each operation of a wired model, in order.
+
+    Keras's own walk: it knows shared layers, and arguments in any structure.
+    """
+    return model._run_through_graph(inputs, operation_fn=lambda operation: operation, call_fn=call)
+
+
+def origin(tensor: keras.KerasTensor) -> tuple[Any, int, int]:
+    """The operation that made a symbolic tensor, which of its calls, and which of its outputs."""
+    operation, call, place = tensor._keras_history
+    return operation, call, place
+
+
+def calls_of(layer: keras.Operation) -> list[Any]:
+    """A node for each symbolic call of the layer, with `input_tensors` and `output_tensors`."""
+    return layer._inbound_nodes
+
+
+# What travels with a tensor.
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that Keras keeps with `tensor`, 0 at padded positions; `None` when there is none."""
+    return backend.get_keras_mask(tensor)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Has Keras keep `mask` with `tensor`."""
+    backend.set_keras_mask(tensor, mask)
+
+
+# What `compile` and `fit` keep in a model.
+
+
+def compiled_loss(model: keras.Model) -> Any:
+    """`loss` of `compile` as one function of all outputs; `None` when there is none."""
+    return model._compile_loss
+
+
+def compiled_metrics(model: keras.Model) -> Any:
+    """`metrics` of `compile` as one metric of all outputs; `None` when there are none."""
+    return model._compile_metrics
+
+
+def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
+    """The metric behind `loss` in the logs."""
+    return model._loss_tracker
+
+
+def added_loss(model: keras.Model, loss: Any) -> Any:
+    """A loss from `add_loss` or a regularizer as a scalar, one device's share of it."""
+    return model._aggregate_additional_loss(loss)
+
+
+class KeepsJaxState:
+    """A trainer that can take its variables back on jax.
+
+    Keras empties them when training starts, and `jax_state_sync` fills them from `_jax_state` after
+    it. Should the first step fail, to be traced for one, there was no such state yet.
+    """
+
+    def _get_jax_state(self, **asked: bool) -> tuple:
+        state = super()._get_jax_state(**asked)  # type: ignore[misc]
+        if asked.pop("purge_model_variables", False):
+            self._jax_state = dict(zip((k for k, on in asked.items() if on), state, strict=True))
+        return state
