@@ -1,6 +1,8 @@
 """What the benchmarks stand on: the published networks' weights, and results that are kept."""
 
+import importlib
 import importlib.util
+import json
 import math
 import pathlib
 
@@ -155,3 +157,56 @@ def test_an_interrupted_pair_of_rows_is_made_again(tmp_path, monkeypatch):
     hinton.main()
     hinton.main()
     assert len(made) == 2 and hinton.Rows(path).have(run="asked for", seed=1)
+
+
+def test_the_parts_on_an_accelerator_are_kept_as_they_come(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(FOLDER)
+    accelerator = script("accelerator")
+    laws, store = (importlib.import_module(f"on_accelerator.{name}") for name in ("laws", "store"))
+
+    def broken(bench):
+        yield {"case": "the teacher does not move", "held": True}
+        raise RuntimeError("the device went away")
+
+    monkeypatch.setattr(laws, "rows", broken)
+    monkeypatch.setattr(store, "rows", lambda bench: iter([{"case": "a", "left": bench.left()}]))
+    given = ["--parts", "laws", "store", "--budget", "7", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["accelerator.py", *given, "--backend", keras.config.backend()])
+    if keras.config.backend() == "tensorflow":  # it is for the other two
+        with pytest.raises(SystemExit):
+            accelerator.main()
+        return
+    accelerator.main()
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    assert [line for line in capsys.readouterr().out.splitlines() if line[0] == "{"] == lines
+    held, failed, other = map(json.loads, lines)
+    assert held["held"] and held["part"] == "laws" and held["device"]
+    assert failed["error"] == "RuntimeError: the device went away"
+    assert other["part"] == "store" and 0 < other["left"] <= 7
+
+
+def test_the_accelerator_tables_tell_not_run_from_failed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    accelerator = script("accelerator")
+    tables = importlib.import_module("on_accelerator.tables")
+    monkeypatch.setattr(accelerator, "RESULTS", tmp_path / "kept.json")
+    about = {"backend": "jax", "jax": "0.11", "keras": "3.15", "device": "H", "date": "2026-01-01"}
+    step = {"part": "step", "case": tables.STEPS[0], **about}
+    alone, dkd = ({"part": "cifar", "case": m, **about} for m in ("student alone", "dkd"))
+    for i, rows in enumerate((
+        [{**step, "error": "memory"}, {**alone, "seed": 1, "accuracy": 80.0, "epochs": 9}],
+        [{**step, "ours ms": 2.0, "over floor": 1.015, "over keras.io": 0.9, "plain ms": 1.0,
+          "keras.distillation error": "none"}, {**dkd, "seed": 1, "accuracy": 1.0, "tiny": True},
+         {**alone, "seed": 2, "accuracy": 81.0, "epochs": 9},
+         {"part": "step", "case": tables.STEPS[1], **about, "error": "memory"}],
+    )):  # fmt: skip
+        path = tmp_path / f"{i}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        accelerator.keep(path)
+    lines = tables.of(json.loads(accelerator.RESULTS.read_text())).splitlines()
+    assert lines[0] == "2026-01-01: H, Keras 3.15, jax 0.11"
+    assert f"| {tables.STEPS[0]} | jax | 2.00 | 1.015 | 0.900 | failed |" in lines
+    assert f"| {tables.STEPS[1]} | jax | failed | failed | failed | failed |" in lines
+    assert f"| {tables.STEPS[0]} | torch | not run | not run | not run | not run |" in lines
+    assert "| student alone | 80.50 | 80.00, 81.00 | 9 |" in lines
+    assert "| dkd | not run |  |  |" in lines

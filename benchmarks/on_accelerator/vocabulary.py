@@ -170,7 +170,8 @@ def apart(bench: Bench, name: str, kind: str, rows: int) -> dict:
         return json.loads(run.stdout.splitlines()[-1])
     except Exception as error:
         told = getattr(error, "stderr", None) or str(error)
-        return {"case": f"{name}, {kind}", "positions": rows, "error": str(told)[-1000:]}
+        told = f"{type(error).__name__}: {str(told)[-1000:]}"
+        return {"case": f"{name}, {kind}", "positions": rows, "error": told}
 
 
 def rows(bench: Bench):
