@@ -108,6 +108,7 @@ _DISTILL_EXAMPLES = """\
   keras-kd distill teacher.keras mlp-16 --data digits --out run
   keras-kd distill teacher.keras cnn-small --data cifar10 --recipe dkd --set beta=4 --epochs 60
   keras-kd distill teacher.keras student.keras --data photos/ --recipe attention_transfer
+  keras-kd distill teacher.keras cnn-small --data pets/ --classes dog,cat,rabbit
   keras-kd distill answers/ mlp-64 --data mnist --json
 
 """
@@ -135,6 +136,9 @@ def _distill(commands: Any) -> None:
     add("--validation", type=share, default=0.1, metavar="F",
         help="share of the training images held out to choose the best epoch by, for a set "
         "without validation images of its own (default: 0.1)")  # fmt: skip
+    add("--no-check", action="store_true",
+        help="train without the check, before the first epoch, that the teacher knows the classes "
+        "of the labels in their order")  # fmt: skip
     add("--seed", type=from_zero, default=0, metavar="N",
         help="of the weights and of the order of the images (default: 0)")  # fmt: skip
     add("--baseline", type=share, metavar="A",

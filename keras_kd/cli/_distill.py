@@ -11,8 +11,9 @@ import numpy as np
 
 from keras_kd import callbacks, metrics, stores, teachers
 from keras_kd._core.files import replacing
+from keras_kd._core.messages import listing
 from keras_kd.callbacks._best_student import read_best
-from keras_kd.cli import _folder, _students
+from keras_kd.cli import _classes, _folder, _students
 from keras_kd.cli._folder import if_stopped as if_stopped
 from keras_kd.cli._images import images, input_shape
 from keras_kd.cli._models import load
@@ -42,9 +43,12 @@ def run(options: argparse.Namespace) -> None:
         tell(f"{options.out}: {prepared.done} epochs are done already; nothing is left to train.")
     elif prepared.done:
         tell(f"{options.out}: going on after epoch {prepared.done}.")
+    else:
+        names = listing(prepared.data.info.class_names, 20)
+        tell(f"The classes, in the order of the outputs: {names}")
     _train(options, prepared)
     summary = _summary(options, prepared)
-    with replacing(options.out / "summary.json") as temporary:
+    with replacing(options.out / _folder.SUMMARY) as temporary:
         temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
     give(options, summary, *_told(options, prepared, summary))
 
@@ -57,18 +61,16 @@ def _prepare(options: argparse.Namespace) -> _Run:
     teacher = None if options.teacher.is_dir() else load(options.teacher)
     student = load(Path(options.student)) if options.student.endswith(".keras") else None
     shape = _shape(options.teacher, teacher, student)
-    data = images(options.data, shape, options.scale)
+    data = images(options.data, shape, options.scale, options.classes)
     if "validation" not in data:
         data = data.holding_out("validation", options.validation)
     classes = data.info.classes
     if student is None:
         student = _students.build(options.student, data.info.shape, classes, options.seed)
     for model in (m for m in (student, teacher) if m is not None):
-        if tuple(model.output_shape) != (None, classes):
-            raise ValueError(
-                f"'{model.name}' should answer with one number for each of the {classes} classes "
-                f"of '{options.data}'. It answers with shape {model.output_shape}."
-            )
+        _classes.check_count(model, data)
+    if not options.no_check:
+        _classes.check_order(options, teacher, data)
     train, validation = _batches(options, data)
     terms = terms_of(
         options.recipe, dict(options.set), student=student, teacher=teacher, classes=classes,
@@ -76,7 +78,7 @@ def _prepare(options: argparse.Namespace) -> _Run:
     )  # fmt: skip
     distiller = _compiled(options, student, teacher, terms)
     options.out.mkdir(parents=True, exist_ok=True)
-    _folder.settle(options)
+    _folder.settle(options, data.info.class_names)
     done = callbacks.Checkpoint(options.out / _folder.STATE).restore(distiller)
     for _ in range(done):
         train.on_epoch_end()  # each epoch has an order of its own
@@ -177,6 +179,7 @@ def _summary(options: argparse.Namespace, run: _Run) -> dict[str, Any]:
         "recipe": options.recipe,
         "settings": dict(options.set),
         "data": options.data,
+        "classes": list(run.data.info.class_names),
         "seed": options.seed,
     }
 
@@ -197,4 +200,4 @@ def _told(options: argparse.Namespace, run: _Run, summary: dict[str, Any]) -> li
             f"Its teacher is right about {summary['teacher_test_accuracy']:.1%}; the student "
             f"answers as the teacher does on {summary['test_agreement']:.1%}."
         )
-    return [*lines, f"{options.out / 'log.csv'}, {options.out / 'summary.json'}: the figures."]
+    return [*lines, f"{options.out / 'log.csv'}, {options.out / _folder.SUMMARY}: the figures."]

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,20 @@ import numpy as np
 from keras_kd._core.files import replacing
 from keras_kd.callbacks._best_student import read_best
 
-STUDENT, STATE, LOG = "student.keras", "state.npz", "log.csv"
+STUDENT, STATE, LOG, SUMMARY = "student.keras", "state.npz", "log.csv", "summary.json"
 #: What makes a run another run.
 _SETTINGS = ("teacher", "student", "data", "scale", "recipe", "set", "batch_size",
              "learning_rate", "validation", "seed")  # fmt: skip
 
 
-def settle(options: argparse.Namespace) -> None:
-    """Puts the settings down, or proves that the run begun here has the same."""
+def settle(options: argparse.Namespace, classes: Sequence[str]) -> None:
+    """Puts the settings down, or proves that the run begun here has the same.
+
+    `classes` are the names of the outputs, in their order.
+    """
     path = options.out / "settings.json"
     asked = {n: getattr(options, n) for n in _SETTINGS}
-    asked |= {"teacher": str(options.teacher), "set": dict(options.set)}
+    asked |= {"teacher": str(options.teacher), "set": dict(options.set), "classes": list(classes)}
     if not path.exists():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(asked, indent=2), encoding="utf-8")
@@ -33,6 +37,7 @@ def settle(options: argparse.Namespace) -> None:
             f"'{path}' is damaged: it is not what a run writes. Give another --out, or remove that "
             "folder."
         ) from error
+    begun.setdefault("classes", asked["classes"])  # runs of before did not put them down
     others = [f"{n} was {begun.get(n)!r}, not {v!r}" for n, v in asked.items() if begun.get(n) != v]
     if others:
         raise ValueError(

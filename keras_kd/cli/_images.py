@@ -30,7 +30,7 @@ def images(
     is_folder = os.sep in name or "/" in name or (name != "digits" and Path(name).is_dir())
     data = _folder(Path(name), shape) if is_folder else _set(name)
     if classes:
-        data = _numbered(data, list(classes))
+        data = numbered(data, list(classes))
     if scale == 1.0:
         return data
     parts = {n: Part(p.x * np.float32(scale), p.y, p.ids) for n, p in data.parts.items()}
@@ -48,7 +48,7 @@ def _set(name: str) -> Dataset:
         ) from error
 
 
-def _numbered(data: Dataset, classes: list[str]) -> Dataset:
+def numbered(data: Dataset, classes: list[str]) -> Dataset:
     """The same images, with labels that number `classes`."""
     names = data.info.class_names
     for name in names:

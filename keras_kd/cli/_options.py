@@ -42,9 +42,31 @@ def takes_data(made: argparse.ArgumentParser, **kwargs: Any) -> None:
     add("--data", metavar="SET", **kwargs,
         help="digits, an image set of TensorFlow Datasets, or a folder of images with a subfolder "
         f"for each class (or with train/ and test/ that have these){default}")  # fmt: skip
+    add("--classes", type=class_names, metavar="A,B,C",
+        help="the classes in the order of the models' outputs, or a file that ends with .txt and "
+        "has one on each line (default: the order of the set; of folders, alphabetical)")  # fmt: skip
     add("--scale", type=above_zero, default=1.0, metavar="S",
         help="what images in [0, 1] are multiplied by for the models: 255 for those that rescale "
         "by themselves (default: 1)")  # fmt: skip
+
+
+def class_names(text: str) -> list[str]:
+    """`"cat,dog"` -> its names; of a file that ends with .txt, those on its lines."""
+    if text.endswith(".txt"):
+        try:
+            names = Path(text).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"cannot read '{text}': {error.strerror}") from error
+    else:
+        names = text.split(",")
+    names = [name.strip() for name in names if name.strip()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if len(names) < 2 or twice:
+        what = (
+            f"names {', '.join(twice)} twice" if twice else "must name two classes or more: a,b,c"
+        )
+        raise argparse.ArgumentTypeError(what)
+    return names
 
 
 def number(text: str, kind: Callable[[str], float], good: Callable[[float], bool], what: str):

@@ -3,7 +3,8 @@
 import argparse
 
 from keras_kd import report
-from keras_kd.cli._images import images, input_shape
+from keras_kd.cli._classes import images_for, tell_of_others
+from keras_kd.cli._images import input_shape
 from keras_kd.cli._models import load
 from keras_kd.cli._talk import BadInput, bad_input, give, tell
 
@@ -16,7 +17,9 @@ def run(options: argparse.Namespace) -> None:
         raise BadInput(f"there is no folder '{options.out.parent}' to write {options.out.name} to.")
     with bad_input():
         models = {name: load(path) for name, path in options.models}
-        data = images(options.data, input_shape(next(iter(models.values()))), options.scale)
+        shape = input_shape(next(iter(models.values())))
+        data = images_for(options, (path for _, path in options.models), shape)
+    tell_of_others(models, data)
     found = report.compare(
         models, data.test, class_names=data.info.class_names, latency=not options.no_latency
     )

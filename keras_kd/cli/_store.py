@@ -14,7 +14,7 @@ from keras_kd.data import Dataset, Part
 def run(options: argparse.Namespace) -> None:
     with bad_input():
         teacher = load(options.teacher)
-        data = images(options.data, input_shape(teacher), options.scale)
+        data = images(options.data, input_shape(teacher), options.scale, options.classes)
     manifest = stores.write(
         teacher,
         _to_learn_from(data),

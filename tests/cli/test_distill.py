@@ -14,6 +14,8 @@ import pytest
 import keras_kd
 from keras_kd.callbacks._best_student import read_best
 from keras_kd.cli import main
+from keras_kd.cli._options import class_names
+from tests.cli.conftest import ORDER
 from tests.cli.program import started
 
 
@@ -76,6 +78,7 @@ def test_a_run_in_two_parts_equals_one_without_a_break(whole, folder, capsys):
     ours, theirs = json.loads(said.out), json.loads((whole / "summary.json").read_text())
     assert ours.pop("student") != theirs.pop("student")
     assert ours.pop("settings") == theirs.pop("settings") == {"temperature": "8"}
+    assert ours.pop("classes") == theirs.pop("classes") == [*"0123456789"]
     assert ours == pytest.approx(theirs, abs=1e-6)
     for row, other in zip(rows(out), rows(whole), strict=True):
         assert row == pytest.approx(other, rel=1e-5)
@@ -126,10 +129,10 @@ def test_stopped_before_there_is_anything(folder, tmp_path, monkeypatch, capsys)
 
     monkeypatch.setattr(keras_kd.Distiller, "fit", stop)
     assert distill(folder / "teacher.keras", tmp_path / "out") == 130
-    assert capsys.readouterr().err == (
+    assert capsys.readouterr().err.splitlines()[1:] == [
         "keras-kd: stopped. No epoch was done, so nothing was written. Run the same command to "
-        "start again.\n"
-    )
+        "start again."
+    ]
 
 
 def test_a_full_disk_is_one_sentence(folder, tmp_path, monkeypatch, capsys):
@@ -140,9 +143,9 @@ def test_a_full_disk_is_one_sentence(folder, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(keras_kd.Distiller, "fit", full)
     assert distill(folder / "teacher.keras", tmp_path / "out") == 1
-    assert capsys.readouterr().err == (
-        "keras-kd distill: [Errno 28] No space left on device: 'student.keras'\n"
-    )
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "keras-kd distill: [Errno 28] No space left on device: 'student.keras'"
+    ]
 
 
 def test_a_folder_that_cannot_be_made(folder, tmp_path, capsys):
@@ -216,6 +219,100 @@ def test_what_will_not_do(teacher, student, more, message, folder, tmp_path, cap
     assert said.out == ""
     assert message in said.err
     assert not (tmp_path / "out").exists()
+
+
+# The order of the classes.
+
+
+def test_a_teacher_of_another_order_stops_before_the_first_epoch(folder, tmp_path, capsys):
+    teacher, out = folder / "other order.keras", tmp_path / "out"
+    order = ",".join(map(str, ORDER))
+    assert distill(teacher, out) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and not out.exists()
+    names = ", ".join(f"'{digit}'" for digit in ORDER)
+    assert re.search(
+        rf"'big' is right about \d+\.\d% of 500 labelled examples, and about 9\d\.\d% if its outputs "
+        rf"stand for {names}, in this order\. The labels' order is '0', '1', .*--classes {order}$",
+        said.err,
+    ), said.err
+
+    # With the order that it advises, all is well, and the order is kept.
+    assert distill(teacher, out, "--classes", order, epochs=1) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0] == f"The classes, in the order of the outputs: {names}"
+    digits = [str(digit) for digit in ORDER]
+    for name in ("summary.json", "settings.json"):
+        assert json.loads((out / name).read_text(encoding="utf-8"))["classes"] == digits
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert summary["teacher_test_accuracy"] > 0.85 and summary["test_accuracy"] > 0.3
+    assert distill(teacher, out, "--no-check", epochs=1) == 2  # another order is another run
+    assert "classes was ['3', '0', " in capsys.readouterr().err
+
+    # What is made of the student knows the order by itself.
+    (out / "student.keras").replace(out / "renamed.keras")
+    assert main(["report", str(out / "renamed.keras"), "--no-latency"]) == 0
+    assert "See --classes." in capsys.readouterr().err
+    (out / "renamed.keras").replace(out / "student.keras")
+    assert main(["report", str(out / "student.keras"), "--no-latency", "--json"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    accuracy = json.loads(said.out)["models"]["student"]["scores"]["accuracy"][0]
+    assert accuracy == pytest.approx(summary["test_accuracy"], abs=2e-3)
+
+
+def test_stored_answers_in_another_order(folder, tmp_path, capsys):
+    answers = tmp_path / "answers"
+    assert main(["store", str(folder / "other order.keras"), "--out", str(answers)]) == 0
+    assert distill(answers, tmp_path / "out") == 2
+    assert f"--classes {','.join(map(str, ORDER))}" in capsys.readouterr().err
+
+
+def test_a_teacher_that_knows_nothing(folder, tmp_path, capsys, caught):
+    teacher = keras.saving.load_model(folder / "teacher.keras")
+    teacher.layers[-1].set_weights([np.zeros_like(w) for w in teacher.layers[-1].get_weights()])
+    teacher.save(tmp_path / "blank.keras")
+    assert distill(tmp_path / "blank.keras", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "is right about 10.0% of 500 labelled examples, no more than by chance (10.0%)" in said
+    assert "(--scale 255)" in said and "--no-check" in said
+    assert distill(tmp_path / "blank.keras", tmp_path / "out", "--no-check") == 130
+
+
+def test_a_teacher_of_more_classes_than_there_are_images_of(folder, tmp_path, capsys, caught):
+    teacher = keras.saving.load_model(folder / "teacher.keras")
+    kernel, bias = teacher.layers[-1].get_weights()
+    more = keras.Sequential([*teacher.layers[:-1], keras.layers.Dense(12)], name="twelve")
+    more.build((None, 8, 8, 1))
+    more.layers[-1].set_weights(
+        [np.insert(kernel, [0, 5], 0, axis=1), np.insert(bias, [0, 5], -50)]
+    )
+    more.save(tmp_path / "twelve.keras")
+    assert distill(tmp_path / "twelve.keras", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "'twelve' should answer with one number for each of the 10 classes of 'digits'" in said
+    assert "--classes a,b,c" in said
+    names = ["x", *range(5), "y", *range(5, 10)]
+    assert (
+        distill(tmp_path / "twelve.keras", tmp_path / "out", "--classes", ",".join(map(str, names)))
+        == 130
+    )
+    assert caught["distiller"].student.output_shape == (None, 12)
+
+
+@pytest.mark.parametrize(
+    "classes, message",
+    [("a,b,a", "names a twice"), ("a", "must name two classes or more"), ("no.txt", "cannot read")],
+)
+def test_classes_that_will_not_do(classes, message, folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        distill(folder / "teacher.keras", tmp_path / "out", "--classes", classes)
+    assert message in capsys.readouterr().err
+
+
+def test_classes_from_a_file(tmp_path):
+    (tmp_path / "labels.txt").write_text("chat noir\n犬, klein\n\n", encoding="utf-8")
+    assert class_names(str(tmp_path / "labels.txt")) == ["chat noir", "犬, klein"]
 
 
 def test_a_student_of_other_classes(folder, tmp_path, capsys):
