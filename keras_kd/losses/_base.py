@@ -1,11 +1,13 @@
 """What all losses of this package share: precision, weights, schedules, configs."""
 
+import math
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from keras_kd._core.configs import arguments_of, restored
+from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import snake_case
 from keras_kd._core.numbers import LearningRateSchedule, at
 
@@ -18,8 +20,18 @@ class Loss(keras.losses.Loss):
     arguments as attributes of the same names; saving, schedules, precision, masks, sample weights
     and the mean are done here and in Keras.
 
-    Computation is in float32 or wider, whatever the inputs are. `sample_weight` may have fewer
-    axes than the values (it is repeated over the positions) or more (it is averaged).
+    Computation is in float32 or wider, whatever the inputs are.
+
+    One rule for all means. A mask, and a `sample_weight` with one number per position, say which
+    positions count; a `sample_weight` with one number per example is a factor, as in Keras. With
+    `m` the former (1 where there is none) and `w` the latter:
+
+    `mean = Σ w · m · value / Σ m`
+
+    so padding never thins a mean out, and weights of 2 make a loss twice as large. Keras's own
+    losses divide by all positions under a `sample_weight` per position: give them
+    `reduction="mean_with_sample_weight"` for the same. (Numbers per position for a loss with one
+    value per example are averaged first.)
 
     Args:
         name: Name of the loss. Defaults to the class's name in snake case.
@@ -36,6 +48,9 @@ class Loss(keras.losses.Loss):
     #: An example's value depends on the others in its batch: the global one, for a Distiller joins
     #: the rows of all replicas for it, on whatever engine.
     relational: ClassVar[bool] = False
+    #: Its `call` takes the mask of the predictions, `mask=`, to leave padded positions out within
+    #: an example's value.
+    reads_mask: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -65,15 +80,20 @@ class Loss(keras.losses.Loss):
         return held
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return self.measured(y_true, y_pred, sample_weight)[0]
+
+    def measured(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+        """The reduced value; and how many values it is the mean of, to join it with others'."""
         target, pred = self._widened(y_true), self._widened(y_pred)
         if self.among_classes and not isinstance(pred, tuple):
             _check_classes(self, ops.shape(pred))
-        values = self.call(target, pred)
-        if sample_weight is not None:
-            sample_weight = _spread(sample_weight, values)
-        # Keras reads a sequence's mask from the prediction, where it is one per position.
-        masked = y_pred if len(values.shape) > 1 and ops.is_tensor(y_pred) else values
-        return _Reduced(values, self.reduction, self.dtype)(values, masked, sample_weight)
+        mask = mask_of(y_pred[0] if isinstance(y_pred, tuple) else y_pred)
+        if self.reads_mask and mask is not None:
+            values = self.call(target, pred, mask=mask)
+        else:
+            values = self.call(target, pred)
+        weights, count = weighed(values, mask, sample_weight, self.reduction)
+        return _Reduced(values, self.reduction, self.dtype)(values, values, weights), count
 
     def _widened(self, side: Any) -> Any:
         """One tensor, or a tuple of them, in the type of the computation."""
@@ -110,6 +130,42 @@ class _Reduced(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self.values
+
+
+def weighed(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -> tuple[Any, Any]:
+    """One factor for each of `values`, and how many of them count: Keras's mean of the weighted
+    values is then the mean over those that count."""
+    rank = len(values.shape)
+    factor, counts = None, []
+    if mask is not None and rank > 1 and _fits(mask, values):
+        counts.append(_spread(mask, values))
+    if sample_weight is not None:
+        weight = ops.convert_to_tensor(sample_weight)
+        if rank > 1 and any(size != 1 for size in weight.shape[1:]):
+            counts.append(_spread(weight, values))
+        else:
+            factor = _spread(weight, values)
+    size = ops.cast(ops.size(values), values.dtype)
+    if not counts:
+        if reduction == "mean_with_sample_weight" and factor is not None:
+            size = ops.sum(factor)
+        return factor, size
+    counting = math.prod(counts)
+    weights = counting if factor is None else counting * factor
+    if reduction == "mean_with_sample_weight":
+        return weights, ops.sum(weights)
+    count = ops.sum(counting)
+    if reduction in ("sum_over_batch_size", "mean"):
+        weights = weights * ops.divide_no_nan(size, count)
+    return weights, count
+
+
+def _fits(mask: Any, values: Any) -> bool:
+    """Whether `mask` has the leading axes of `values`, as far as is known."""
+    known = zip(mask.shape, values.shape, strict=False)
+    return len(mask.shape) <= len(values.shape) and all(
+        a == b or a is None or b is None for a, b in known
+    )
 
 
 def _spread(sample_weight: Any, values: Any) -> Any:

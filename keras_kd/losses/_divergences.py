@@ -22,7 +22,7 @@ def _fraction(value: Number, argument: str, otherwise: str) -> Number:
 
 
 class _Divergence(Loss):
-    """What the divergences share: one temperature, no `T²`, a mean over the valid positions."""
+    """What the divergences share: one temperature, and no `T²`."""
 
     on_logits = True
     among_classes = True
@@ -30,11 +30,9 @@ class _Divergence(Loss):
     def __init__(
         self,
         temperature: Number = 1.0,
-        *,
-        reduction: str | None = "mean_with_sample_weight",
         **kwargs: Any,
     ):
-        super().__init__(reduction=reduction, **kwargs)
+        super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
 
@@ -52,13 +50,11 @@ class ReverseKL(_Divergence):
     There is no factor `T²`, as in the papers. Unlike the forward divergence it is not bounded in
     practice: where the teacher gives a class next to nothing, the student pays for every bit.
 
-    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`. With
-    sample weights or a mask, the mean is over the positions that count.
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
 
     Args:
         temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
-        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
-        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
 
     Raises:
         ValueError: If `temperature` is not above 0.
@@ -91,15 +87,13 @@ class JensenShannon(_Divergence):
     there: it tends to 0 at both ends, like `beta · KL(p ‖ q)` and `(1 - beta) · KL(q ‖ p)`, so
     values near the ends are small, not near the divergences at the ends. There is no factor `T²`.
 
-    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`. With
-    sample weights or a mask, the mean is over the positions that count.
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
 
     Args:
         beta: Share of the teacher in the mixture, from 0 to 1; a float, or a schedule that stays
             between the ends. Defaults to `0.5`.
         temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
-        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
-        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
 
     Raises:
         ValueError: If `beta` is not between 0 and 1, or `temperature` is not above 0.
@@ -118,11 +112,9 @@ class JensenShannon(_Divergence):
         self,
         beta: Number = 0.5,
         temperature: Number = 1.0,
-        *,
-        reduction: str | None = "mean_with_sample_weight",
         **kwargs: Any,
     ):
-        super().__init__(temperature, reduction=reduction, **kwargs)
+        super().__init__(temperature, **kwargs)
         ends = {0.0: _at_zero, 1.0: _at_one}
         self._formula = jensen_shannon
         if isinstance(beta, (int, float)) and beta in ends:
@@ -150,11 +142,9 @@ class _Skew(_Divergence):
         self,
         lam: Number = 0.1,
         temperature: Number = 1.0,
-        *,
-        reduction: str | None = "mean_with_sample_weight",
         **kwargs: Any,
     ):
-        super().__init__(temperature, reduction=reduction, **kwargs)
+        super().__init__(temperature, **kwargs)
         self.lam = _fraction(lam, "lam", "0 would be the plain divergence, 1 always 0")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -179,15 +169,13 @@ class SkewKL(_Skew):
 
     There is no factor `T²`.
 
-    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`. With
-    sample weights or a mask, the mean is over the positions that count.
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
 
     Args:
         lam: Share of the teacher in the mixture, between 0 and 1; a float or a schedule. Defaults
             to `0.1`.
         temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
-        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
-        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
 
     Raises:
         ValueError: If `lam` is not between 0 and 1, or `temperature` is not above 0.
@@ -219,15 +207,13 @@ class SkewReverseKL(_Skew):
 
     There is no factor `T²`.
 
-    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`. With
-    sample weights or a mask, the mean is over the positions that count.
+    Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
 
     Args:
         lam: Share of the student in the mixture, between 0 and 1; a float or a schedule. Defaults
             to `0.1`.
         temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
-        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
-        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
 
     Raises:
         ValueError: If `lam` is not between 0 and 1, or `temperature` is not above 0.

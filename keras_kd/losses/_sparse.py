@@ -30,12 +30,11 @@ class SparseSoftTarget(Loss):
 
     Shapes: `y_true` is a triple: the largest logits `v` `(batch, ..., k)`, their class numbers
     `(batch, ..., k)`, and `L` `(batch, ...)`; `y_pred` logits `(batch, ..., classes)`; one value
-    per `(batch, ...)`. With sample weights or a mask, the mean is over the positions that count.
+    per `(batch, ...)`.
 
     Args:
         temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
-        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
-        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
 
     Raises:
         ValueError: If `temperature` is not above 0, or the three tensors do not belong together.
@@ -57,14 +56,8 @@ class SparseSoftTarget(Loss):
     among_classes = True
     same_shape = False
 
-    def __init__(
-        self,
-        temperature: Number = 1.0,
-        *,
-        reduction: str | None = "mean_with_sample_weight",
-        **kwargs: Any,
-    ):
-        super().__init__(reduction=reduction, **kwargs)
+    def __init__(self, temperature: Number = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

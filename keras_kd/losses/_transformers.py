@@ -14,16 +14,14 @@ from keras_kd.losses._base import Loss
 class HiddenStateMatch(Loss):
     """Mean squared difference of two sequences of hidden states, over the positions that count.
 
-    `FeatureMatch` for sequences: with a mask or sample weights of 0 and 1, padding does not thin
-    the mean out. When the widths differ, give the term a linear projector.
+    `FeatureMatch` for sequences. When the widths differ, give the term a linear projector.
 
     `loss = mean over features of (y_pred - y_true)²`
 
     Shapes: `y_true`, `y_pred` `(batch, positions, features)`; one value per position.
 
     Args:
-        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
-        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
 
     Example:
 
@@ -35,9 +33,6 @@ class HiddenStateMatch(Loss):
     Reference: Jiao et al., "TinyBERT: Distilling BERT for Natural Language Understanding",
     Findings of EMNLP 2020, arXiv:1909.10351, section 3.1.
     """
-
-    def __init__(self, *, reduction: str | None = "mean_with_sample_weight", **kwargs: Any):
-        super().__init__(reduction=reduction, **kwargs)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
@@ -52,6 +47,9 @@ class AttentionScoreMatch(Loss):
     With scores at `masked_below` or lower set to 0, for those are masked, not looked at:
 
     `loss = mean over heads, queries and keys of (y_pred - y_true)²`
+
+    Under a mask of the prediction, `(batch, positions)`, the mean is over the queries and keys
+    that are not padding.
 
     Shapes: `y_true`, `y_pred` `(batch, heads, queries, keys)`; one value per example.
 
@@ -73,14 +71,21 @@ class AttentionScoreMatch(Loss):
     Findings of EMNLP 2020, arXiv:1909.10351, section 3.1.
     """
 
+    reads_mask = True
+
     def __init__(self, masked_below: float = -100.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.masked_below = finite(masked_below, "masked_below")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
         t = ops.where(y_true <= self.masked_below, 0.0, y_true)
         s = ops.where(y_pred <= self.masked_below, 0.0, y_pred)
-        return ops.mean(ops.square(s - t), axis=tuple(range(1, len(y_pred.shape))))
+        gap = ops.mean(ops.square(s - t), axis=1)
+        if mask is None:
+            return ops.mean(gap, axis=(1, 2))
+        valid = ops.cast(mask, gap.dtype)
+        pairs = valid[:, :, None] * valid[:, None, :]
+        return ops.divide_no_nan(ops.sum(gap * pairs, axis=(1, 2)), ops.sum(pairs, axis=(1, 2)))
 
 
 @export
@@ -96,13 +101,12 @@ class RelationMatch(Loss):
 
     `loss = mean over heads of Σ_key A_true · (log A_true - log A_pred)`
 
-    Shapes: `y_true`, `y_pred` are pairs of tensors `(batch, heads, positions, width)`; the target
-    may have a third, `(batch, positions)`, which is 0 at padded keys and 1 at the others; one
-    value per query, `(batch, positions)`.
+    Shapes: `y_true`, `y_pred` are pairs of tensors `(batch, heads, positions, width)`; one value
+    per query, `(batch, positions)`. Padded keys are left out: those where the mask of the
+    prediction is 0, or a third tensor of the target, `(batch, positions)`.
 
     Args:
-        reduction: As in `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`.
-        **kwargs: `name`, `dtype` as in `keras.losses.Loss`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
 
     Raises:
         ValueError: If the numbers of heads differ.
@@ -120,12 +124,12 @@ class RelationMatch(Loss):
     """
 
     same_shape = False
+    reads_mask = True
 
-    def __init__(self, *, reduction: str | None = "mean_with_sample_weight", **kwargs: Any):
-        super().__init__(reduction=reduction, **kwargs)
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
         a, b, *valid = y_true
+        if mask is not None:
+            valid = [*valid, mask]
         if a.shape[1] != y_pred[0].shape[1]:
             raise ValueError(
                 "Relations are compared head by head. Received "
@@ -140,5 +144,5 @@ class RelationMatch(Loss):
 def _relation(a: Any, b: Any, valid: list[Any]) -> Any:
     scores = ops.matmul(a, ops.transpose(b, (0, 1, 3, 2))) / a.shape[-1] ** 0.5
     for mask in valid:
-        scores = ops.where(mask[:, None, None, :] > 0, scores, -1e9)
+        scores = ops.where(ops.cast(mask, "bool")[:, None, None, :], scores, -1e9)
     return ops.log_softmax(scores, axis=-1)

@@ -82,6 +82,7 @@ class Heads(keras.layers.Layer):
     def __init__(self, heads: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.heads = heads
+        self.supports_masking = True
 
     def call(self, signals: Any) -> Any:
         return keras.tree.map_structure(self._divided, signals)

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_kd import losses
+from keras_kd._core.keras_private import set_mask
 
 from .gradients import value_and_gradient
 
@@ -185,25 +186,58 @@ def test_correlation_of_a_constant_column():
     finite(losses.CorrelationTarget(temperature=1.0), teacher, zeros(2, 3))
 
 
+LOGITS = (losses.SoftTarget, losses.BinarySoftTarget, losses.StandardizedSoftTarget)
+DIVERGENCES = (losses.ReverseKL, losses.JensenShannon, losses.SkewKL, losses.SkewReverseKL)
+
+
 @pytest.mark.parametrize(
     "loss",
-    [losses.ReverseKL(), losses.JensenShannon(), losses.SkewKL(), losses.SkewReverseKL()],
-    ids=lambda loss: loss.name,
+    [*LOGITS, *DIVERGENCES, losses.FeatureMatch, losses.HiddenStateMatch],
+    ids=lambda loss: loss.__name__,
 )
-def test_masks_and_weights_divide_by_what_counts(loss):
+def test_one_rule_of_means_on_sequences(loss):
+    """Masks and weights per position say what counts; weights per example are a factor."""
     rng = np.random.default_rng(0)
     target, pred = rng.normal(size=(2, 2, 3, 5)).astype("float32")
     valid = np.array([[1, 1, 0], [1, 0, 0]], "float32")
-    each = ops.convert_to_numpy(type(loss)(reduction=None)(target, pred))
-    expected = (each * valid).sum() / 3
-    np.testing.assert_allclose(float(loss(target, pred, sample_weight=valid)), expected, rtol=1e-5)
-    assert float(loss(target, pred, sample_weight=valid * 0)) == 0.0
+    each = ops.convert_to_numpy(loss(reduction=None)(target, pred))
+
+    def mean(pred=pred, weight=None, **kwargs):
+        return float(loss(**kwargs)(target, pred, sample_weight=weight))
+
+    def near(value):
+        return pytest.approx(value, rel=1e-5)
+
+    assert mean() == near(each.mean())
+    assert mean(weight=valid) == near((each * valid).sum() / 3)
+    assert mean(weight=valid * 2) == near((each * valid).sum() / 3)
+    assert mean(weight=valid * 0) == 0.0
+    example = np.array([2.0, 1.0], "float32")
+    expected = (each * example[:, None]).mean()
+    assert mean(weight=example) == near(expected)
+    assert mean(weight=example[:, None]) == near(expected)
+    own = {"reduction": "mean_with_sample_weight"}  # Keras's own rule, for who asks for it
+    assert mean(weight=example, **own) == near(expected * 6 / 9)
     masked = ops.convert_to_tensor(pred)
-    try:  # as Keras's layers note a mask
-        masked._keras_mask = ops.convert_to_tensor(valid > 0)
-    except AttributeError:
-        return  # these arrays carry none outside a model
-    np.testing.assert_allclose(float(loss(target, masked)), expected, rtol=1e-5)
+    set_mask(masked, ops.convert_to_tensor(valid > 0))
+    assert mean(masked) == near((each * valid).sum() / 3)
+    both = (each * valid * example[:, None]).sum() / 3
+    assert mean(masked, weight=example) == near(both)
+    assert mean(masked, weight=np.array([[1, 0, 1], [1, 1, 1]])) == near(each[[0, 1], 0].mean())
+
+
+def test_padding_changes_no_score_of_attention():
+    rng = np.random.default_rng(0)
+    target, pred = rng.normal(size=(2, 2, 4, 3, 3)).astype("float32")
+    valid = np.array([[1, 1, 0], [1, 0, 0]], "bool")
+    changed = pred + 5.0 * ~(valid[:, None, :, None] & valid[:, None, None, :])
+    masked = [ops.convert_to_tensor(x.astype("float32")) for x in (pred, changed)]
+    for x in masked:
+        set_mask(x, ops.convert_to_tensor(valid))
+    loss = losses.AttentionScoreMatch(reduction=None)
+    before, after = (ops.convert_to_numpy(loss(target, x)) for x in masked)
+    np.testing.assert_allclose(before, after)
+    np.testing.assert_allclose(before[0], np.square(target - pred)[0, :, :2, :2].mean(), rtol=1e-5)
 
 
 def all_masked():

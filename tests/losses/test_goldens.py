@@ -20,8 +20,9 @@ LOGITS = X["teacher_logits"], X["student_logits"]
 LABELLED = (X["teacher_logits"], X["labels"]), X["student_logits"]
 MAPS = X["teacher_map"], X["student_map"]
 EMBEDDINGS = X["teacher_embedding"], X["student_embedding"]
-#: Positions 0, 2 and 3 are valid.
-VALID = np.array([1.0, 0.0, 1.0, 1.0], "float32")
+#: The rows as the positions of one sequence, of which 0, 2 and 3 are valid.
+SEQUENCE = tuple(x[None] for x in LOGITS)
+VALID = np.array([[1.0, 0.0, 1.0, 1.0]], "float32")
 
 
 def log_softmax(x):
@@ -91,15 +92,15 @@ GOLDENS = {
         (X["teacher_map"], (0.5 * np.maximum(X["student_map"], 0.0), np.full(3, 5.0))),
     ),
     **{
-        f"GKD {name}": (losses.JensenShannon(beta), LOGITS, VALID)
+        f"GKD {name}": (losses.JensenShannon(beta), SEQUENCE, VALID)
         for name, beta in (("b0", 0), ("b.1", 0.1), ("b.5", 0.5), ("b.9", 0.9), ("b1", 1))
     },
-    "GKD b.5 T2": (losses.JensenShannon(0.5, 2.0), LOGITS, VALID),
+    "GKD b.5 T2": (losses.JensenShannon(0.5, 2.0), SEQUENCE, VALID),
     # the published value is the cross-entropy to the mixture
     "distillm SKL .1": lambda: (
-        float(losses.SkewKL(0.1)(*LOGITS, sample_weight=VALID)) + entropy(valid=[0, 2, 3])
+        float(losses.SkewKL(0.1)(*SEQUENCE, sample_weight=VALID)) + entropy(valid=[0, 2, 3])
     ),
-    "distillm SRKL .1": (losses.SkewReverseKL(0.1), LOGITS, VALID),
+    "distillm SRKL .1": (losses.SkewReverseKL(0.1), SEQUENCE, VALID),
     "CA-MKD K=2": (
         losses.ConfidenceWeightedFeatures(losses.FeatureMatch()),
         (
@@ -143,7 +144,7 @@ def test_equals_what_the_authors_code_gives(key):
 
 
 def test_the_reverse_divergence_is_the_end_of_the_generalised_one():
-    value = float(losses.ReverseKL()(*LOGITS, sample_weight=VALID))
+    value = float(losses.ReverseKL()(*SEQUENCE, sample_weight=VALID))
     np.testing.assert_allclose(value, VALUES["GKD b1"], rtol=1e-5)
 
 
