@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from keras_kd import _watch
+from keras_kd import _averages, _watch
 from keras_kd._compiled._losses import check_losses
 from keras_kd._compiled._metrics import warn_of_metrics
 from keras_kd._compiled._own import apply
@@ -448,7 +448,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
     ):
         """As `keras.Model.fit`."""
-        callbacks = _watch.with_watcher(callbacks)
+        callbacks = _averages.with_averages(_watch.with_watcher(callbacks))
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def evaluate(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
