@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import Any
 
+import numpy as np
+
 from keras_kd.cli._images import images, input_shape
 from keras_kd.cli._models import load
 from keras_kd.cli._talk import bad_input, give
@@ -20,7 +22,9 @@ def run(options: argparse.Namespace) -> None:
             data = images(options.data, input_shape(student), options.scale)
             inputs = {"examples": data.x_test, "labels": data.y_test}
             if options.quantization in ("int8", "int16x8"):
-                inputs["calibration"] = data.x_train[:_CALIBRATION]
+                # Of all: a folder's images are in the order of their classes.
+                drawn = np.random.default_rng(0).permutation(len(data.x_train))[:_CALIBRATION]
+                inputs["calibration"] = data.x_train[drawn]
     proof = export(
         student,
         options.file,

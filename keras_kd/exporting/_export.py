@@ -17,6 +17,7 @@ from keras_kd.exporting._formats import (
     format_of,
     quantization_of,
 )
+from keras_kd.exporting._judge import judge
 from keras_kd.exporting._layers import worst
 from keras_kd.exporting._micro import c_header as c_header_of
 from keras_kd.exporting._place import checked_path, placing
@@ -24,7 +25,7 @@ from keras_kd.exporting._prepare import notes_on, recurrent
 from keras_kd.exporting._proof import ExportError, Proof, proof_path
 from keras_kd.exporting._signature import answers, tensors_of
 from keras_kd.exporting._text import check_text, write_text
-from keras_kd.exporting._verify import judge, prove
+from keras_kd.exporting._verify import prove
 
 
 def export(
@@ -105,7 +106,8 @@ def export(
         tolerance: How far a value may be off, as a share of what the student's values span.
             Defaults to `0.01`, with integers to `0.05`.
         min_agreement: Share of the decisions that must agree. Defaults to `0.99`, with integers to
-            `0.97`.
+            `0.97`; of few examples a smaller share is then enough, when its 95 % interval reaches
+            that far, and the proof's `notes` say so.
         text: What turns text into the student's input: a `keras_kd.data.Text`, an adapted
             `keras.layers.TextVectorization`, or a dict with the `"vocabulary"` and the settings of
             another tokenizer. Written beside the file, as `.text.json` (and, but for a dict,
@@ -203,15 +205,14 @@ def export(
             micro=micro,
             notes=tuple(notes),
         )
-        least = settings.min_agreement if min_agreement is None else min_agreement
         try:
-            judge(proof, comparison, least, settings.most_unlike)
+            notes = judge(proof, comparison, min_agreement, settings)
         except ExportError as error:
             if form != "litert":
                 raise
             layers = worst(unfinished, student, given.signature, given.inputs)
             raise ExportError(f"{error}{layers}") from None
-        proof = dataclasses.replace(proof, path=place)
+        proof = dataclasses.replace(proof, path=place, notes=(*proof.notes, *notes))
         proof_path(unfinished).write_text(proof.as_json())
         if text is not None:
             write_text(text, unfinished)

@@ -12,7 +12,7 @@ from keras_kd.exporting._data import Examples, examples_of
 from keras_kd.exporting._formats import QUANTIZATIONS, ask_for_packages, format_of
 from keras_kd.exporting._micro import micro_proof
 from keras_kd.exporting._operators import integer_share, operators_of, quantization_in
-from keras_kd.exporting._proof import ExportError, Proof, measured
+from keras_kd.exporting._proof import Proof, measured
 from keras_kd.exporting._run import run
 from keras_kd.exporting._signature import Arrays, answers
 
@@ -141,27 +141,3 @@ def _taught(teacher: Any, examples: Examples, names: list[str]) -> Arrays | None
             f"{', '.join(str(np.shape(x)) for x in leaves)}."
         )
     return dict(zip(names, leaves, strict=True))
-
-
-def judge(proof: Proof, comparison: Comparison, min_agreement: float, most_unlike: float) -> None:
-    """An error when the file does not answer as the student does."""
-    for answer in proof.answers:
-        if answer.agreement < min_agreement:
-            raise ExportError(
-                f"The file agrees with the student on {answer.agreement:.4f} of the decisions of "
-                f"output '{answer.name}', less than min_agreement={min_agreement} (largest "
-                f"difference {answer.max_difference:.3g}). It was not kept."
-            )
-        # Decisions may agree by chance, when they are all the same: a file without its weights
-        # has one answer to everything.
-        if (unlike := comparison.unlike[answer.name]) > most_unlike:
-            raise ExportError(
-                f"The file's output '{answer.name}' is {answer.mean_difference:.3g} away from the "
-                f"student's in the mean, {unlike:.0%} of how much that one varies over these "
-                "examples. It was not kept."
-            )
-    if proof.micro is not None and proof.micro.agreement < min_agreement:
-        raise ExportError(
-            f"In tflite-micro the file agrees with the student on {proof.micro.agreement:.4f} of "
-            f"the decisions, less than min_agreement={min_agreement}. It was not kept."
-        )

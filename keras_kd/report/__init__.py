@@ -14,6 +14,7 @@ from keras_kd.report._intervals import Paired as Paired
 from keras_kd.report._intervals import bootstrap as bootstrap
 from keras_kd.report._intervals import mcnemar as mcnemar
 from keras_kd.report._intervals import paired as paired
+from keras_kd.report._intervals import proportion as proportion
 from keras_kd.report._plots_pairs import Example as Example
 from keras_kd.report._plots_pairs import draw_pairs as draw_pairs
 from keras_kd.report._report import ModelReport as ModelReport

@@ -129,6 +129,45 @@ def bootstrap(
     return Paired(float(difference.mean()), float(low), float(high), n)
 
 
+def proportion(successes: float, examples: int) -> tuple[float, float]:
+    """The 95 % interval of a share, by Wilson.
+
+    With the share `p` of `n` examples and `z = 1.96`:
+
+    `(p + z²/2n ± z · √(p(1 - p)/n + z²/4n²)) / (1 + z²/n)`
+
+    It holds its promise for few examples and for shares near 0 and 1 too.
+
+    Args:
+        successes: On how many examples it was so.
+        examples: How many there are.
+
+    Returns:
+        The lower and the upper end.
+
+    Raises:
+        ValueError: If there are no examples, or fewer than successes.
+
+    Example:
+
+    >>> low, high = keras_kd.report.proportion(120, 125)
+    >>> round(low, 3), round(high, 3)
+    (0.91, 0.983)
+
+    Reference: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
+    Journal of the American Statistical Association 22, 1927.
+    """
+    if examples < 1 or not 0 <= successes <= examples + 1e-9:
+        raise ValueError(
+            "`successes` must be from 0 to `examples`, and `examples` at least 1. "
+            f"Received: successes={successes!r}, examples={examples!r}."
+        )
+    share, z2 = successes / examples, 1.959964**2 / examples
+    half = math.sqrt(z2 * max(share * (1 - share), 0) + z2**2 / 4)
+    middle = share + z2 / 2
+    return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
+
+
 def mcnemar(lost: int, won: int) -> float:
     """McNemar's exact test: how likely such a split would be if both models erred alike.
 

@@ -1,5 +1,7 @@
 """The numbers of a proof, against closed forms; and `verify`, on a file that is there."""
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import pytest
@@ -8,9 +10,9 @@ from keras_kd import exporting
 from keras_kd.exporting import _compare
 from keras_kd.exporting._data import examples_of
 from keras_kd.exporting._formats import QUANTIZATIONS
+from keras_kd.exporting._judge import judge
 from keras_kd.exporting._layers import layer_losses
 from keras_kd.exporting._proof import Proof
-from keras_kd.exporting._verify import judge
 from tests.exporting.conftest import converts
 
 layers = keras.layers
@@ -118,24 +120,72 @@ def test_what_is_decided_by_default():
         _compare.decisions_of(student, ours, "top5")
 
 
-def proof(result, micro=None):
+def proof(result, micro=None, examples=4):
     return Proof(
-        None, "litert", "int8", 1, 1, "", 4, 4, result.answers, 1.0, (1.0, 1.0), 1, {}, 1.0,
-        ("i",), ("o",), (), micro,
+        None, "litert", "int8", 1, 1, "", examples, result.agreeing, result.answers, 1.0,
+        (1.0, 1.0), 1, {}, 1.0, ("i",), ("o",), (), micro,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Limits:
+    min_agreement: float = 0.97
+    most_unlike: float = 1.0
 
 
 def test_the_judgement():
     wanted, came = [[1.0, 0.0], [0.0, 3.0], [3.0, 0.0], [0.1, 0.0]], np.eye(2)[[0, 1, 0, 1]]
     result = compared(wanted, came)
-    judge(proof(result), result, 0.75, 1.0)
+    assert judge(proof(result), result, 0.75, Limits()) == []
     with pytest.raises(exporting.ExportError, match=r"on 0\.7500 .* min_agreement=0\.76"):
-        judge(proof(result), result, 0.76, 1.0)
+        judge(proof(result), result, 0.76, Limits())
     with pytest.raises(exporting.ExportError, match=r"'o' is 0\.\d+ away .* \d\d% of how much"):
-        judge(proof(result), result, 0.75, 0.1)
+        judge(proof(result), result, 0.75, Limits(most_unlike=0.1))
     micro = exporting.Micro(0.5, 1.0, 4, 100, 100)
     with pytest.raises(exporting.ExportError, match=r"In tflite-micro the file agrees .* 0\.5000"):
-        judge(proof(result, micro), result, 0.75, 1.0)
+        judge(proof(result, micro), result, 0.75, Limits())
+
+
+def agreeing_on(share, examples=125):
+    """Answers to so many examples, of which the first disagree; the file's are right by luck."""
+    wanted = np.eye(5)[np.arange(examples) % 5]
+    came = wanted.copy()
+    others = round((1 - share) * examples)
+    came[:others] = np.roll(came[:others], 1, axis=1)
+    labels = came.argmax(axis=1)
+    labels[examples // 4 :] = (labels[examples // 4 :] + 1) % 5
+    return compared(wanted, came, labels=labels)
+
+
+def test_few_examples_are_judged_by_what_they_leave_open():
+    result = agreeing_on(120 / 125)
+    assert judge(proof(result, examples=125), result, None, Limits()) == [
+        "It decides as the student on 120 of 125 examples, less than min_agreement=0.97; so few "
+        "leave open a share from 0.910 to 0.983 (95 %). Give more `examples` to know."
+    ]
+    for asked, share, examples in ((0.97, 0.96, 125), (None, 0.92, 125), (None, 0.96, 2000)):
+        result = agreeing_on(share, examples)
+        with pytest.raises(exporting.ExportError, match=r"less than min_agreement=0\.97"):
+            judge(proof(result, examples=examples), result, asked, Limits())
+    micro = exporting.Micro(0.96, 1.0, 125, 100, 100)
+    result = agreeing_on(1.0)
+    assert judge(proof(result, micro, 125), result, None, Limits()) == []
+    with pytest.raises(exporting.ExportError, match="In tflite-micro"):
+        judge(proof(result, micro, 125), result, 0.97, Limits())
+
+
+def test_a_refusal_says_how_good_the_file_is_and_what_to_do():
+    result = agreeing_on(113 / 125)
+    with pytest.raises(exporting.ExportError) as error:
+        judge(proof(result, examples=125), result, None, Limits())
+    assert str(error.value) == (
+        "The file agrees with the student on 0.9040 of the decisions of output 'o' (113 of 125 "
+        "examples in all), less than min_agreement=0.97 (largest difference 1). By the labels the "
+        "file is right about 24.8%, the student about 15.2%. It was not kept. If it is good "
+        "enough: min_agreement=0.9 (--min-agreement 0.9). More of the student is kept by "
+        "quantization='int16x8', 'dynamic' or 'float16', by more `calibration` examples, or by "
+        "training with keras_kd.compression.quantize_aware."
+    )
 
 
 def test_limits():

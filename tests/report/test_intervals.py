@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_kd.report import _intervals, bootstrap, mcnemar, paired
+from keras_kd.report import _intervals, bootstrap, mcnemar, paired, proportion
 
 
 def test_the_interval_is_students():
@@ -120,3 +120,13 @@ def test_a_seed_gives_the_same_interval():
 def test_examples_must_be_pairs(before, after):
     with pytest.raises(ValueError, match="for each of the same examples"):
         bootstrap(before, after)
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    stats = pytest.importorskip("scipy.stats")
+    for successes, n in ((0, 5), (3, 5), (5, 5), (120, 125), (1, 1000)):
+        wanted = stats.binomtest(successes, n).proportion_ci(method="wilson")
+        assert proportion(successes, n) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+    for successes, n in ((1, 0), (6, 5), (-1, 5)):
+        with pytest.raises(ValueError, match="`successes` must be from 0 to `examples`"):
+            proportion(successes, n)
