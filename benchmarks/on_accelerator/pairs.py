@@ -6,12 +6,21 @@ import numpy as np
 from keras import layers, ops
 
 
+class Places(layers.Layer):
+    """Adds what is learnt of each place."""
+
+    def build(self, shape):
+        self.places = self.add_weight(shape=shape[1:], initializer="uniform")
+
+    def call(self, x):
+        return x + ops.cast(self.places, x.dtype)
+
+
 def vit(width: int, depth: int, heads: int, classes: int = 100) -> keras.Model:
     """A vision transformer of 32x32 images in patches of 4, normalised before each part."""
     inputs = keras.Input((32, 32, 3))
     x = layers.Reshape((64, width))(layers.Conv2D(width, 4, strides=4)(inputs))
-    places = layers.Embedding(64, width)(ops.arange(64))
-    x = x + places
+    x = Places()(x)
     for _ in range(depth):
         y = layers.LayerNormalization(epsilon=1e-6)(x)
         x = x + layers.MultiHeadAttention(heads, width // heads)(y, y)

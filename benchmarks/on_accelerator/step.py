@@ -59,9 +59,8 @@ def answering(teacher):
     if keras.config.backend() == "jax":
         import jax
 
-        weights = [[v.value for v in vs] for vs in
-                   (teacher.trainable_variables, teacher.non_trainable_variables)]  # fmt: skip
-        answer = jax.jit(lambda w, x: teacher.stateless_call(*w, x, training=False)[0])
+        weights = [v.value for v in teacher.variables]
+        answer = jax.jit(lambda w, x: teacher.stateless_call([], w, x, training=False)[0])
         return lambda x: answer(weights, x)
     import torch
 
@@ -89,6 +88,7 @@ def measured(bench: Bench, pair: str, batch: int, policy: str, steps: int) -> di
     big, small = (TINY if bench.tiny else PAIRS)[pair]
     x, y = examples(pair, batch * steps, bench.tiny)
     teacher = big()
+    teacher.trainable = False
     answer = answering(teacher)
 
     def answers():
