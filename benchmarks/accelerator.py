@@ -117,7 +117,8 @@ def keep(path: pathlib.Path) -> None:
         return tuple(str(row.get(k)) for k in ("part", "backend", "case", "seed"))
 
     old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    new = [json.loads(line) for line in path.read_text().splitlines()]
+    # What was printed will do as well, where a run was cut off before its files came back.
+    new = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
     whole = {key(row): row for row in [*old, *(row for row in new if not row.get("tiny"))]}
     RESULTS.write_text(json.dumps(list(whole.values()), indent=1) + "\n")
 
