@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_kd.exporting._checks import check_numbers, check_student
+from keras_kd.exporting._classes import check_class_names, write_class_names
 from keras_kd.exporting._compare import decisions_of
 from keras_kd.exporting._convert import convert
 from keras_kd.exporting._data import calibration_of, check_calibration, examples_of
@@ -45,6 +47,7 @@ def export(
     tolerance: float | None = None,
     min_agreement: float | None = None,
     text: Any = None,
+    class_names: Sequence[str] | None = None,
     c_header: bool = False,
     seed: int = 0,
 ) -> Proof:
@@ -112,6 +115,9 @@ def export(
             `keras.layers.TextVectorization`, or a dict with the `"vocabulary"` and the settings of
             another tokenizer. Written beside the file, as `.text.json` (and, but for a dict,
             `.words.txt`) instead of its suffix. Defaults to `None`.
+        class_names: Names of the classes, in the order of the outputs. They are put into the proof
+            and into the file, where `keras_kd.exporting.class_names` finds them (of a file for a
+            microcontroller, or with `c_header`, into the proof alone). Defaults to `None`.
         c_header: Whether a LiteRT file is also written as an array for C, `.h` instead of
             `.tflite`. Defaults to `False`.
         seed: Seed of the random examples and of the draw of calibration batches. Defaults to `0`.
@@ -168,6 +174,7 @@ def export(
     free_batch &= all(tensor.shape[0] is None for tensor in tensors_of(student))
     ours = answers(student, given.signature, given.inputs)
     decisions = decisions_of(student, ours, decision)
+    classes = check_class_names(class_names, ours)
     with placing(place) as stage:
         unfinished = stage / place.name
         convert(
@@ -185,6 +192,8 @@ def export(
             unroll=unrolled,
             free_batch=free_batch,
         )
+        if classes and not micro and not c_header:
+            write_class_names(unfinished, form, classes)
         notes = notes_on(student, given.inputs, unrolled=unrolled, free_batch=free_batch)
         if ranges:
             notes.append(
@@ -204,6 +213,7 @@ def export(
             teacher=teacher,
             micro=micro,
             notes=tuple(notes),
+            classes=classes,
         )
         try:
             notes = judge(proof, comparison, min_agreement, settings)

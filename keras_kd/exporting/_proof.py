@@ -94,6 +94,7 @@ class Proof:
         outputs: Names of the outputs.
         notes: What was chosen on the way, in words.
         micro: A `Micro`, when the file is for microcontrollers.
+        classes: Names of the classes, in the order of the outputs, where they were given.
     """
 
     path: Path
@@ -114,6 +115,7 @@ class Proof:
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = ()
     micro: Micro | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def agreement(self) -> float:

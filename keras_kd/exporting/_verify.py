@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd.exporting._classes import class_names
 from keras_kd.exporting._compare import Comparison, Decision, compared, decisions_of
 from keras_kd.exporting._data import Examples, examples_of
 from keras_kd.exporting._formats import QUANTIZATIONS, ask_for_packages, format_of
@@ -78,6 +79,7 @@ def verify(
         tolerance=QUANTIZATIONS[stored].tolerance if tolerance is None else tolerance,
         teacher=teacher,
         micro=target == "micro",
+        classes=class_names(path, format=found) or (),
     )
     return proof
 
@@ -95,6 +97,7 @@ def prove(
     teacher: Any = None,
     micro: bool = False,
     notes: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
 ) -> tuple[Proof, Comparison]:
     """The proof of the file at `path`, given the student's answers."""
     theirs, times = run(path, format, examples.inputs)
@@ -122,6 +125,7 @@ def prove(
         outputs=tuple(ours),
         notes=notes,
         micro=micro_proof(path, examples.inputs, ours, decisions, tolerance) if micro else None,
+        classes=classes,
     )
     return proof, comparison
 

@@ -11,6 +11,7 @@ import keras_kd
 from keras_kd.cli import main
 from keras_kd.cli._images import images
 from keras_kd.exporting import Answer, ExportError, Proof
+from tests.cli.conftest import ORDER
 
 # The store.
 
@@ -113,6 +114,7 @@ def test_export_is_the_librarys(exported, folder, digits, capsys):
     assert exported["path"] == path and exported["student"].name == "big"
     np.testing.assert_array_equal(exported["examples"], digits.x_test)
     np.testing.assert_array_equal(exported["labels"], digits.y_test)
+    assert exported["class_names"] == digits.info.class_names
     given = {image.tobytes() for image in exported["calibration"]}
     assert len(exported["calibration"]) == 1000
     assert given <= {image.tobytes() for image in digits.x_train}
@@ -124,6 +126,23 @@ def test_export_is_the_librarys(exported, folder, digits, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["path"], found["bytes"], found["agreement"]) == (str(path), 4300, 0.995)
     assert exported["quantization"] == "float32"
+
+
+def test_export_keeps_the_order_of_the_run(exported, folder, tmp_path, digits, capsys):
+    student = tmp_path / "student.keras"
+    student.write_bytes((folder / "other order.keras").read_bytes())
+    kept = {"student": "run/student.keras", "classes": [str(digit) for digit in ORDER]}
+    (tmp_path / "summary.json").write_text(json.dumps(kept))
+    argv = ["export", str(student), str(tmp_path / "s.tflite")]
+    assert main(argv) == 0
+    assert exported.pop("class_names") == kept["classes"] and "labels" not in exported
+    assert main([*argv, "--data", "digits"]) == 0
+    assert exported["class_names"] == tuple(kept["classes"])
+    np.testing.assert_array_equal(np.array(ORDER)[exported["labels"]], digits.y_test)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "summary.json").unlink()
+    assert main([*argv, "--data", "digits"]) == 0
+    assert "See --classes." in capsys.readouterr().err
 
 
 def test_a_file_that_does_not_agree_is_a_failure(folder, monkeypatch, capsys):

@@ -1,0 +1,103 @@
+"""The names of the classes, kept in the file where its format has a place for them."""
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_kd._core.messages import listing
+from keras_kd.exporting._formats import format_of
+from keras_kd.exporting._signature import Arrays
+
+#: As the files that go with TensorFlow Lite's metadata are called.
+_FILE = "labels.txt"
+_EXTRA = "assets.extra"
+_KEY = "class_names"
+_BREAKS = {"\n", "\r"}
+
+
+def check_class_names(names: Any, ours: Arrays) -> tuple[str, ...]:
+    """`names` when they are those of an output's classes."""
+    if names is None:
+        return ()
+    names = tuple(names) if isinstance(names, Sequence) and not isinstance(names, str) else ()
+    fit = all(isinstance(name, str) and name.strip() and not _BREAKS & {*name} for name in names)
+    if not names or not fit:
+        raise ValueError(
+            "`class_names` must list the names of the classes, texts of one line each, in the "
+            f"order of the outputs. Received: {listing(map(str, names)) or 'none'}."
+        )
+    sizes = {name: x.shape[-1] for name, x in ours.items() if x.ndim > 1}
+    if len(names) not in sizes.values():
+        raise ValueError(
+            f"`class_names` has {len(names)} names, {listing(names)}, and no output has as many "
+            f"classes: {sizes}."
+        )
+    return names
+
+
+def write_class_names(path: Path, format: str, names: Sequence[str]) -> None:
+    """Puts the names into the file that was just made at `path`."""
+    if format == "litert":
+        # What comes after the model is not read by the interpreters: TensorFlow Lite's own
+        # metadata, and what Android's libraries take labels from, is such an archive too.
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(zipfile.ZipInfo(_FILE), "\n".join(names))
+    elif format == "onnx":
+        import onnx
+
+        model = onnx.load(path, load_external_data=False)
+        model.metadata_props.add(key=_KEY, value=json.dumps(list(names), ensure_ascii=False))
+        path.write_bytes(model.SerializeToString())
+    else:
+        (path / _EXTRA).mkdir(exist_ok=True)
+        (path / _EXTRA / _FILE).write_text("\n".join(names), encoding="utf-8")
+
+
+def class_names(
+    path: str | os.PathLike[str], *, format: str | None = None
+) -> tuple[str, ...] | None:
+    """The names of the classes in a file that `export` wrote with `class_names`.
+
+    They are where other programs find them too: `labels.txt` in the archive at the end of a LiteRT
+    file (any program that opens zip files reads it) or in the folder `assets.extra` of a
+    SavedModel, and the metadata `"class_names"`, as JSON, of an ONNX file.
+
+    Args:
+        path: The file, or the folder of a SavedModel.
+        format: `"litert"`, `"onnx"` or `"tf_saved_model"`. Defaults to what the suffix says.
+
+    Returns:
+        The names, in the order of the outputs; `None` when the file has none.
+
+    Raises:
+        ValueError: If there is no such file.
+
+    Example:
+
+    ```python
+    keras_kd.export(student, "student.tflite", class_names=["cat", "dog"])
+    keras_kd.exporting.class_names("student.tflite")  # ("cat", "dog")
+    ```
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"There is no file '{path}'.")
+    found = format_of(path, format)
+    if found == "litert":
+        if not zipfile.is_zipfile(path):
+            return None
+        with zipfile.ZipFile(path) as archive:
+            if _FILE not in archive.namelist():
+                return None
+            return tuple(archive.read(_FILE).decode("utf-8").split("\n"))
+    if found == "onnx":
+        import onnx
+
+        model = onnx.load(path, load_external_data=False)
+        kept = {entry.key: entry.value for entry in model.metadata_props}
+        return tuple(json.loads(kept[_KEY])) if _KEY in kept else None
+    file = path / _EXTRA / _FILE
+    return tuple(file.read_text(encoding="utf-8").split("\n")) if file.exists() else None
