@@ -14,7 +14,7 @@ from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.keras_private import added_loss, compiled_loss, compiled_metrics, layers_of
 from keras_kd._core.messages import listing
-from keras_kd._core.numbers import at
+from keras_kd._core.numbers import at, plain
 from keras_kd._core.registry import export
 from keras_kd._participants import (
     Participants,
@@ -454,7 +454,8 @@ class Distiller(BackendStep, Saving, keras.Model):
     def evaluate(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`: the same sum of terms, in inference mode; moves nothing."""
         try:
-            return super().evaluate(*args, callbacks=_watch.with_watcher(callbacks), **kwargs)
+            logs = super().evaluate(*args, callbacks=_watch.with_watcher(callbacks), **kwargs)
+            return keras.tree.map_structure(plain, logs)
         finally:
             self.settle()  # an error midway leaves the models as they were
 

@@ -50,3 +50,8 @@ def count(value: int, argument: str) -> int:
             f"`{argument}` must be a whole number of at least 1. Received: {argument}={value!r}."
         )
     return int(value)
+
+
+def plain(value: Any) -> Any:
+    """A scalar tensor as the float it holds, which older Keras leaves to whoever reads its logs."""
+    return value if len(getattr(value, "shape", ())) else float(value)

@@ -1,7 +1,9 @@
-"""Optional packages, asked for where they are used."""
+"""Optional packages, and what newer Keras alone has, asked for where they are used."""
 
 import importlib
 from types import ModuleType
+
+import keras
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -22,3 +24,13 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
             f'Run: pip install "keras-kd[{extra}]".',
             name=error.name,
         ) from None
+
+
+def require_keras(version: str, *, purpose: str) -> None:
+    """Raises on a Keras older than `version`, which is written as in `"3.9"`."""
+    have, need = (tuple(map(int, v.split(".")[:2])) for v in (keras.__version__, version))
+    if have < need:
+        raise ImportError(
+            f"{purpose}, for which Keras {version} or newer is needed. Installed is Keras "
+            f'{keras.__version__}. Run: pip install "keras>={version}".'
+        )

@@ -5,11 +5,16 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.optional import require_keras
 from keras_kd._core.registry import export
 
 # Keeps the largest weight inside its own range: outside, it would get no gradient.
 _HEADROOM = 1.0 + 1e-6
 _TINY = 1e-8
+
+
+def check_keras(who: str) -> None:
+    require_keras("3.9", purpose=f"{who} rounds by keras.quantizers.fake_quant_with_min_max_vars")
 
 
 def on_grid(kernel: Any, bits: int) -> Any:
@@ -56,6 +61,7 @@ class FakeQuant(keras.layers.Layer):
         fixed: tuple[float, float] | None = None,
         **kwargs: Any,
     ):
+        check_keras("FakeQuant")
         super().__init__(**kwargs)
         self.bits, self.momentum = bits, momentum
         self.fixed = None if fixed is None else tuple(fixed)
@@ -107,6 +113,7 @@ class OnGrid(keras.layers.Layer):
     stands_for: type[keras.layers.Layer]
 
     def __init__(self, *args: Any, bits: int = 8, **kwargs: Any):
+        check_keras(type(self).__name__)
         super().__init__(*args, **kwargs)
         self.bits = bits
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_kd.compression._fake import FakeQuant, OnGrid
+from keras_kd.compression._fake import FakeQuant, OnGrid, check_keras
 from keras_kd.compression._graph import Graph, Step, again
 from keras_kd.compression._quantizer import Quantizer
 from keras_kd.compression._scheme import check_known
@@ -67,6 +67,7 @@ def quantize_aware(
     Mishra, Marr, "Apprentice: Using Knowledge Distillation Techniques To Improve Low-Precision
     Network Accuracy", ICLR 2018, arXiv:1711.05852, section 5.
     """
+    check_keras("quantize_aware()")
     _check_bits(weight_bits, "weight_bits", 8)
     _check_bits(activation_bits, "activation_bits", 16)
     if not 0.0 <= momentum < 1.0:

@@ -1,5 +1,6 @@
 """Batches: examples with their ids, whatever form they came in."""
 
+import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -26,6 +27,12 @@ class Batch(NamedTuple):
     x: Any
     y: Any = None
     weight: Any = None
+
+
+def one_by_one(data: keras.utils.PyDataset) -> Iterator[Any]:
+    """The batches of `data` once: older Keras does not say where a loop over them ends."""
+    count = data.num_batches
+    return (data[i] for i in (itertools.count() if count is None else range(count)))
 
 
 class Batches(keras.utils.PyDataset):
@@ -70,6 +77,9 @@ class Batches(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         return -(-len(self._order) // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return one_by_one(self)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         which: Any = self._order[index * self.batch_size : (index + 1) * self.batch_size]

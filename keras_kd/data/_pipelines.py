@@ -1,11 +1,12 @@
 """Pipelines: examples with ids on their way to `fit`, each seen through one of its views."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_kd.data._batches import Batches, checked
+from keras_kd.data._batches import Batches, checked, one_by_one
 from keras_kd.data._batches import is_tf_data as is_tf_data
 from keras_kd.data._mixes import Pool
 from keras_kd.data._sets import Part
@@ -118,6 +119,9 @@ class Feed(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.epoch += 1
         self.data.on_epoch_end()
+
+    def __iter__(self) -> Iterator[tuple]:
+        return one_by_one(self)
 
     def __getitem__(self, index: int) -> tuple:
         batch = checked(self.data[index])

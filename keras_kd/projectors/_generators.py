@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_kd._core.registry import export
@@ -115,7 +116,7 @@ class Bottleneck(keras.layers.Layer):
         layers: list[keras.layers.Layer] = []
         if have != want:
             smaller = None not in have and all(a <= b for a, b in zip(have, want, strict=True))
-            resize = Resize if smaller else keras.layers.AdaptiveAveragePooling2D
+            resize = Resize if smaller else _Means
             layers.append(resize(want, dtype=policy))
         narrow = max(1, count // self.factor)
         for filters, size in ((narrow, 1), (narrow, 3), (count, 1)):
@@ -132,3 +133,41 @@ class Bottleneck(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor}
+
+
+class _Means(keras.layers.Layer):
+    """A map of a given size: means over `size` stretches of each side, which cover it evenly.
+
+    What `keras.layers.AdaptiveAveragePooling2D` does, which older Keras lacks.
+    """
+
+    def __init__(self, size: tuple[int, int], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def build(self, input_shape: tuple) -> None:
+        have = positions(input_shape)
+        if None in have:
+            raise ValueError(
+                "Bottleneck makes a map smaller, and must know its height and width for it. Give "
+                f"the student's keras.Input both. Received shape: {input_shape}."
+            )
+        self.shares = [_shares(*pair) for pair in zip(have, self.size, strict=True)]
+
+    def call(self, x: Any) -> Any:
+        rows, columns = (ops.cast(ops.convert_to_tensor(s), x.dtype) for s in self.shares)
+        if channel_axis(4) == 1:
+            return ops.einsum("ih,jw,bchw->bcij", rows, columns, x)
+        return ops.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return with_positions(input_shape, self.size)
+
+
+def _shares(have: int, want: int) -> np.ndarray:
+    """By how much each of `have` places counts in each of `want` means."""
+    shares = np.zeros((want, have), "float32")
+    for i in range(want):
+        stretch = slice(i * have // want, -(-(i + 1) * have // want))
+        shares[i, stretch] = 1 / len(range(have)[stretch])
+    return shares

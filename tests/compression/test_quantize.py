@@ -11,6 +11,9 @@ from keras_kd.compression._fake import on_grid
 from tests.compression.networks import answers, images, randomised, residual, small
 from tests.gradients import gradient
 from tests.models import Subclassed, cross_entropy
+from tests.project import needs_keras
+
+pytestmark = needs_keras("3.9")
 
 
 def array(tensor):

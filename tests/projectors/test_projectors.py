@@ -1,5 +1,7 @@
 """Projectors: what they compute, what they keep, and that they come back from a config."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -150,6 +152,28 @@ def test_channels_that_match_already_pass_as_they_are():
 def test_a_bottleneck_reaches_larger_and_smaller_maps(size):
     said = projectors.Bottleneck()((SMALL, normal(3, *size, 6)))
     assert tuple(said.shape) == (3, *size, 6)
+
+
+@pytest.mark.parametrize("have, want", [((7, 5), (3, 2)), ((8, 8), (4, 2)), ((6, 5), (6, 1))])
+def test_a_bottleneck_takes_means_of_even_stretches(have, want):
+    """Written out: row i of n stretches of h rows goes from floor(ih/n) to ceil((i+1)h/n)."""
+    x = normal(2, *have, 3)
+    expected = np.zeros((2, *want, 3))
+    for i, j in np.ndindex(*want):
+        (top, end), (left, right) = (
+            (math.floor(k * h / n), math.ceil((k + 1) * h / n))
+            for k, h, n in ((i, have[0], want[0]), (j, have[1], want[1]))
+        )
+        expected[:, i, j] = x[:, top:end, left:right].mean((1, 2))
+    bottleneck = projectors.Bottleneck()
+    bottleneck((x, normal(2, *want, 6)))
+    np.testing.assert_allclose(numpy(bottleneck.map.layers[0](x)), expected, atol=1e-6)
+
+
+def test_a_bottleneck_needs_the_size_of_what_it_makes_smaller():
+    signals = keras.KerasTensor((None, None, None, 3)), keras.KerasTensor((None, 4, 4, 6))
+    with pytest.raises(ValueError, match=r"must know its height and width"):
+        projectors.Bottleneck()(signals)
 
 
 def test_the_variance_starts_where_it_should_and_learns():
