@@ -15,6 +15,7 @@ import pytest
 from keras import ops
 
 import keras_kd
+from tests.project import older_than
 
 ROOT = pathlib.Path(keras_kd.__file__).parent
 FLOORS = {
@@ -143,8 +144,13 @@ def _documented():
         yield info.name
 
 
+ROUNDING = ("keras_kd.compression._fake", "keras_kd.compression._quantize")
+
+
 @pytest.mark.parametrize("name", _documented())
 def test_docstring_examples_run(name):
+    if name in ROUNDING and older_than("3.9"):
+        pytest.skip("rounds by what Keras 3.9 brought")
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -3,7 +3,6 @@
 import os
 import pathlib
 import re
-import tomllib
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 import keras_kd as kd
 from keras_kd import demo
+from tests.project import PROJECT, needs_keras
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,11 +59,10 @@ def test_every_backticked_name_of_the_package_exists():
 
 
 def test_the_commands_ask_for_extras_that_exist():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = {e for extras in re.findall(r'"\.\[([a-z,]+)\]"', README) for e in extras.split(",")}
     assert asked == {"export", "report", "dev", "jax", "torch"}
-    assert asked <= set(project["optional-dependencies"])
-    assert project["scripts"] == {"keras-kd": "keras_kd.cli:main"}
+    assert asked <= set(PROJECT["optional-dependencies"])
+    assert PROJECT["scripts"] == {"keras-kd": "keras_kd.cli:main"}
     assert all(command.count("\n") == 1 for command in blocks("shell"))
 
 
@@ -86,6 +85,7 @@ def test_the_table_adds_up():
     assert fewer == pytest.approx(means[0] - means[1], abs=0.1)
 
 
+@needs_keras("3.15")
 def test_what_is_said_of_keras_own_distillation():
     rng = np.random.default_rng(0)
     teacher, student = rng.normal(0, 3, (2, 16, 10)).astype("float32")
