@@ -59,9 +59,9 @@ def answering(teacher):
     if keras.config.backend() == "jax":
         import jax
 
-        weights = [v.value for v in teacher.variables]
         answer = jax.jit(lambda w, x: teacher.stateless_call([], w, x, training=False)[0])
-        return lambda x: answer(weights, x)
+        # Looked up anew: on an accelerator another's `fit` gives the weights' memory away.
+        return lambda x: answer([v.value for v in teacher.variables], x)
     import torch
 
     def answer(x):
