@@ -13,6 +13,7 @@ from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
 from keras_kd.losses import Loss
+from keras_kd.projectors._shapes import advice_on_tokens
 from keras_kd.schedules import Adjustable
 from keras_kd.taps import Signals, reason, symbolic
 
@@ -374,4 +375,6 @@ def _suggestion(pred: tuple, target: tuple) -> str:
         return f"{give}{module}.Dense({target[-1]})."
     if len(target) == 2:
         return f"{give}{module}.AuxiliaryHead({target[-1]})."
+    if advice := advice_on_tokens(pred, target):
+        return advice
     return "Name layers of the same rank, or give it a projector that brings pred to that shape."

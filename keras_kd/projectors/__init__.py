@@ -33,3 +33,4 @@ from keras_kd.projectors._regressors import NormalizedRegressor as NormalizedReg
 from keras_kd.projectors._regressors import Regressor as Regressor
 from keras_kd.projectors._regressors import VariationalRegressor as VariationalRegressor
 from keras_kd.projectors._temperature import Temperature as Temperature
+from keras_kd.projectors._tokens import TokensToMap as TokensToMap

@@ -12,16 +12,22 @@ from keras import ops
 
 from keras_kd._core.registry import export
 from keras_kd.projectors._maps import Conv1x1, Conv3x3, ConvTransposed, Resize
-from keras_kd.projectors._shapes import Shape, channel_axis, channels, pair, positions
+from keras_kd.projectors._shapes import Shape, as_map, channel_axis, channels, pair, positions
+from keras_kd.projectors._tokens import TokensToMap
 
 
 def layers_to(shape: Shape, target: Shape, policy: Any) -> list[keras.layers.Layer]:
     """The linear layers from `shape` to `target`, by the rule that `Regressor` tells."""
     count = channels(target)
+    if {len(shape), len(target)} == {3, 4}:
+        ours, theirs = as_map(shape, target), as_map(target, shape)
+        if ours is not None and theirs is not None:
+            first = [TokensToMap(positions(ours), dtype=policy)] if len(shape) == 3 else []
+            return [*first, *layers_to(ours, theirs, policy)]
     if len(shape) != len(target):
         raise ValueError(
-            "A regressor maps between signals with the same number of axes. "
-            f"Received shapes {shape} and {target}."
+            "A regressor maps between signals with the same number of axes, or between a map and "
+            f"the tokens of a vision transformer. Received shapes {shape} and {target}."
         )
     if len(shape) != 4:
         return [keras.layers.Dense(count, use_bias=False, dtype=policy)]
@@ -49,7 +55,9 @@ class _ToShape(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         shape, target = pair(type(self).__name__, input_shape)
         linear = layers_to(shape, target, self.dtype_policy)
-        self.map = keras.Sequential([*linear, *self._then(channel_axis(len(target)))])
+        self.map = keras.Sequential(
+            [*linear, *self._then(channel_axis(max(len(shape), len(target))))]
+        )
         self.map.build(shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -122,7 +130,9 @@ class Regressor(_ToShape):
     - the first twice the size of the second: a 3×3 convolution with stride 2;
     - the first half the size: a 4×4 transposed convolution;
     - other sizes: bilinear resizing, then a 1×1 convolution;
-    - vectors and sequences: a linear map of the channels.
+    - vectors and sequences: a linear map of the channels;
+    - a map and the tokens of a vision transformer: as between maps. The result is a map, so tokens
+      that are a target take `target_projector=TokensToMap()`.
 
     Shapes: two signals `(batch, ..., a)` and `(batch, ..., b)` -> that of the second.
 

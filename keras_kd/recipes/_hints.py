@@ -7,9 +7,12 @@ from keras_kd._core.keras_private import calls_of, layers_of
 from keras_kd._core.messages import listing
 from keras_kd.distiller import Distiller
 from keras_kd.projectors import Bottleneck
+from keras_kd.projectors._shapes import grid_of
 from keras_kd.taps import layer_paths
 
 Size = tuple[int | None, ...]
+#: Whose output is what came in, with a margin or without one.
+_PADDING = (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
 
 
 def hint_layers(
@@ -25,7 +28,9 @@ def hint_layers(
     `keras_kd.recipes.attention_transfer(**keras_kd.recipes.hint_layers(student, teacher))`
 
     For networks of images: for each height and width that both have, the last layer of that
-    size in each; shallow first. When they share no size, the last layers of each size are paired
+    size in each; shallow first. The tokens of a vision transformer are a map too, whose places
+    they are; `keras_kd.projectors.TokensToMap` brings them to its shape. Layers that only pad or
+    crop are passed over. When the networks share no size, the last layers of each size are paired
     by their relative depth. For other networks: the last layer of each run of layers with outputs
     of one shape, by relative depth as well. The networks' own answers are left out.
 
@@ -83,7 +88,8 @@ def _stages(model: keras.Model) -> dict[Size, str]:
             "Name `pred` and `target` yourself."
         )
     if any(len(x.shape) == 4 for x in model.inputs):
-        return _maps(shapes)
+        same = [p for p, layer in layer_paths(model).items() if isinstance(layer, _PADDING)]
+        return _maps({path: shape for path, shape in shapes.items() if path not in same})
     *inner, _ = [item for item in shapes.items() if len(item[1]) < 4]  # the last one answers
     runs: dict[Size, str] = {}
     for number, (path, shape) in enumerate(inner):
@@ -95,9 +101,14 @@ def _stages(model: keras.Model) -> dict[Size, str]:
 
 def _maps(shapes: dict[str, Size]) -> dict[Size, str]:
     axes = (2, 3) if keras.config.image_data_format() == "channels_first" else (1, 2)
-    maps: dict[Size, str] = {}
+    sizes = {p: tuple(s[axis] for axis in axes) for p, s in shapes.items() if len(s) == 4}
+    grids = [size for size in sizes.values() if None not in size]
     for path, shape in shapes.items():
-        size = tuple(shape[axis] for axis in axes) if len(shape) == 4 else ()
+        if len(shape) == 3 and shape[1] is not None:
+            sizes[path] = grid_of(shape[1], grids) or ()
+    maps: dict[Size, str] = {}
+    for path in shapes:
+        size = sizes.get(path, ())
         if size and size != (1, 1):
             maps.pop(size, None)
             maps[size] = path

@@ -15,6 +15,7 @@ def fitnets(
     pred: Layers,
     target: Layers,
     projector: keras.layers.Layer | None = None,
+    target_projector: keras.layers.Layer | None = None,
     weight: Number = 100.0,
     labels_weight: Number = 1.0,
 ) -> Terms:
@@ -28,6 +29,9 @@ def fitnets(
         projector: Regressor from the student's shape to the teacher's, such as
             `keras_kd.projectors.Conv1x1(256)`, for one pair. Defaults to `None`, a
             `keras_kd.projectors.Regressor` for each pair, which finds the shapes itself.
+        target_projector: Layer without weights for what the teacher's layers see, such as
+            `keras_kd.projectors.TokensToMap()` when they are a vision transformer's. Defaults to
+            `None`.
         weight: Weight of the hint. Defaults to `100.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
 
@@ -50,13 +54,21 @@ def fitnets(
     pairs = paired(pred, target)
     if projector is None:
         hints = [
-            shaped(losses.FeatureMatch(), s, t, projectors.Regressor(), weight, "hint")
+            shaped(
+                losses.FeatureMatch(), s, t, projectors.Regressor(), weight, "hint",
+                target_projector=target_projector,
+            )
             for s, t in pairs
-        ]
+        ]  # fmt: skip
     elif len(pairs) == 1:
         s, t = pairs[0]
         loss = losses.FeatureMatch()
-        hints = [Term(loss, pred=s, target=t, projector=projector, weight=weight, name="hint")]
+        hints = [
+            Term(
+                loss, pred=s, target=t, projector=projector, target_projector=target_projector,
+                weight=weight, name="hint",
+            )
+        ]  # fmt: skip
     else:
         raise ValueError(
             f"One projector cannot serve {len(pairs)} pairs. Leave `projector` out, or write a "

@@ -31,6 +31,7 @@ PROJECTORS = {
     "Conv3x3": (lambda: projectors.Conv3x3(6, strides=2), LARGE, (3, 4, 4, 6)),
     "ConvTransposed": (lambda: projectors.ConvTransposed(6), SMALL, (3, 8, 8, 6)),
     "Resize": (lambda: projectors.Resize((2, 3)), SMALL, (3, 2, 3, 5)),
+    "TokensToMap": (lambda: projectors.TokensToMap((2, 3)), SEQUENCE, (3, 2, 3, 6)),
     "AuxiliaryHead": (lambda: projectors.AuxiliaryHead(4), SMALL, (3, 4)),
     "Heads": (lambda: projectors.Heads(3), SEQUENCE, (3, 3, 7, 2)),
     "Pool": (projectors.Pool, SMALL, (3, 5)),

@@ -67,6 +67,9 @@ def test_networks_of_the_shop_need_no_names():
     student.layers[-1].activation = teacher.layers[-1].activation = keras.activations.linear
     hints = recipes.hint_layers(student, teacher)
     assert len(hints["pred"]) == len(hints["target"]) >= 3
+    assert not [name for names in hints.values() for name in names if "pad" in name]
+    sizes = [student.get_layer(name.split(":")[1]).output.shape[1] for name in hints["pred"]]
+    assert sizes == [16, 8, 4, 2]  # each once: what is only padded is no layer of its own
     for name in ("attention_transfer", "fitnets"):
         Distiller(student=student, teacher=teacher, terms=getattr(recipes, name)(**hints))
 
