@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
-from keras_kd.losses._geometry import flat, unit
+from keras_kd.losses._geometry import fading, flat, length
 from keras_kd.losses._maps import channels_last, pooled, positions, to_smaller
 
 
@@ -56,7 +56,9 @@ class AttentionMap(Loss):
 
 
 def _activity(x: Any) -> Any:
-    return unit(flat(ops.mean(ops.square(x), axis=-1)))
+    activity = flat(ops.mean(ops.square(x), axis=-1))
+    size = length(activity, keepdims=True)
+    return fading(activity / size, size)  # which is a square already, in the units of the map
 
 
 @export

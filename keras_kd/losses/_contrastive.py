@@ -10,7 +10,7 @@ from keras_kd._core.messages import shape_of
 from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
-from keras_kd.losses._geometry import flat, unit
+from keras_kd.losses._geometry import bounded, flat, unit
 
 
 @export
@@ -133,6 +133,10 @@ class NoiseContrastive(Loss):
         return ops.softplus(-odds[:, 0]) + ops.sum(ops.softplus(odds[:, 1:]), axis=-1)
 
 
+#: Embeddings of variance 1 that differ by no more than this, in one feature, are as good as equal.
+_MET = 0.1
+
+
 @export
 class PooledPower(Loss):
     """Logarithm of the fourth powers of the differences between two normalised embeddings.
@@ -174,4 +178,5 @@ class PooledPower(Loss):
         # Away from 0 by less than matters, where a power's gradient may not exist.
         gap = ops.maximum(ops.abs(flat(y_pred) - flat(y_true)), 1e-12)
         total = ops.maximum(ops.sum(ops.power(gap, self.power)), 1e-30)
-        return 2.0 * ops.log(total) * ops.ones_like(gap[:, 0])
+        value = bounded(2.0 * ops.log(total), total / _MET**self.power)
+        return value * ops.ones_like(gap[:, 0])

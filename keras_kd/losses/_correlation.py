@@ -7,7 +7,10 @@ from keras import ops
 from keras_kd._core.numbers import Number, finite, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
-from keras_kd.losses._geometry import length
+from keras_kd.losses._geometry import fading, length, square
+
+#: Probabilities that vary by less than this share of themselves are as good as equal.
+_FAINT = 0.01
 
 
 @export
@@ -76,6 +79,8 @@ class CorrelationTarget(Loss):
 
 
 def _correlation(a: Any, b: Any, axis: Any) -> Any:
+    whole = ops.stop_gradient(length(b, axis))
     a = a - ops.mean(a, axis, keepdims=True)
     b = b - ops.mean(b, axis, keepdims=True)
-    return ops.sum(a * b, axis) / (length(a, axis) * length(b, axis) + 1e-8)
+    correlation = ops.sum(a * b, axis) / (length(a, axis) * length(b, axis) + 1e-8)
+    return fading(correlation, square(b, axis), _FAINT, of=whole)

@@ -1,4 +1,9 @@
-"""Geometry that the losses share: unit vectors, distances, angles; never a NaN, at zero either."""
+"""Geometry that the losses share: unit vectors, distances, angles.
+
+Never a NaN, at zero either, and no gradient without bound: what is divided by a length has a slope
+that grows as the length shrinks, so a row without variation (a blank image, dead ReLUs) would pull
+a million times as hard as all the others. `bounded` and `fading` keep the value and bound that.
+"""
 
 from typing import Any
 
@@ -6,16 +11,59 @@ from keras import ops
 
 #: A vector shorter than this counts as zero.
 _SHORT = 1e-12
+#: A row shorter than this share of the batch's mean length is faint: a blank example, not a small
+#: one, and what direction it has is left to itself.
+FAINT = 0.1
+#: A mean length below this counts as this, for a whole batch may be blank.
+_ALL_FAINT = 1e-5
+
+
+def square(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
+    """Squared Euclidean length."""
+    return ops.sum(ops.square(x), axis, keepdims)
 
 
 def length(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
     """Euclidean length, at least 1e-12; its gradient at zero is zero."""
-    return ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis, keepdims), _SHORT**2))
+    return _root(square(x, axis, keepdims))
 
 
-def unit(x: Any, axis: Any = -1) -> Any:
-    """`x` divided by its length; zero stays zero."""
-    return x / length(x, axis, keepdims=True)
+def unit(x: Any, axis: Any = -1, faint: float = FAINT) -> Any:
+    """`x` divided by its length; zero stays zero, and has no gradient."""
+    squared = square(x, axis, keepdims=True)
+    return fading(x / _root(squared), squared, faint)
+
+
+def _root(squared: Any) -> Any:
+    return ops.sqrt(ops.maximum(squared, _SHORT**2))
+
+
+def fading(x: Any, squared: Any, faint: float = FAINT, of: Any = None) -> Any:
+    """`x`, one row or value for each of `squared`, without what is steep in its gradient.
+
+    For rows that were divided by their lengths, of which `squared` are the squares. Where a length
+    is below `faint` times `of`, the gradient fades out with the square of the length: it is never
+    above that of a row of length `faint · of`, and 0 at 0. Left out, `of` is the mean length of
+    the rows, so that the bound knows no unit.
+    """
+    return bounded(x, _presence(ops.stop_gradient(squared), faint, of))
+
+
+def _presence(squared: Any, faint: float = FAINT, of: Any = None) -> Any:
+    """1 for a row that is not faint, and towards 0 as its length does."""
+    if of is None:
+        of = ops.maximum(ops.mean(ops.sqrt(squared)), _ALL_FAINT)
+    return squared / ops.square(faint * of)
+
+
+def bounded(x: Any, share: Any) -> Any:
+    """`x`, with its gradient times `share`, where that is below 1.
+
+    By a product and not by `where`: a branch that is not taken has its slope taken all the same,
+    and an infinite one times zero is no number.
+    """
+    share = ops.minimum(ops.stop_gradient(share), 1.0)
+    return share * x + (1.0 - share) * ops.stop_gradient(x)
 
 
 def flat(x: Any) -> Any:
@@ -53,7 +101,8 @@ def angle_gap(target: Any, pred: Any) -> Any:
 
     `target` and `pred` are squared distances `(batch, batch)`: by the law of cosines they hold
     every angle, `cos ∠jik = (d²_ij + d²_ik - d²_jk) / (2 d_ij d_ik)`. One vertex at a time, forth
-    and back, so memory stays at batch². An angle with a side of length zero has cosine zero.
+    and back, so memory stays at batch². An angle with a side of length zero has cosine zero, and
+    the gradient of one with a faint side fades out with it.
     """
     target = ops.stop_gradient(target)
 
@@ -78,11 +127,13 @@ def angle_gap(target: Any, pred: Any) -> Any:
             up = args[0] if upstream is None else upstream
             count = ops.shape(pred)[0]
             pairs = ops.cast(count, pred.dtype) ** 2
+            present = ops.minimum(_presence(pred), 1.0)
 
             def back(i: Any, total: Any) -> Any:
                 own, rows = pred[i], ops.stack([target[i], pred[i]])
                 near = inverse(own)
                 slope = ops.clip(gap(rows), -1.0, 1.0) * up[i] / pairs
+                slope = slope * present[i][:, None] * present[i][None, :]
                 far = slope * near[:, None] * near[None, :]
                 sides = ops.sum(far, axis=1) - ops.square(near) * ops.sum(
                     slope * cosines(own, pred), axis=1

@@ -8,7 +8,7 @@ from keras import ops
 from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
-from keras_kd.losses._geometry import flat, length, unit
+from keras_kd.losses._geometry import FAINT, fading, flat, length, square, unit
 from keras_kd.losses._maps import positions, to_smaller
 
 
@@ -53,7 +53,7 @@ class ProbabilityMatch(Loss):
 
 def _neighbours(x: Any) -> Any:
     x = flat(x)
-    x = x / (length(x, keepdims=True) + 1e-7)
+    x = fading(x / (length(x, keepdims=True) + 1e-7), square(x, keepdims=True))
     # Rounding may pass -1 by a hair; a vector of zeros is half like everything.
     kernel = ops.maximum((ops.matmul(x, ops.transpose(x)) + 1.0) / 2.0, 0.0)
     return kernel / ops.sum(kernel, axis=-1, keepdims=True)
@@ -98,7 +98,8 @@ class SelectivityMatch(Loss):
     same_shape = False
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        t, s = (unit(positions(x), axis=1) for x in to_smaller(y_true, y_pred))
+        # Channels differ by more than examples do, and a weak one is no blank one.
+        t, s = (unit(positions(x), 1, FAINT / 10) for x in to_smaller(y_true, y_pred))
         return _kernel_mean(t, t) + _kernel_mean(s, s) - 2.0 * _kernel_mean(s, t)
 
 

@@ -7,8 +7,14 @@ from keras import ops
 from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
-from keras_kd.losses._geometry import length
+from keras_kd.losses._geometry import bounded, length
 from keras_kd.losses._lean import forward_kl
+
+#: A row of logits that deviate by less than this share of the batch's mean deviation is pulled as
+#: if it deviated by as much.
+_FAINT = 0.2
+#: Below this mean deviation no row says anything yet; then the usual deviation is taken to be 1.
+_ALL_FLAT = 1e-4
 
 
 @export
@@ -154,5 +160,7 @@ class StandardizedSoftTarget(Loss):
 
 def _standardized(x: Any) -> Any:
     centred = x - ops.mean(x, axis=-1, keepdims=True)
-    deviation = length(centred, keepdims=True) / (x.shape[-1] - 1) ** 0.5
-    return centred / (1e-7 + deviation)
+    deviation = 1e-7 + length(centred, keepdims=True) / (x.shape[-1] - 1) ** 0.5
+    usual = ops.mean(deviation)
+    usual = ops.where(usual < _ALL_FLAT, 1.0, usual)
+    return bounded(centred / deviation, deviation / (_FAINT * usual))

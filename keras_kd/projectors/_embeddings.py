@@ -6,14 +6,9 @@ import keras
 from keras import ops
 
 from keras_kd._core.registry import export
+from keras_kd.losses._geometry import unit
 from keras_kd.projectors._join import pooled
 from keras_kd.projectors._shapes import channels
-
-
-def unit(x: Any) -> Any:
-    """`x` divided by its length, in float32; zero stays zero."""
-    x = ops.cast(x, "float32")
-    return x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=-1, keepdims=True), 1e-24))
 
 
 @export

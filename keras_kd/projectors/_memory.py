@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from keras_kd._core.registry import export
-from keras_kd.projectors._embeddings import UnitEmbedding, unit
+from keras_kd.losses._geometry import unit
+from keras_kd.projectors._embeddings import UnitEmbedding
 from keras_kd.projectors._shapes import pair
 
 

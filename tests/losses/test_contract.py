@@ -12,6 +12,7 @@ from keras_kd import losses
 
 from . import oracles
 from .cases import BATCH, CASES, Case
+from .flat import Flat, batches
 from .gradients import compiled, differences, forward, value_and_gradient
 
 each = pytest.mark.parametrize("case", CASES, ids=str)
@@ -194,6 +195,64 @@ def test_finite_at_the_ends(case, make):
         said = answer(case, target, side)
         assert np.isfinite(said.values).all()
         assert all(np.isfinite(g).all() for g in keras.tree.flatten(said.slope))
+
+
+def steepest(slope):
+    return max(float(np.abs(part).max()) for part in keras.tree.flatten(slope))
+
+
+def ordinary(case, flat: Flat):
+    """The largest gradient where rows vary: as they are drawn, or as large as the flat ones."""
+    return max(_drawn(str(case)), steepest(answer(case, flat.target, flat.ordinary).slope))
+
+
+@functools.cache
+def _drawn(name):
+    case = next(c for c in CASES if str(c) == name)
+    return steepest(answer(case, *inputs(case)).slope)
+
+
+@each
+def test_rows_without_variation_pull_no_harder_than_others(case):
+    """Blank images and dead ReLUs. A row that only hardly varies may pull somewhat harder."""
+    wrong = []
+    for flat in batches(case):
+        said = answer(case, flat.target, flat.pred)
+        assert np.isfinite(said.values).all(), flat.kind
+        times = steepest(said.slope) / ordinary(case, flat)
+        if not times <= (40.0 if flat.faint else 10.0):
+            wrong.append(f"{flat.kind}: {times:.3g} times")
+    assert not wrong
+
+
+NORMALISING = ["StandardizedSoftTarget", "CorrelationTarget", "FactorMatch", "AttentionMap",
+               "SimilarityMatrix", "AngleRelation", "ProbabilityMatch", "SelectivityMatch",
+               "CorrelationCongruence", "ContrastiveMatch", "PooledPower"]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if str(c) in NORMALISING], ids=str)
+def test_nor_under_half_precision(case):
+    """The gradient comes back in the type of the prediction, where 65504 may be the largest."""
+    loss, shares = case.build(reduction=None), shares_of(case)
+
+    def total(target, pred):
+        both = [loss(target, ops.cast(pred, half)) for half in ("float16", "bfloat16")]
+        return ops.sum((both[0] + both[1]) * ops.convert_to_tensor(shares)), ()
+
+    program = compiled(total)
+    for flat in batches(case):
+        if not flat.faint:
+            _, slope, _ = program(flat.target, flat.pred)
+            assert steepest(slope) <= 2 * 10.0 * ordinary(case, flat), flat.kind
+
+
+def test_a_flat_row_has_no_correlation_and_is_not_pulled():
+    for case in (c for c in CASES if c.loss is losses.CorrelationTarget):
+        target, pred = inputs(case)
+        pred[1] = 3.0
+        alone = case.build(gamma=0.0, reduction="sum")  # columns still ask something of the row
+        _, slope = value_and_gradient(alone, target, pred)
+        assert np.abs(slope[1]).max() < 1e-6 < np.abs(slope[0]).max()
 
 
 @each
