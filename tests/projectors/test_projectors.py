@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_kd import Distiller, Term, losses, projectors
+from tests.losses.gradients import value_and_gradient
 from tests.models import equal, values
 from tests.recipes.networks import convolutional, images
 
@@ -100,6 +101,69 @@ def test_a_projector_works_under_mixed_precision(name):
     make, signals, _ = PROJECTORS[name]
     for x in keras.tree.flatten(make()(signals)):
         assert np.isfinite(numpy(ops.cast(x, "float32"))).all()
+
+
+def steepest(layer, signals, seen):
+    """The largest gradient of a sum of what the layer says by the signals with numbers."""
+    numbers = [x for x in signals if x.dtype == np.float32]
+    others = [x for x in signals if x.dtype != np.float32]  # ids, which come last
+
+    def total(_, pred):
+        given = [*pred, *others]
+        said, _ = layer.stateless_call(
+            layer.trainable_variables, layer.non_trainable_variables,
+            tuple(given) if len(given) > 1 else given[0], **seen,
+        )  # fmt: skip
+        shares = np.random.default_rng(1)
+        return sum(
+            ops.sum(x * ops.convert_to_tensor(shares.normal(size=x.shape), x.dtype))
+            for x in keras.tree.flatten(said)
+        )
+
+    _, slopes = value_and_gradient(total, np.zeros(1), numbers)
+    return max(np.abs(slope).max() for slope in slopes)
+
+
+#: BatchNorm is Keras's own, and bounds itself: a channel that is the same in a whole batch has a
+#: slope of 1 / √0.001 there, 32 times that of one with variance 1. How many stand in a row:
+NORMS = {"Regressor": 1, "NormalizedRegressor": 1, "PooledDense": 1, "PooledNorm": 1,
+         "Fusion": 2, "Translator": 3, "Bottleneck": 3}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(PROJECTORS))
+def test_rows_without_variation_pull_no_harder_than_others(name):
+    make, signals, _ = PROJECTORS[name]
+    signals = signals if isinstance(signals, tuple) else (signals,)
+    layer = make()
+    layer(signals if len(signals) > 1 else signals[0])
+    seen = {"training": True} if layer._call_has_training_arg else {}
+    ordinary = steepest(layer, signals, seen)
+
+    def flat(rows, value):
+        def change(x):
+            x = x.copy()
+            x[rows] = x[0] if value is None else value
+            return x
+
+        return [change(x) if x.dtype == np.float32 else x for x in signals]
+
+    for rows, most in ((slice(1, 2), 10.0), (slice(None), max(10.0, 32.0 ** NORMS.get(name, 0)))):
+        for value in (0.0, 100.0, None):
+            assert steepest(layer, flat(rows, value), seen) <= most * ordinary, (rows, value)
+
+
+@pytest.mark.parametrize("name", ["UnitEmbedding", "QueuedEmbedding", "MemoryBank"])
+def test_nor_a_faint_row(name):
+    """Their biases start at 0 and are small after a step: a blank example is nearly zero then."""
+    make, signals, _ = PROJECTORS[name]
+    signals = signals if isinstance(signals, tuple) else (signals,)
+    layer = make()
+    layer(signals if len(signals) > 1 else signals[0])
+    ordinary = steepest(layer, signals, {})
+    for size in (0.1, 1e-3, 1e-6, 1e-12, 1e-20):
+        faint = [x.copy() for x in signals]
+        faint[0][1] *= size
+        assert steepest(layer, faint, {}) <= 20.0 * ordinary, size
 
 
 @pytest.mark.parametrize(
