@@ -22,7 +22,7 @@ class AttentionMap(Loss):
 
     `loss = mean over positions of (a(y_pred) - a(y_true))²`
 
-    A map of zeros stays zeros.
+    A map of zeros stays zeros, and the gradient fades out towards it.
 
     Shapes: `y_true`, `y_pred` `(batch, height, width, channels)`, or channels first when
     `keras.config.image_data_format()` says so, or `(batch, positions, channels)`; one value per

@@ -25,7 +25,8 @@ class ContrastiveMatch(Loss):
 
     `loss = -log(exp(z_ii) / Σ_j exp(z_ij))`
 
-    With one embedding in the target there is nothing to tell apart, and the loss is 0.
+    With one embedding in the target there is nothing to tell apart, and the loss is 0. An embedding
+    shorter than a tenth of the batch's mean length has a gradient that fades out towards zeros.
 
     Shapes: `y_pred` `(batch, features)`; `y_true` `(batch + others, features)`, the batch's own
     embeddings first, then any number of others (a queue's); one value per example, which depends
@@ -147,7 +148,8 @@ class PooledPower(Loss):
     `loss = 2 · log Σ |y_pred - y_true|^power`, the sum over the whole batch
 
     There is one sum, so every example has the same value. It can be below 0; a sum below 1e-30
-    counts as 1e-30, for the logarithm of 0 is not a number.
+    counts as 1e-30, for the logarithm of 0 is not a number, and the gradient fades out below
+    `0.1^power`, for it would grow without bound as the two sides meet.
 
     Shapes: `y_true`, `y_pred` `(batch, ...)`; one value per example, which depends on the others.
 

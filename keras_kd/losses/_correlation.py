@@ -26,8 +26,9 @@ class CorrelationTarget(Loss):
 
     `loss = T² · (beta · (1 - ρ(row)) + gamma · (1 - mean over classes of ρ(column)))`
 
-    A constant row or column has no correlation, `ρ = 0`; so has every column when the batch has
-    one example.
+    A constant row or column has no correlation, `ρ = 0`, and no gradient: that fades out where the
+    student's probabilities vary by less than a hundredth of themselves. Every column is constant
+    when the batch has one example.
 
     Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`; one value per `(batch, ...)`.
     Columns run over the whole batch and all positions, so the values depend on one another.

@@ -24,7 +24,8 @@ class ProbabilityMatch(Loss):
 
     `loss = mean over j of p_true · log((p_true + 1e-7) / (p_pred + 1e-7))`
 
-    The mean over j, not the sum: the value is small, and the usual weight is 30000.
+    The mean over j, not the sum: the value is small, and the usual weight is 30000. An example
+    shorter than a tenth of the batch's mean length has a gradient that fades out towards zeros.
 
     Shapes: `y_true`, `y_pred` `(batch, ...)`; one value per example, which depends on the others.
 
@@ -70,7 +71,8 @@ class SelectivityMatch(Loss):
 
     `loss = mean K(t, t) + mean K(s, s) - 2 · mean K(s, t)`, means over pairs of channels
 
-    The larger map is averaged down to the smaller. A channel of zeros stays zeros.
+    The larger map is averaged down to the smaller. A channel of zeros stays zeros,
+    and the gradient fades out towards it.
 
     Shapes: `y_true`, `y_pred` `(batch, height, width, channels)`, or channels first when
     `keras.config.image_data_format()` says so, or `(batch, positions, channels)`; one value per
@@ -120,7 +122,8 @@ class CorrelationCongruence(Loss):
     `loss = Σ_j (C_pred - C_true)²_ij / batch`
 
     so that the mean over the examples is the paper's: the squared Frobenius norm over batch² (not
-    the norm itself).
+    the norm itself). An embedding shorter than a tenth of the batch's mean length has a gradient
+    that fades out towards zeros.
 
     Shapes: `y_true`, `y_pred` `(batch, ...)`; one value per example, which depends on the others.
 

@@ -21,7 +21,7 @@ class SimilarityMatrix(Loss):
     `loss = Σ_j (G_pred - G_true)²_ij / batch`
 
     so that the mean over the examples is the squared Frobenius norm over batch². A row of zeros
-    stays zeros.
+    stays zeros; a faint one, shorter than a tenth of the mean, has a gradient that fades out.
 
     Shapes: `y_true`, `y_pred` `(batch, ...)`; one value per example, which depends on the others.
 
@@ -107,7 +107,7 @@ class AngleRelation(Loss):
     its size.
 
     With `c(i; j, k)` the cosine of the angle at `i` between `j` and `k`, 0 where two of them
-    are at the same place, and `h` Huber's function (`x²/2` up to 1, `|x| - 1/2` beyond):
+    are at the same place (towards which the gradient fades out), and `h` Huber's function (`x²/2` up to 1, `|x| - 1/2` beyond):
 
     `loss = mean over j, k of h(c_pred(i; j, k) - c_true(i; j, k))`
 
