@@ -93,9 +93,9 @@ class Checkpoint(keras.callbacks.Callback):
             self.model.stop_training = True
             warnings.warn(self._diverged(epoch + 1), stacklevel=2)
             return
-        arrays = {f"{i:05d}": _array(v) for i, v in enumerate(_state(self.model))}
+        arrays: dict[str, Any] = {f"{i:05d}": _array(v) for i, v in enumerate(_state(self.model))}
         with replacing(self.path) as temporary:
-            np.savez(temporary, allow_pickle=False, epochs=epoch + 1, **arrays)
+            np.savez(temporary, epochs=epoch + 1, **arrays)
 
     def _diverged(self, epoch: int) -> str:
         kept = (
