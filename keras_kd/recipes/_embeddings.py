@@ -3,10 +3,11 @@
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import IDS
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Layers, Terms, labels, paired
+from keras_kd.recipes._lists import Layers, Terms, labels, on_layers, paired
 from keras_kd.terms import Term
 
 
+@on_layers
 def crd(
     *,
     pred: Layers,
@@ -61,6 +62,7 @@ def crd(
     return [*labels(labels_weight), *terms]
 
 
+@on_layers
 def crd_memory(
     examples: int,
     *,
@@ -124,6 +126,7 @@ def crd_memory(
     return [*labels(labels_weight), *terms]
 
 
+@on_layers
 def srd(
     *,
     pred: Layers,

@@ -1,7 +1,9 @@
 """What recipes are written with: lists of terms, pairs of addresses, shares of a whole."""
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias
 
 import keras
 
@@ -13,6 +15,8 @@ Terms: TypeAlias = list[Term | Labels]
 #: One address, or several: of one layer, or of one layer for each pair.
 Layers: TypeAlias = str | Sequence[str]
 
+_Given = ParamSpec("_Given")
+
 
 def labels(weight: Number, pred: str = "student:output") -> Terms:
     """The labels' term by its weight; none when that is 0."""
@@ -22,6 +26,35 @@ def labels(weight: Number, pred: str = "student:output") -> Terms:
 def listed(layers: Layers) -> list[str]:
     """One address or several, as a list."""
     return [layers] if isinstance(layers, str) else list(layers)
+
+
+def on_layers(recipe: Callable[_Given, Terms]) -> Callable[_Given, Terms]:
+    """A recipe on layers, which says how to find them when it is not given their names."""
+    signature = inspect.signature(recipe)
+
+    @functools.wraps(recipe)
+    def named(*args: _Given.args, **kwargs: _Given.kwargs) -> Terms:
+        if not {"pred", "target"} <= kwargs.keys():
+            raise TypeError(_how_to_name(recipe.__name__, signature))
+        return recipe(*args, **kwargs)
+
+    return named
+
+
+def _how_to_name(name: str, signature: inspect.Signature) -> str:
+    needed = [p for p in signature.parameters.values() if p.default is p.empty]
+    others = [p.name for p in needed if p.name not in ("pred", "target")]
+    if signature.parameters["pred"].annotation is str:
+        found = "layers = keras_kd.recipes.hint_layers(student, teacher), and "
+        layers = ['pred=layers["pred"][-1]', 'target=layers["target"][-1]']
+    else:
+        found = ""
+        layers = ["**keras_kd.recipes.hint_layers(student, teacher)"]
+    return (
+        f"The recipe '{name}' compares layers, and needs their addresses, `pred` and `target`. "
+        f"Name them, or have them paired by their sizes: {found}"
+        f"keras_kd.recipes.{name}({', '.join([*others, *layers])})."
+    )
 
 
 def paired(pred: Layers, target: Layers) -> list[tuple[str, str]]:

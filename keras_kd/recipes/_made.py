@@ -2,9 +2,10 @@
 
 from keras_kd import losses, projectors
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Layers, Terms, labels, paired, shaped
+from keras_kd.recipes._lists import Layers, Terms, labels, on_layers, paired, shaped
 
 
+@on_layers
 def ft(
     *,
     pred: Layers,
@@ -48,6 +49,7 @@ def ft(
     return [*labels(labels_weight), *terms]
 
 
+@on_layers
 def mgd(
     *,
     pred: Layers,
@@ -88,6 +90,7 @@ def mgd(
     return [*labels(labels_weight), *terms]
 
 
+@on_layers
 def simkd(
     *, pred: str, target: str, factor: int = 2, weight: Number = 1.0, labels_weight: Number = 0.0
 ) -> Terms:

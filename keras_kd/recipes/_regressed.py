@@ -5,11 +5,12 @@ import keras
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import parse
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Layers, Terms, labels, paired, shaped
+from keras_kd.recipes._lists import Layers, Terms, labels, on_layers, paired, shaped
 from keras_kd.taps import layer_paths
 from keras_kd.terms import Term
 
 
+@on_layers
 def fitnets(
     *,
     pred: Layers,
@@ -77,6 +78,7 @@ def fitnets(
     return [*labels(labels_weight), *hints]
 
 
+@on_layers
 def vid(
     *, pred: Layers, target: Layers, weight: Number = 1.0, labels_weight: Number = 1.0
 ) -> Terms:
@@ -112,6 +114,7 @@ def vid(
     return [*labels(labels_weight), *terms]
 
 
+@on_layers
 def ab(
     *, pred: Layers, target: Layers, weight: float = 0.003, labels_weight: Number = 1.0
 ) -> Terms:
@@ -153,6 +156,7 @@ def ab(
     return [*labels(labels_weight), *terms]
 
 
+@on_layers
 def ofd(
     teacher: keras.Model,
     *,

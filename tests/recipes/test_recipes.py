@@ -1,5 +1,6 @@
 """Every recipe: its published weights, two steps of training, a file and back."""
 
+import inspect
 import operator
 
 import keras
@@ -261,6 +262,45 @@ def test_a_warmup_rises_along_a_line(recipe):
     full = recipe(warmup=0)[1].weight
     found = [float(term.weight(step)) for step in (0, 50, 200, 999)]
     assert found == pytest.approx([0, full / 4, full, full])
+
+
+NAMES_LAYERS = [
+    name
+    for name, recipe in vars(recipes).items()
+    if callable(recipe)
+    and {"pred", "target"} <= inspect.signature(recipe).parameters.keys()
+    and name not in ("reused_classifier", "tinybert", "minilm")  # whose layers have no size
+]
+
+
+@pytest.mark.parametrize("name", NAMES_LAYERS)
+def test_without_layers_a_recipe_says_how_to_find_them(name):
+    """And what it says does it: the call in its error is one that can be made."""
+    recipe = getattr(recipes, name)
+    first = {"crd_memory": [16], "ofd": [convolutional("t")]}.get(name, [])
+    for given in ({}, {"pred": "student:a"}, {"target": "teacher:a"}):
+        with pytest.raises(TypeError) as error:
+            recipe(*first, **given)
+    said = str(error.value)
+    assert said.startswith(
+        f"The recipe '{name}' compares layers, and needs their addresses, `pred` "
+    )
+    call = said.rsplit(": ", 1)[1].replace(", and keras_kd", "; keras_kd").removesuffix(".")
+    names = {
+        "keras_kd": keras_kd, "examples": 16, "student": convolutional("s"),
+        "teacher": convolutional("t"),
+    }  # fmt: skip
+    *before, call = call.split("; ")
+    exec("".join(before), names)
+    if name == "ofd":  # it asks for other layers than those that have the last word
+        with pytest.raises(ValueError, match="is a BatchNormalization layer of 't'"):
+            eval(call, names)
+    else:
+        assert [t.name for t in eval(call, names)] == [t.name for t in recipe(*first, **used(name))]
+
+
+def used(name):
+    return ONE if name in ("simkd",) else TWO
 
 
 def test_labels_can_be_left_to_another_recipe():
