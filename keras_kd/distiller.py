@@ -12,10 +12,17 @@ from keras_kd._compiled._metrics import warn_of_metrics
 from keras_kd._compiled._own import apply
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
-from keras_kd._core.keras_private import added_loss, compiled_loss, compiled_metrics, layers_of
+from keras_kd._core.keras_private import (
+    added_loss,
+    compiled_loss,
+    compiled_metrics,
+    layers_of,
+    track_loss,
+)
 from keras_kd._core.messages import listing
 from keras_kd._core.numbers import at, plain
 from keras_kd._core.registry import export
+from keras_kd._padding import mark_padding
 from keras_kd._participants import (
     Participants,
     as_given,
@@ -31,6 +38,7 @@ from keras_kd._participants import (
 from keras_kd._saving import Saving
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome
+from keras_kd._trainers._means import SumOfMeans
 from keras_kd.metrics._signals import SignalMetrics, parted, path_of
 from keras_kd.taps import Signals, Tap, input_of, lengths_unknown, on_zeros, reason, symbolic
 from keras_kd.teachers._heads import check_logits
@@ -261,6 +269,7 @@ class Distiller(BackendStep, Saving, keras.Model):
             signals.update(self._taps[role].slopes(x, self.step, self.along))
             outputs[role], said = self._taps[role](x, training=training)
             signals.update(said)
+        mark_padding(signals, x)
         return (next(iter(outputs.values())) if len(outputs) == 1 else outputs), signals
 
     def objective(
@@ -272,26 +281,32 @@ class Distiller(BackendStep, Saving, keras.Model):
         outputs, said = self._respond(x, training=training)
         signals = {**answers, **said, LABELS: y}
         self._prepare(signals, x)
-        total, values = 0.0, []
+        total: Any = 0.0
+        values, counts, parts = [], [], []
         for one in self.signal_metrics.asking:
             self._check_present((one.target, one.pred), signals, one.asker)
         for term in self.terms:
             self._check_present(term.addresses(), signals, f"Term '{term.name}'")
             weights = _weights_for(term, sample_weight)
-            value = term(
+            value, count = term.measured(
                 signals,
                 step=self.step,
                 sample_weight=weights,
                 training=training,
                 gather=self.gather,
             )
+            weight = at(term.weight, self.step)
             values.append(value)
-            total += at(term.weight, self.step) * value
+            counts.append(count)
+            parts.append(weight * value)
+            total += weight * self.shared(value, count)
         learners = (*self.students.values(), *self.terms)
-        for extra in (loss for learner in learners for loss in learner.losses):
-            total += ops.cast(added_loss(self, extra), "float32")
+        extras = [loss for learner in learners for loss in learner.losses]
+        extra = sum(ops.cast(added_loss(self, loss), "float32") for loss in extras)
+        parts.append(ops.convert_to_tensor(extra, "float32"))
+        total += extra
         asked = {address: signals[address] for address in self.signal_metrics.addresses()}
-        return Outcome(total, values, outputs, self.faults(answers), asked)
+        return Outcome(total, values, counts, parts, outputs, self.faults(answers), asked)
 
     def faults(self, answers: Signals) -> Any:
         """Per watched target, 1 when this batch's holds NaN or infinite values."""
@@ -359,6 +374,7 @@ class Distiller(BackendStep, Saving, keras.Model):
             weighted_metrics=weighted_metrics,
             **kwargs,
         )
+        track_loss(self, SumOfMeans(len(self.terms) + 1))
         apply(labels, self.students, loss, loss_weights, compiled_loss(self))
         self.signal_metrics.use(asking, given)
         self._taps.update(self._tapped())

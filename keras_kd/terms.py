@@ -13,6 +13,7 @@ from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
 from keras_kd.losses import Loss
+from keras_kd.losses._counts import count_of
 from keras_kd.projectors._shapes import advice_on_tokens
 from keras_kd.schedules import Adjustable
 from keras_kd.taps import Signals, reason, symbolic
@@ -119,7 +120,12 @@ class Term(_Weighted):
         """The addresses this term learns from, labels left out."""
         return tuple(a for a in as_tuple(self.target) if a != LABELS)
 
-    def __call__(
+    def __call__(self, signals: Signals, **kwargs: Any) -> Any:
+        """The term's value, before its weight; arguments as in `measured`. (Signals are no layer's
+        input: Keras's own `Layer.__call__` has nothing to add here.)"""
+        return self.measured(signals, **kwargs)[0]
+
+    def measured(
         self,
         signals: Signals,
         *,
@@ -127,14 +133,17 @@ class Term(_Weighted):
         sample_weight: Any = None,
         training: bool = False,
         gather: Callable[[Any], Any] | None = None,
-    ) -> Any:
-        """The term's value, before its weight. (Signals are no layer's input: Keras's own
-        `Layer.__call__` has nothing to add here.) `gather` joins the rows of all replicas."""
+    ) -> tuple[Any, Any]:
+        """The term's value, before its weight, and how many values it is the mean of. `gather`
+        joins the rows of all replicas."""
         pred, target = self._sides(signals, training)
-        loss = self.loss.at(step) if isinstance(self.loss, Loss) else self.loss
-        if gather is not None and isinstance(loss, Loss) and loss.relational:
+        if not isinstance(self.loss, Loss):
+            value = self.loss(target, pred, sample_weight)
+            return value, count_of(self.loss, None, pred, sample_weight)
+        loss = self.loss.at(step)
+        if gather is not None and loss.relational:
             pred, target, sample_weight = _whole(gather, pred, target, sample_weight)
-        return loss(target, pred, sample_weight)
+        return loss.measured(target, pred, sample_weight)
 
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
         self._check_ids(signals)
@@ -257,14 +266,18 @@ class Labels(_Weighted):
         parse(pred)
         self._compiled: Callable[..., Any] | None = None
         self._own: Callable[[Any, str], Any] = _all
+        self._given: Any = None
         self.built = True
 
     def use(
-        self, loss: Callable[..., Any] | None, own: Callable[[Any, str], Any] | None = None
+        self,
+        loss: Callable[..., Any] | None,
+        own: Callable[[Any, str], Any] | None = None,
+        given: Any = None,
     ) -> None:
-        """Takes the compiled loss, `loss(y, y_pred, sample_weight)`; and, when labels come by
-        output, what finds those of this one: `own(y, "what they are")`."""
-        self._compiled, self._own = loss, own or _all
+        """Takes the compiled loss, `loss(y, y_pred, sample_weight)`, as it was `given`; and, when
+        labels come by output, what finds those of this one: `own(y, "what they are")`."""
+        self._compiled, self._own, self._given = loss, own or _all, given
 
     def addresses(self) -> tuple[str, ...]:
         """Every address of a model that this term reads."""
@@ -278,7 +291,11 @@ class Labels(_Weighted):
         """The addresses this term learns from, labels left out: none."""
         return ()
 
-    def __call__(
+    def __call__(self, signals: Signals, **kwargs: Any) -> Any:
+        """The compiled loss on this output, before the term's weight."""
+        return self.measured(signals, **kwargs)[0]
+
+    def measured(
         self,
         signals: Signals,
         *,
@@ -286,8 +303,9 @@ class Labels(_Weighted):
         sample_weight: Any = None,
         training: bool = False,
         gather: Callable[[Any], Any] | None = None,
-    ) -> Any:
-        """The compiled loss on this output, before the term's weight."""
+    ) -> tuple[Any, Any]:
+        """The compiled loss on this output, before the term's weight, and how many values it is
+        the mean of."""
         y, pred = signals[LABELS], signals[self.pred]
         if y is None:
             raise ValueError(
@@ -299,7 +317,8 @@ class Labels(_Weighted):
         assert compiled is not None, "compile() sees to it"
         shapes = self._shapes(y, pred)
         try:
-            return compiled(y, pred, sample_weight)
+            value = compiled(y, pred, sample_weight)
+            return value, count_of(self._given, y, pred, sample_weight)
         except Exception as error:
             raise ValueError(f"{shapes} {_LABELS_HELP} Keras said: {error}") from error
 

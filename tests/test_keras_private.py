@@ -163,6 +163,9 @@ def test_loss_tracker():
     model = compiled(loss="mse")
     tracker = keras_private.loss_tracker(model)
     assert tracker.name == "loss" and model.metrics[0] is tracker
+    other = keras.metrics.Mean(name="loss")
+    keras_private.track_loss(model, other)
+    assert [metric for metric in model.metrics if metric.name == "loss"] == [other]
 
 
 def test_added_loss():

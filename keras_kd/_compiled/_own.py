@@ -99,7 +99,7 @@ def apply(
     for term in terms:
         part = own(term, students)
         if part.keys == () or compiled is None:
-            term.use(compiled)
+            term.use(compiled, given=loss)
             continue
         single = part(loss, "the `loss` given to compile()")
         if single is None:
@@ -109,7 +109,7 @@ def apply(
             )
         weight = part(loss_weights, "the `loss_weights` given to compile()")
         weight = None if weight is None else float(weight)
-        term.use(type(compiled)(single, loss_weights=weight), part)
+        term.use(type(compiled)(single, loss_weights=weight), part, given=single)
     _check_all_used(terms, students, loss)
 
 

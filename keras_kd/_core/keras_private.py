@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 from keras.src import backend
+from keras.src.utils import tracking
 
 # Layers.
 
@@ -91,6 +92,12 @@ def compiled_metrics(model: keras.Model) -> Any:
 def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
     """The metric behind `loss` in the logs."""
     return model._loss_tracker
+
+
+def track_loss(model: keras.Model, metric: keras.metrics.Metric) -> None:
+    """Has `metric` stand behind `loss` in the logs."""
+    with tracking.DotNotTrackScope():  # as Keras does: `model.metrics` names it by itself
+        model._loss_tracker = metric
 
 
 def added_loss(model: keras.Model, loss: Any) -> Any:

@@ -24,6 +24,8 @@ class Outcome(NamedTuple):
 
     total: Any  # the scalar to minimise
     values: list[Any]  # each term's value, before its weight
+    counts: list[Any]  # how many values each of them is the mean of
+    parts: list[Any]  # each term's value times its weight; last, what layers add to the loss
     outputs: Any  # what the students returned
     faults: Any  # per watched target, 1 when it holds NaN or Inf
     asked: dict[str, Any]  # the signals that metrics ask for
@@ -52,6 +54,10 @@ class Step(Base):
         """`value` as one device would have computed it."""
         return value
 
+    def shared(self, value: Any, count: Any) -> Any:
+        """A mean over `count` values of this replica, as its share in the mean over all."""
+        return value
+
     @property
     def gather(self) -> Callable[[Any], Any] | None:
         """Joins the rows of all replicas, where a step sees those of one alone."""
@@ -63,10 +69,13 @@ class Step(Base):
 
     def record(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
         """Moves the metrics by one batch and returns the logs."""
-        examples = batch_size(x)
-        loss_tracker(self).update_state(self.unscaled(outcome.total), sample_weight=examples)
-        for tracker, value in zip(self.term_trackers, outcome.values, strict=True):
-            tracker.update_state(self.unscaled(value), sample_weight=examples)
+        counts = [*outcome.counts, batch_size(x)]
+        parts = [self.unscaled(part) for part in outcome.parts]
+        loss_tracker(self).update_state(parts, counts)
+        for tracker, value, count in zip(
+            self.term_trackers, outcome.values, outcome.counts, strict=True
+        ):
+            tracker.update_state(self.unscaled(value), sample_weight=count)
         if not self.watch.skip:
             self.watch.update_state(self.everywhere(outcome.faults))
         self.signal_metrics.update_state(outcome.asked, sample_weight)

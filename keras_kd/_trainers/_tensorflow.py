@@ -66,6 +66,13 @@ class TensorFlowStep(Step):
         # Keras divides each replica's loss by their number; the logs tell one device's.
         return value * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, value.dtype)
 
+    def shared(self, value: Any, count: Any) -> Any:
+        context = _one_of_many()
+        if context is None:
+            return value
+        count = tf.cast(count, value.dtype)
+        return value * tf.math.divide_no_nan(count, context.all_reduce("mean", count))
+
     @property
     def gather(self) -> Callable[[Any], Any] | None:
         context = _one_of_many()

@@ -137,14 +137,14 @@ def weighed(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -
     values is then the mean over those that count."""
     rank = len(values.shape)
     factor, counts = None, []
-    if mask is not None and rank > 1 and _fits(mask, values):
-        counts.append(_spread(mask, values))
+    if mask is not None and rank > 1 and fits(mask, values):
+        counts.append(spread(mask, values))
     if sample_weight is not None:
         weight = ops.convert_to_tensor(sample_weight)
         if rank > 1 and any(size != 1 for size in weight.shape[1:]):
-            counts.append(_spread(weight, values))
+            counts.append(spread(weight, values))
         else:
-            factor = _spread(weight, values)
+            factor = spread(weight, values)
     size = ops.cast(ops.size(values), values.dtype)
     if not counts:
         if reduction == "mean_with_sample_weight" and factor is not None:
@@ -160,7 +160,7 @@ def weighed(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -
     return weights, count
 
 
-def _fits(mask: Any, values: Any) -> bool:
+def fits(mask: Any, values: Any) -> bool:
     """Whether `mask` has the leading axes of `values`, as far as is known."""
     known = zip(mask.shape, values.shape, strict=False)
     return len(mask.shape) <= len(values.shape) and all(
@@ -168,7 +168,7 @@ def _fits(mask: Any, values: Any) -> bool:
     )
 
 
-def _spread(sample_weight: Any, values: Any) -> Any:
+def spread(sample_weight: Any, values: Any) -> Any:
     """`sample_weight` in the shape of `values`."""
     weight = ops.convert_to_tensor(sample_weight, dtype=values.dtype)
     while len(weight.shape) > len(values.shape):
