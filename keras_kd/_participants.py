@@ -9,6 +9,7 @@ import numpy as np
 from keras_kd._core.addresses import RESERVED, parse
 from keras_kd._core.keras_private import layers_of, own_variables
 from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.models import no_model
 from keras_kd.teachers import Momentum
 from keras_kd.terms import Labels, Term
 
@@ -21,10 +22,7 @@ def by_role(models: Participants, role: str) -> dict[str, keras.Model]:
     by_role = dict(models) if isinstance(models, Mapping) else {role: models}
     for name, model in by_role.items():
         if not isinstance(model, keras.Model):
-            raise TypeError(
-                f"`{role}` must be a keras.Model or a dict of them by role. "
-                f"Received: {model!r} of type {type(model).__name__}."
-            )
+            raise no_model(model, role, "a keras.Model or a dict of them by role")
         if not name or ":" in name or name in RESERVED:
             raise ValueError(
                 "A role is a non-empty name without ':' other than 'labels' and 'ids'. "

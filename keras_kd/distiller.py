@@ -1,12 +1,13 @@
 """The Distiller: a Keras model with students, teachers and a list of terms."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from keras_kd import _averages, _watch
+from keras_kd._batch import absent, cannot_run, check_batched, fits, split
 from keras_kd._compiled._losses import check_losses
 from keras_kd._compiled._metrics import warn_of_metrics
 from keras_kd._compiled._own import apply
@@ -18,8 +19,9 @@ from keras_kd._core.keras_private import (
     compiled_metrics,
     layers_of,
     track_loss,
+    unframed,
 )
-from keras_kd._core.messages import listing
+from keras_kd._core.messages import listing, text_of
 from keras_kd._core.numbers import at, plain
 from keras_kd._core.registry import export
 from keras_kd._padding import mark_padding
@@ -209,7 +211,8 @@ class Distiller(BackendStep, Saving, keras.Model):
                 try:
                     signals.update(on_zeros(tap, inputs))
                 except Exception as error:
-                    raise _cannot_run(role, tap.model, inputs, reason(error)) from error
+                    why, learns = reason(error), role in self.students
+                    raise cannot_run(role, tap.model, inputs, why, learns) from error
         self._prepare(signals, inputs)
 
     def _prepare(self, signals: Signals, inputs: Any) -> None:
@@ -238,27 +241,42 @@ class Distiller(BackendStep, Saving, keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's answer; with several students, a dict by role."""
-        if not self._prepared:
-            x, _ = _split(inputs)
-            answers = self.answers(inputs)
-            outputs, signals = self._respond(x, training=False)
-            self._prepare({**answers, **signals}, x)
-            return outputs
-        x, _ = _split(inputs)
-        outputs = {role: m(x, training=training) for role, m in self.students.items()}
-        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+        with unframed():
+            x, _ = self._split(inputs)
+            if not self._prepared:
+                answers = self.answers(inputs)
+                outputs, signals = self._respond(x, training=False)
+                self._prepare({**answers, **signals}, x)
+                return outputs
+            outputs = {role: m(x, training=training) for role, m in self.students.items()}
+            return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    def _split(self, inputs: Any) -> tuple[Any, Signals]:
+        x, given = split(inputs)
+        check_batched(x, input_of(next(iter(self.students.values()))))
+        return x, given
 
     def answers(self, inputs: Any) -> Signals:
         """The teachers' signals for a batch: those that came with it, and those computed now."""
-        x, given = _split(inputs)
+        x, given = self._split(inputs)
         signals = dict(given)
         for role in self.teachers:
             asked = [f"{role}:{path}" for path in self._asked_of(role)]
             if not all(address in given for address in asked):
-                _, said = self._taps[role](x, training=False)
+                said = self._asked(role, x)
                 said |= self._taps[role].slopes(x, self.step, self.along)
                 signals.update({a: s for a, s in said.items() if a not in given})
         return signals
+
+    def _asked(self, role: str, x: Any) -> Signals:
+        """A teacher's signals for the input `x`."""
+        try:
+            return self._taps[role](x, training=False)[1]
+        except (TypeError, ValueError) as error:
+            wants = input_of(next(iter(self.students.values())))
+            if wants is not None and not fits(x, wants):
+                raise  # the data are for neither model
+            raise cannot_run(role, self.teachers[role], x, text_of(error), False) from error
 
     def _respond(self, x: Any, training: bool) -> tuple[Any, Signals]:
         """The students' outputs and signals, from one pass of each."""
@@ -276,7 +294,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         self, inputs: Any, y: Any, sample_weight: Any, answers: Signals, training: bool
     ) -> Outcome:
         """The sum of the terms on one batch, and what it was made of."""
-        x, _ = _split(inputs)
+        x, _ = split(inputs)
         y, sample_weight = keras.tree.map_structure(_tensor, (y, sample_weight))
         outputs, said = self._respond(x, training=training)
         signals = {**answers, **said, LABELS: y}
@@ -318,14 +336,10 @@ class Distiller(BackendStep, Saving, keras.Model):
         for teacher in self._followers:
             teacher.follow(self.students[teacher.of], self.step)
 
-    def _check_present(self, asked: Iterable[str], signals: Container[str], asker: str) -> None:
+    def _check_present(self, asked: Iterable[str], signals: Collection[str], asker: str) -> None:
         for address in asked:
             if address not in signals:
-                raise ValueError(
-                    f"{asker} needs '{address}', which no model here gives and which "
-                    "did not come with the batch. Pass `teacher=` to the Distiller, or feed "
-                    f"{{'inputs': x, 'signals': {{'{address}': ...}}}} in place of x."
-                )
+                raise absent(asker, address, signals, self.students)
 
     # What Keras's own `compile` and `fit` ask of a model.
 
@@ -420,7 +434,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         here = {f"{role}:" for role in (*self.students, *self.teachers)}
         for term in self.terms:
             came = {a for a in term.addresses() if a.startswith(tuple(here))}
-            self._check_present(term.addresses(), {*came, *_split(x)[1]}, f"Term '{term.name}'")
+            self._check_present(term.addresses(), {*came, *split(x)[1]}, f"Term '{term.name}'")
             if isinstance(term, Labels) and y is not None:
                 role, path = parse(term.pred)
                 if path == OUTPUT:
@@ -496,20 +510,6 @@ def _hinton() -> list[Term | Labels]:
     from keras_kd.recipes import hinton  # the floor above: the one default that names a paper
 
     return hinton()
-
-
-def _split(inputs: Any) -> tuple[Any, Signals]:
-    """The models' input, and the signals that came with it."""
-    if isinstance(inputs, Mapping) and set(inputs) == {"inputs", "signals"}:
-        return inputs["inputs"], dict(inputs["signals"])
-    return inputs, {}
-
-
-def _cannot_run(role: str, model: keras.Model, inputs: Any, why: str) -> ValueError:
-    shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
-    return ValueError(
-        f"{role.capitalize()} '{model.name}' could not run on the student's input {shapes}: {why}"
-    )
 
 
 def _tensor(x: Any) -> Any:

@@ -18,7 +18,7 @@ from keras import ops
 
 from keras_kd._core.addresses import OUTPUT, SLOPE
 from keras_kd._core.keras_private import layers_of
-from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.messages import did_you_mean, listing, text_of
 
 Signals = dict[str, Any]
 
@@ -255,7 +255,7 @@ def on_zeros(tap: Tap, inputs: Any) -> Signals:
 
 def reason(error: Exception) -> str:
     """What went wrong inside `symbolic`, without Keras's frame around it."""
-    return str(error).rpartition("Error encountered:\n\n")[2]
+    return text_of(text_of(error).rpartition("Error encountered:\n\n")[2])
 
 
 def input_of(model: keras.Model) -> Any:

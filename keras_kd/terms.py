@@ -9,12 +9,18 @@ from keras import ops
 from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.keras_private import takes_training
-from keras_kd._core.messages import shape_of, snake_case
+from keras_kd._core.messages import shape_of, snake_case, text_of
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
+from keras_kd._sides import (
+    OF_SHAPES,
+    cannot_compare,
+    check_arguments,
+    check_one_tensor,
+    check_shapes,
+)
 from keras_kd.losses import Loss
 from keras_kd.losses._counts import count_of
-from keras_kd.projectors._shapes import advice_on_tokens
 from keras_kd.schedules import Adjustable
 from keras_kd.taps import Signals, reason, symbolic
 
@@ -105,6 +111,7 @@ class Term(_Weighted):
                 f"Term '{self.name}': 'ids' are for a projector to read: one of several `pred`, "
                 "never a target."
             )
+        check_arguments(self)
         self.built = True  # it owns no weights of its own; its projectors build themselves
 
     def addresses(self) -> tuple[str, ...]:
@@ -137,6 +144,17 @@ class Term(_Weighted):
         """The term's value, before its weight, and how many values it is the mean of. `gather`
         joins the rows of all replicas."""
         pred, target = self._sides(signals, training)
+        check_shapes(self, pred, target)
+        try:
+            return self._loss(pred, target, step, sample_weight, gather)
+        except Exception as error:
+            if type(error) not in OF_SHAPES:  # no subclass, such as want of memory
+                raise
+            raise cannot_compare(self, signals, pred, target, text_of(error)) from error
+
+    def _loss(
+        self, pred: Any, target: Any, step: Any, sample_weight: Any, gather: Any
+    ) -> tuple[Any, Any]:
         if not isinstance(self.loss, Loss):
             value = self.loss(target, pred, sample_weight)
             return value, count_of(self.loss, None, pred, sample_weight)
@@ -147,6 +165,7 @@ class Term(_Weighted):
 
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
         self._check_ids(signals)
+        check_one_tensor(self, signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
         target = [signals[a] if a == LABELS else _still(signals[a]) for a in as_tuple(self.target)]
         pred = _projected(self.projector, pred, training)
@@ -176,6 +195,7 @@ class Term(_Weighted):
                 "a projector that needs no other signal, for example "
                 "projector=keras_kd.projectors.Conv1x1(256) or Dense(256)."
             )
+        check_one_tensor(self, signals)
         known = [a for a in as_tuple(self.target) if a in signals]
         if len(known) < len(as_tuple(self.target)):
             if self.projector is not None:
@@ -183,34 +203,19 @@ class Term(_Weighted):
             return
         pred = self._symbolic_side(self.projector, [signals[a] for a in as_tuple(self.pred)])
         target = self._symbolic_side(self.target_projector, [signals[a] for a in known])
-        same_shape = isinstance(self.loss, Loss) and self.loss.same_shape
+        check_shapes(self, pred, target)
         sides = keras.tree.flatten((pred, target))
-        if same_shape and len(sides) == 2 and shape_of(sides[0]) != shape_of(sides[1]):
-            raise ValueError(
-                f"Term '{self.name}' compares shapes that differ: pred '{self.pred}'"
-                f"{self._after(self.projector)} is {shape_of(sides[0])}, target '{self.target}'"
-                f"{self._after(self.target_projector)} is {shape_of(sides[1])}. "
-                + _suggestion(shape_of(sides[0]), shape_of(sides[1]))
-            )
         if all(keras.backend.is_keras_tensor(side) for side in sides):
-            self._try_loss(pred, target)
+            self._try_loss(signals, pred, target)
 
-    def _try_loss(self, pred: Any, target: Any) -> None:
+    def _try_loss(self, signals: Signals, pred: Any, target: Any) -> None:
         """The loss, on shapes alone."""
         loss = self.loss.at(0) if isinstance(self.loss, Loss) else self.loss
         try:
             symbolic(loss, target, pred)
         except Exception as error:
-            shapes = keras.tree.map_structure(shape_of, (pred, target))
-            raise ValueError(
-                f"Term '{self.name}': {type(self.loss).__name__} cannot compare pred '{self.pred}'"
-                f"{self._after(self.projector)} of shape {shapes[0]} with target '{self.target}'"
-                f"{self._after(self.target_projector)} of shape {shapes[1]}: {reason(error)}"
-            ) from error
-
-    @staticmethod
-    def _after(projector: keras.layers.Layer | None) -> str:
-        return "" if projector is None else f" after {type(projector).__name__}"
+            why = reason(error)
+            raise cannot_compare(self, signals, pred, target, why) from error
 
     @staticmethod
     def _symbolic_side(projector: keras.layers.Layer | None, tensors: list[Any]) -> Any:
@@ -320,7 +325,7 @@ class Labels(_Weighted):
             value = compiled(y, pred, sample_weight)
             return value, count_of(self._given, y, pred, sample_weight)
         except Exception as error:
-            raise ValueError(f"{shapes} {_LABELS_HELP} Keras said: {error}") from error
+            raise ValueError(f"{shapes} {_LABELS_HELP} Keras said: {text_of(error)}") from error
 
     def _shapes(self, y: Any, pred: Any) -> str:
         show = keras.tree.map_structure
@@ -378,22 +383,3 @@ def _projected(projector: keras.layers.Layer | None, tensors: list[Any], trainin
     if takes_training(projector):
         return projector(single, training=training)
     return projector(single)
-
-
-def _suggestion(pred: tuple, target: tuple) -> str:
-    """What would make `pred` comparable with `target`."""
-    give, module = "Give it a projector, for example projector=", "keras_kd.projectors"
-    if len(pred) == len(target) == 4:
-        if pred[1:3] == target[1:3]:
-            return f"{give}{module}.Conv1x1({target[-1]})."
-        resize = f"{module}.Resize({target[1:3]})"
-        if pred[-1] == target[-1]:
-            return f"{give}{resize}."
-        return f"{give}keras.Sequential([{resize}, {module}.Conv1x1({target[-1]})])."
-    if len(pred) == len(target) and pred[:-1] == target[:-1]:
-        return f"{give}{module}.Dense({target[-1]})."
-    if len(target) == 2:
-        return f"{give}{module}.AuxiliaryHead({target[-1]})."
-    if advice := advice_on_tokens(pred, target):
-        return advice
-    return "Name layers of the same rank, or give it a projector that brings pred to that shape."

@@ -317,7 +317,9 @@ def test_an_error_in_the_first_step_costs_no_weights():
     )
     model.compile("sgd")
     for attempt in (model.fit, model.evaluate):
-        with says("not today", RuntimeError):
+        with says(
+            "Fails cannot compare pred 'student:output' of shape (None, 3) with target", ValueError
+        ):
             attempt(x, y, verbose=0)
         after = [w for m in (student, teacher) for w in m.get_weights()]
         for old, new in zip(before, after, strict=True):
@@ -359,3 +361,311 @@ def test_one_logit_is_no_choice_among_classes():
     ]
     with says("SoftTarget compares the classes of the last axis, and there is but one"):
         distiller(student=ends[0], teacher=ends[1])
+
+
+# Signals of several tensors, and losses that take one.
+
+
+def rnn(name):
+    inputs = keras.Input((5, 4))
+    states = keras.layers.LSTM(CLASSES, return_state=True, name="rnn")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(states[0]), name=name)
+
+
+def answering_with_a_dict(name, subclassed=False):
+    if subclassed:
+        return DictAnswer(name=name)
+    inputs = keras.Input((8,))
+    both = {n: keras.layers.Dense(CLASSES, name=n)(inputs) for n in ("logits", "embedding")}
+    return keras.Model(inputs, both, name=name)
+
+
+class DictAnswer(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.head = keras.layers.Dense(CLASSES)
+
+    def call(self, x):
+        logits = self.head(x)
+        return {"logits": logits, "embedding": [x, logits]}
+
+
+def test_a_layer_that_returns_its_states_is_several_tensors():
+    with says(
+        "Term 'feature_match': 'student:rnn' is several tensors. Name one: 'student:rnn/0', "
+        "'student:rnn/1', 'student:rnn/2'."
+    ):
+        distiller(
+            Term(FeatureMatch(), pred="student:rnn", target="teacher:rnn/0"),
+            student=rnn("s"),
+            teacher=rnn("t"),
+        )
+    one = Term(FeatureMatch(), pred="student:rnn/0", target="teacher:rnn/0")
+    assert distiller(one, student=rnn("s"), teacher=rnn("t")).built
+
+
+def test_a_teacher_that_answers_with_a_dict_is_several_tensors():
+    with pytest.raises(ValueError) as error:
+        distiller(teacher=answering_with_a_dict("t"))
+    text = str(error.value)
+    assert text.startswith("Term 'soft_target': 'teacher:output' is several tensors. Name one: ")
+    assert "'teacher:output/logits'" in text and "'teacher:output/embedding'" in text
+    with says("'teacher:output/embedding/1'"):  # deeper structures, told by the first pass
+        distiller(teacher=answering_with_a_dict("t", subclassed=True))
+    assert distiller(
+        Term(SoftTarget(), target="teacher:output/logits"), teacher=answering_with_a_dict("t")
+    ).built
+
+
+class ListAnswer(keras.Model):
+    """Two answers of one shape, which a loss would stack."""
+
+    def __init__(self, kind, **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.head = kind, keras.layers.Dense(CLASSES)
+
+    def call(self, x):
+        return self.kind([self.head(x), self.head(x)])
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("loss", [FeatureMatch, keras_kd.losses.LogitMatch, SoftTarget])
+def test_answers_in_a_list_are_not_stacked(kind, loss):
+    with says("'teacher:output' is several tensors. Name one: 'teacher:output/0'"):
+        distiller(Term(loss()), teacher=ListAnswer(kind, name="t"))
+
+
+def given(signal, **kwargs):
+    """A distiller that is given the teacher's answers, and what it is fed."""
+    x, y = data()
+    model = keras_kd.Distiller(student=mlp("s"), **kwargs)
+    return model, {"inputs": x, "signals": {"teacher:output": signal}}, y
+
+
+def test_a_tuple_that_comes_with_the_batch_is_several_tensors():
+    halves = (np.zeros((48, CLASSES), "float32"),) * 2
+    model, x, y = given(halves, terms=[Term(SoftTarget())])
+    model.compile("sgd")
+    with says("Term 'soft_target': 'teacher:output' is several tensors. Name one: "):
+        model.fit(x, y, verbose=0)
+    assert int(model.step.numpy()) == 0
+
+
+def test_a_loss_of_ones_own_may_take_several_tensors():
+    class States(keras_kd.losses.Loss):
+        def call(self, y_true, y_pred):
+            return sum(
+                keras.ops.mean(keras.ops.square(a - b), -1)
+                for a, b in zip(y_true, y_pred, strict=True)
+            )
+
+    term = Term(States(), pred="student:rnn", target="teacher:rnn")
+    model = distiller(term, student=rnn("s"), teacher=rnn("t"))
+    model.compile("sgd")
+    model.fit(np.ones((4, 5, 4), "float32"), verbose=0)
+
+    class Fails(States):
+        def call(self, y_true, y_pred):
+            return y_pred - y_true
+
+    term = Term(Fails(), pred="student:rnn", target="teacher:rnn")
+    with says("'student:rnn' is several tensors. Name one: 'student:rnn/0'"):
+        distiller(term, student=rnn("s"), teacher=rnn("t"))
+
+
+def test_a_loss_of_one_signal_is_given_two():
+    with says(
+        "Term 'soft_target': SoftTarget takes one signal on each side, and `target` names 2: "
+        "'teacher:output', 'labels'. Leave the labels out: target='teacher:output', and list "
+        "keras_kd.Labels() for them."
+    ):
+        Term(SoftTarget(), target=("teacher:output", "labels"))
+    with says("Write a Term for each of them, or give a `target_projector` that makes them one."):
+        Term(SoftTarget(), target=("teacher:output", "teacher:hidden"))
+    with says("or give a `projector` that makes them one."):
+        Term(FeatureMatch(), pred=("student:hidden", "student:logits"))
+    with says("SoftTarget compares logits with logits, and labels are none. For the ground truth"):
+        Term(SoftTarget(), target="labels")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras_kd.losses.DecoupledSoftTarget(),
+        keras_kd.losses.NormalizedTarget(),
+        keras_kd.losses.WeightedSoftTarget(),
+        keras_kd.losses.RegressionMatch(),
+        keras_kd.losses.ConfidenceWeighted(SoftTarget()),
+    ],
+    ids=lambda loss: loss.name,
+)
+def test_losses_that_read_the_labels_as_well(loss):
+    with says("reads the labels beside the teacher's answer. Give target=('teacher:output', 'la"):
+        Term(loss)
+    with says("reads the labels as well: its target is a tuple"):
+        loss(np.zeros((2, 3), "float32"), np.zeros((2, 3), "float32"))
+
+
+def test_regression_is_named_where_it_is_looked_for():
+    with says(
+        "RegressionMatch reads the labels beside the teacher's answer. Give target="
+        "('teacher:output', 'labels'). Received: target='teacher:output'. To learn from the "
+        "teacher's numbers alone, by their squared error or a Huber loss: "
+        "terms=keras_kd.recipes.regression(alpha=1.0)."
+    ):
+        Term(keras_kd.losses.RegressionMatch())
+    ends = [
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)], name=name) for name in "st"
+    ]
+    with says(
+        "shape (None, 1). For one logit that tells yes from no, take "
+        "keras_kd.losses.BinarySoftTarget; for a number, as in regression, "
+        "terms=keras_kd.recipes.regression()."
+    ):
+        distiller(student=ends[0], teacher=ends[1])
+
+
+# Shapes that only the first batch tells.
+
+
+@pytest.mark.parametrize("width", [1, 9])
+@pytest.mark.parametrize("loss", [FeatureMatch(), keras.losses.MeanSquaredError()])
+def test_signals_of_another_shape_are_told_by_the_first_batch(loss, width):
+    x, _ = data()
+    term = Term(loss, pred="student:hidden", target="teacher:hidden", name="hint")
+    model = keras_kd.Distiller(student=mlp("s"), terms=[term])
+    model.compile("sgd")
+    signals = {"teacher:hidden": np.zeros((48, width), "float32")}
+    with says(
+        "Term 'hint' compares shapes that differ: pred 'student:hidden' is (None, 6), target "
+        f"'teacher:hidden' is (None, {width}). Give it a projector, for example "
+        f"projector=keras_kd.projectors.Dense({width})."
+    ):
+        model.fit({"inputs": x, "signals": signals}, verbose=0)
+    assert int(model.step.numpy()) == 0
+
+
+def test_keras_losses_may_leave_out_an_axis_of_one():
+    x, _ = data()
+    student = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+    model = keras_kd.Distiller(student=student, terms=[Term(keras.losses.MeanSquaredError())])
+    model.compile("sgd")
+    model.fit({"inputs": x, "signals": {"teacher:output": np.zeros(48, "float32")}}, verbose=0)
+    assert int(model.step.numpy()) == 2
+
+
+def test_a_loss_that_fails_on_the_batch_names_its_term_and_the_shapes():
+    term = Term(keras_kd.losses.RegressionMatch(), target=("teacher:output", "labels"))
+    model, x, y = given(np.zeros((48, CLASSES), "float32"), terms=[term])
+    model.compile("sgd")
+    with says(
+        "Term 'regression_match': RegressionMatch cannot compare pred 'student:output' of shape "
+        "(None, 3) with target ('teacher:output', 'labels') of shape ((None, 3), (None,)): The "
+        "labels must have the prediction's shape."
+    ):
+        model.fit(x, y, verbose=0)
+
+
+# Models that take other inputs.
+
+
+def test_inputs_that_differ_name_on_input():
+    with says(
+        "It takes (None, 12). Where each has an input of its own, feed a dict of both, such as "
+        "{'a': x, 'b': z}, and give student=keras_kd.teachers.OnInput(student, 'a') and "
+        "teacher=keras_kd.teachers.OnInput(teacher, 'b')."
+    ):
+        keras_kd.Distiller(student=mlp("s"), teacher=mlp("wide", features=12))
+    x, y = data()
+    on_input = keras_kd.teachers.OnInput
+    model = keras_kd.Distiller(
+        student=on_input(mlp("s"), "a"), teacher=on_input(mlp("wide", features=12), "b")
+    )
+    model.compile("sgd", cross_entropy())
+    model.fit({"a": x, "b": np.zeros((48, 12), "float32")}, y, verbose=0)
+
+
+def test_images_of_another_size_name_the_layer_between_and_it_works():
+    student, teacher = image_net("s", 4, 8), image_net("t", 4, 16)
+    student, teacher = (
+        keras.Sequential([keras.Input((n, n, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+        for n in (8, 16)
+    )
+    with says(
+        "Images of another size: teacher=keras.Sequential([keras.Input((8, 8, 1)), "
+        "keras.layers.Resizing(16, 16), teacher])."
+    ):
+        keras_kd.Distiller(student=student, teacher=teacher)
+    teacher = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Resizing(16, 16), teacher], name="large"
+    )
+    assert keras_kd.Distiller(student=student, teacher=teacher).built
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_a_student_of_several_inputs_names_on_input_and_it_works(kind):
+    inputs = {"left": keras.Input((8,), name="left"), "right": keras.Input((12,), name="right")}
+    taken = inputs if kind is dict else list(inputs.values())
+    joined = keras.layers.Concatenate()(list(inputs.values()))
+    student = keras.Model(taken, keras.layers.Dense(CLASSES)(joined), name="s")
+    teacher = mlp("t", features=12)
+    key = "right" if kind is dict else 1
+    with says(
+        "To show it one of the student's inputs: teacher=keras_kd.teachers.OnInput(teacher, "
+        f"{key!r})."
+    ) as error:
+        keras_kd.Distiller(student=student, teacher=teacher)
+    assert "\x1b" not in str(error.value) and "Arguments received" not in str(error.value)
+    view = keras_kd.teachers.OnInput(teacher, key)
+    model = keras_kd.Distiller(student=student, teacher=view)
+    model.compile("sgd", cross_entropy())
+    x, y = data()
+    wide = np.random.default_rng(3).normal(size=(48, 12)).astype("float32")
+    fed = {"left": x, "right": wide} if kind is dict else [x, wide]
+    model.fit(fed, y, verbose=0)
+    same = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(view))
+    assert same.key == key
+    np.testing.assert_allclose(view.predict(fed, verbose=0), teacher.predict(wide, verbose=0))
+
+
+def test_an_input_of_which_there_is_no_such_part():
+    view, x = keras_kd.teachers.OnInput(mlp("t"), 2), np.zeros((4, 8), "float32")
+    with says("sees the input under 2, and the input is a list of 2, which has places from 0 to 1"):
+        view([x, x])
+    with says("sees the input under 2, and the input is one tensor: feed a dict or a list"):
+        view(x)
+    with says("`key` must be the key of a dict input, such as 'weak', or the place", TypeError):
+        keras_kd.teachers.OnInput(mlp("t"), None)
+
+
+# What a batch brings.
+
+
+def fitted_on(x, y=None, terms=None, teacher=None):
+    model = keras_kd.Distiller(student=mlp("s"), teacher=teacher, terms=terms)
+    model.compile("sgd", cross_entropy() if terms is None else None)
+    model.fit(x, y, verbose=0)
+
+
+def test_signals_in_another_form():
+    x, y = data()
+    answers = {"teacher:output": np.zeros((48, CLASSES), "float32")}
+    with says("Signals come by address: feed {'inputs': x, 'signals': {'teacher:output'") as error:
+        fitted_on({"inputs": x, "signals": answers["teacher:output"]}, y)
+    assert "\x1b" not in str(error.value) and "Arguments received" not in str(error.value)
+    with says("keys 'inputs', 'signal'. Did you mean 'signals'?"):
+        fitted_on({"inputs": x, "signal": answers}, y)
+    with says("The batch holds signals in another form than {'inputs': x, 'signals': {"):
+        fitted_on({"inputs": x, **answers}, y)
+    with says("in place of x. The batch brought 'output', which is no such address."):
+        fitted_on({"inputs": x, "signals": {"output": answers["teacher:output"]}}, y)
+
+
+def test_a_data_set_that_was_not_batched():
+    tf = pytest.importorskip("tensorflow")
+    examples = tf.data.Dataset.from_tensor_slices(data())
+    words = "The input is of shape (8,), which is that of one example and not of a batch, (None, 8)"
+    with says(words) as error:
+        fitted_on(examples, teacher=mlp("t"))
+    assert "Batch the data set first: data.batch(32)." in str(error.value)
+    fitted_on(examples.batch(16), teacher=mlp("t"))

@@ -5,6 +5,7 @@ the name that went. Change that one function; nothing else in the package knows 
 """
 
 import ast
+import contextlib
 import functools
 import inspect
 import pathlib
@@ -166,6 +167,25 @@ def test_loss_tracker():
     other = keras.metrics.Mean(name="loss")
     keras_private.track_loss(model, other)
     assert [metric for metric in model.metrics if metric.name == "loss"] == [other]
+
+
+def test_unframed():
+    """Should Keras frame errors in another way, read `keras.src.utils.traceback_utils`: what makes
+    `inject_argument_info_in_traceback` raise an error as it is?"""
+
+    class Fails(layers.Layer):
+        def __init__(self, plainly):
+            super().__init__()
+            self.plainly = plainly
+
+        def call(self, x):
+            with keras_private.unframed() if self.plainly else contextlib.nullcontext():
+                raise ValueError("not this input")
+
+    with pytest.raises(ValueError, match="^not this input$"):
+        Fails(True)(ops.ones((1, 2)))
+    with pytest.raises(ValueError, match="Arguments received by Fails.call"):
+        Fails(False)(ops.ones((1, 2)))
 
 
 def test_added_loss():

@@ -4,7 +4,8 @@
 proves that no other module uses such a name.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -61,6 +62,17 @@ def origin(tensor: keras.KerasTensor) -> tuple[Any, int, int]:
 def calls_of(layer: keras.Operation) -> list[Any]:
     """A node for each symbolic call of the layer, with `input_tensors` and `output_tensors`."""
     return layer._inbound_nodes
+
+
+@contextlib.contextmanager
+def unframed() -> Iterator[None]:
+    """Has errors from within a `call` leave it as they are: Keras frames them otherwise, in
+    colours, with the arguments of every call on the way."""
+    try:
+        yield
+    except Exception as error:
+        error._keras_call_info_injected = True  # type: ignore[attr-defined]
+        raise
 
 
 # What travels with a tensor.

@@ -35,6 +35,23 @@ def did_you_mean(wrong: str, known: Iterable[str], prefix: str = "", *, alike: f
     return f" Did you mean '{prefix}{nearest[0]}'?" if nearest else ""
 
 
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_FRAME = re.compile(
+    r"Exception encountered when calling [^\n]*\n\n(.*?)\n\nArguments received by.*", re.S
+)
+#: A size that is not known, as backends print it within a shape.
+_SYMBOL = re.compile(r"<tf\.Tensor '[^']*' shape=\(\)[^<>]*>|\bdynamic_dimension\b")
+
+
+def text_of(error: BaseException | str) -> str:
+    """What an error of Keras or a backend says, without its frame, colours and symbols."""
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error  # no `repr`
+    text = _ANSI.sub("", str(said))
+    while inner := _FRAME.fullmatch(text.strip()):
+        text = inner[1]
+    return _SYMBOL.sub("None", text).strip()
+
+
 def shape_of(tensor: Any) -> tuple[int | None, ...]:
     """The shape to show: the batch is always `None`, for no message depends on it."""
     shape = tuple(tensor.shape)

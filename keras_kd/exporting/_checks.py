@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_kd._core.models import no_model
 from keras_kd.distiller import Distiller
 from keras_kd.exporting._formats import Quantization
 from keras_kd.exporting._prepare import why_not_micro
@@ -16,10 +17,7 @@ def check_student(student: Any, micro: bool) -> None:
             "`student` is a Distiller. Give its student: export(distiller.student, ...)"
         )
     if not isinstance(student, keras.Model):
-        raise TypeError(
-            f"`student` must be a keras.Model. Received: {student!r} of type "
-            f"{type(student).__name__}."
-        )
+        raise no_model(student, "student")
     if not student.built:
         raise ValueError(
             f"The student '{student.name}' is not built, so it has no weights to write. "

@@ -117,6 +117,12 @@ class RegressionMatch(Loss):
     Distillation", NIPS 2017, section 3.3.
     """
 
+    with_labels = True
+    without_labels = (
+        "To learn from the teacher's numbers alone, by their squared error or a Huber loss: "
+        "terms=keras_kd.recipes.regression(alpha=1.0)."
+    )
+
     def __init__(self, margin: Number = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.margin = finite(margin, "margin")
@@ -230,6 +236,7 @@ class Diversity(Loss):
 
     on_logits = True
     among_classes = True
+    several = True
 
     def __init__(self, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)

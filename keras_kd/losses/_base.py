@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_kd._core.configs import arguments_of, restored
 from keras_kd._core.keras_private import mask_of
-from keras_kd._core.messages import snake_case
+from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.numbers import LearningRateSchedule, at
 
 
@@ -45,6 +45,12 @@ class Loss(keras.losses.Loss):
     on_logits: bool = False
     #: It compares classes by a softmax over the last axis, which says nothing of one logit alone.
     among_classes: ClassVar[bool] = False
+    #: Its target is a tuple that ends in the labels; the rest are the teacher's.
+    with_labels: ClassVar[bool] = False
+    #: What to take in its place when there are no labels.
+    without_labels: ClassVar[str] = ""
+    #: A side may be a tuple of tensors, each of that one shape.
+    several: ClassVar[bool] = False
     #: An example's value depends on the others in its batch: the global one, for a Distiller joins
     #: the rows of all replicas for it, on whatever engine.
     relational: ClassVar[bool] = False
@@ -84,9 +90,14 @@ class Loss(keras.losses.Loss):
 
     def measured(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
         """The reduced value; and how many values it is the mean of, to join it with others'."""
+        if self.with_labels and not isinstance(y_true, (tuple, list)):
+            raise ValueError(
+                f"{type(self).__name__} reads the labels as well: its target is a tuple, the "
+                "teacher's answer and the labels. Received one tensor."
+            )
         target, pred = self._widened(y_true), self._widened(y_pred)
         if self.among_classes and not isinstance(pred, tuple):
-            _check_classes(self, ops.shape(pred))
+            _check_classes(self, shape_of(pred))
         mask = mask_of(y_pred[0] if isinstance(y_pred, tuple) else y_pred)
         if self.reads_mask and mask is not None:
             values = self.call(target, pred, mask=mask)
@@ -117,7 +128,8 @@ def _check_classes(loss: Loss, shape: tuple[Any, ...]) -> None:
         raise ValueError(
             f"{type(loss).__name__} compares the classes of the last axis, and there is but one: "
             f"shape {shape}. For one logit that tells yes from no, take "
-            "keras_kd.losses.BinarySoftTarget."
+            "keras_kd.losses.BinarySoftTarget; for a number, as in regression, "
+            "terms=keras_kd.recipes.regression()."
         )
 
 

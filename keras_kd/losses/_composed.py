@@ -119,6 +119,7 @@ class ConfidenceWeighted(_Composed):
     2022, arXiv:2201.00007, section 2.
     """
 
+    with_labels = True
     on_logits = True
     among_classes = True
 
@@ -159,6 +160,7 @@ class ConfidenceWeightedFeatures(_Composed):
     2022, arXiv:2201.00007, section 2.
     """
 
+    with_labels = True
     on_logits = True
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -210,6 +212,7 @@ class LabelledTarget(Loss):
     Networks via Self Distillation", ICCV 2019, arXiv:1905.08094, section 3.
     """
 
+    with_labels = True
     on_logits = True
     among_classes = True
     same_shape = False

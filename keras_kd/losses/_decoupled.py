@@ -49,6 +49,7 @@ class DecoupledSoftTarget(Loss):
     section 3.
     """
 
+    with_labels = True
     on_logits = True
     among_classes = True
 
@@ -120,6 +121,7 @@ class NormalizedTarget(Loss):
     section 3.
     """
 
+    with_labels = True
     on_logits = True
     among_classes = True
 
@@ -176,6 +178,7 @@ class WeightedSoftTarget(Loss):
     Tradeoff Perspective", ICLR 2021, arXiv:2102.00650, section 4.
     """
 
+    with_labels = True
     on_logits = True
     among_classes = True
 

@@ -33,6 +33,7 @@ from keras_kd.recipes._maps import attention_transfer as attention_transfer
 from keras_kd.recipes._maps import fsp as fsp
 from keras_kd.recipes._maps import nst as nst
 from keras_kd.recipes._maps import review_kd as review_kd
+from keras_kd.recipes._numbers import regression as regression
 from keras_kd.recipes._regressed import ab as ab
 from keras_kd.recipes._regressed import fitnets as fitnets
 from keras_kd.recipes._regressed import ofd as ofd

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.models import no_model
 
 
 def runs_of(models: Mapping[str, Any]) -> dict[str, list[keras.Model]]:
@@ -21,10 +22,7 @@ def runs_of(models: Mapping[str, Any]) -> dict[str, list[keras.Model]]:
     for name, several in runs.items():
         for model in several:
             if not isinstance(model, keras.Model):
-                raise TypeError(
-                    f"`models[{name!r}]` must be a keras.Model or a list of them. "
-                    f"Received: {model!r} of type {type(model).__name__}."
-                )
+                raise no_model(model, f"models[{name!r}]", "a keras.Model or a list of them")
         if not several:
             raise ValueError(f"`models[{name!r}]` is an empty list.")
     return runs

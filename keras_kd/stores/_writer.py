@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.models import no_model
 from keras_kd.data._batches import batches_of, count_of
 from keras_kd.data._pipelines import pool_of
 from keras_kd.data._sets import Part
@@ -94,6 +95,7 @@ def write(
         The `Manifest` of the finished store; `None` while shards of other writers are missing.
 
     Raises:
+        TypeError: If `teacher` is no `keras.Model`.
         StoreError: If the folder holds another store, another process is writing there, the disk
             is too small, the teacher's answers cannot be stored, or two examples share an id.
 
@@ -107,6 +109,8 @@ def write(
     >>> store.examples, store.bytes_per_example()
     (640, 20)
     """
+    if not isinstance(teacher, keras.Model):
+        raise no_model(teacher, "teacher")
     folder = Path(path)
     check_arguments(addresses, views, augment, dtype, batch_size, shard_index, num_shards)
     pool = pool_of(data, augment, among)

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.configs import restored
+from keras_kd._core.models import no_model
 from keras_kd._core.numbers import positive
 from keras_kd._core.registry import export
 
@@ -18,10 +19,7 @@ class _Members(keras.Model):
         members = list(members)
         for member in members:
             if not isinstance(member, keras.Model):
-                raise TypeError(
-                    f"`members` must be a list of keras.Model. Received: {member!r} of type "
-                    f"{type(member).__name__}."
-                )
+                raise no_model(member, "members", "a list of keras.Model")
         if not members:
             raise ValueError("`members` must hold at least one model. Received: an empty list.")
         super().__init__(**kwargs)
@@ -170,9 +168,7 @@ class Stacked(_Members):
     def __init__(self, members: Sequence[keras.Model], head: keras.Model, **kwargs: Any):
         super().__init__(members, **kwargs)
         if not isinstance(head, keras.Model):
-            raise TypeError(
-                f"`head` must be a keras.Model. Received: {head!r} of type {type(head).__name__}."
-            )
+            raise no_model(head, "head")
         self.head = head
         for member in self.members:
             member.trainable = False

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._core.models import no_model
 from keras_kd._core.numbers import Number, at, finite
 from keras_kd._core.registry import export
 
@@ -56,10 +57,7 @@ class Momentum(keras.Model):
         **kwargs: Any,
     ):
         if not isinstance(student, keras.Model):
-            raise TypeError(
-                f"`student` must be a keras.Model. Received: {student!r} of type "
-                f"{type(student).__name__}."
-            )
+            raise no_model(student, "student")
         if not student.built:
             raise ValueError(
                 f"Momentum copies the student's weights, and '{student.name}' has none yet. Give "

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_kd._core.configs import restored
 from keras_kd._core.messages import listing
+from keras_kd._core.models import no_model
 from keras_kd._core.registry import export
 
 
@@ -17,10 +18,7 @@ class _View(keras.Model):
 
     def __init__(self, model: keras.Model, **kwargs: Any):
         if not isinstance(model, keras.Model):
-            raise TypeError(
-                f"`model` must be a keras.Model. Received: {model!r} of type "
-                f"{type(model).__name__}."
-            )
+            raise no_model(model, "model")
         super().__init__(**kwargs)
         self.model = model
         self.built = model.built
@@ -46,7 +44,7 @@ class _View(keras.Model):
 
 @export
 class OnInput(_View):
-    """A model that sees one key of a dict input.
+    """A model that sees one part of an input of several: a key of a dict, or a place in a list.
 
     The batch may hold several views of each example, such as `{"weak": ..., "strong": ...}`; with
     `student=OnInput(net, "strong")` and `teacher=OnInput(other, "weak")` each sees its own. So
@@ -55,11 +53,11 @@ class OnInput(_View):
 
     Args:
         model: The `keras.Model`.
-        key: The key that it sees.
+        key: The key that it sees; of a list or tuple of inputs the place, from 0.
         **kwargs: As in `keras.Model`.
 
     Raises:
-        KeyError: If the input is no dict with that key.
+        ValueError: If the input has no such part.
 
     Example:
 
@@ -69,14 +67,25 @@ class OnInput(_View):
     2.0
     """
 
-    def __init__(self, model: keras.Model, key: str, **kwargs: Any):
+    def __init__(self, model: keras.Model, key: str | int, **kwargs: Any):
         super().__init__(model, **kwargs)
+        if not isinstance(key, (str, int)) or isinstance(key, bool):
+            raise TypeError(
+                "`key` must be the key of a dict input, such as 'weak', or the place in a list of "
+                f"inputs, such as 0. Received: key={key!r}."
+            )
         self.key = key
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        if not isinstance(x, dict) or self.key not in x:
-            came = f"a dict with {listing(x)}" if isinstance(x, dict) else "no dict"
-            raise KeyError(
+        if isinstance(x, dict):
+            there, came = self.key in x, f"a dict with {listing(map(str, x))}"
+        elif isinstance(x, (list, tuple)):
+            there = isinstance(self.key, int) and 0 <= self.key < len(x)
+            came = f"a list of {len(x)}, which has places from 0 to {len(x) - 1}"
+        else:
+            there, came = False, "one tensor: feed a dict or a list of inputs"
+        if not there:
+            raise ValueError(
                 f"'{self.name}' sees the input under {self.key!r}, and the input is {came}."
             )
         return self.model(x[self.key], training=training)

@@ -61,6 +61,7 @@ def alone():
 # name: the models, the terms, and the weights that LOSSES are published with.
 RECIPES = {
     "hinton": (networks, lambda m: recipes.hinton(), [0.5, 0.5]),
+    "regression": (networks, lambda m: recipes.regression(0.75), [0.25, 0.75]),
     "logit_standardization": (networks, lambda m: recipes.logit_standardization(), [0.1, 9]),
     "dkd": (networks, lambda m: recipes.dkd(), [1, 1]),
     "dist": (networks, lambda m: recipes.dist(), [1, 2]),
@@ -328,3 +329,38 @@ def test_labels_can_be_left_to_another_recipe():
 def test_what_a_recipe_cannot_be_given(wrong, message):
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+def regressors():
+    return {
+        role: keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(2, kernel_initializer="zeros", bias_initializer=bias),
+            ]
+        )
+        for role, bias in (("student", keras.initializers.Constant(4.0)), ("teacher", "ones"))
+    }
+
+
+@pytest.mark.parametrize(
+    "delta, imitation",
+    [(None, 9.0), (2.0, 2.0 * (3.0 - 1.0))],  # (4 - 1)²; delta (error - delta / 2)
+)
+def test_regression_is_the_square_or_huber_of_the_difference(delta, imitation):
+    model = keras_kd.Distiller(**regressors(), terms=recipes.regression(0.25, delta))
+    model.compile("sgd", "mse")
+    x, y = np.ones((8, 4), "float32"), np.full((8, 2), 2.0, "float32")
+    logs = model.evaluate(x, y, return_dict=True, verbose=0)
+    assert logs["imitation"] == pytest.approx(imitation, abs=1e-5)
+    assert logs["loss"] == pytest.approx(0.75 * 4.0 + 0.25 * imitation, abs=1e-5)
+    alone = keras_kd.Distiller(**regressors(), terms=recipes.regression(1.0, delta))
+    alone.compile(keras.optimizers.SGD(0.1))
+    alone.fit(x, epochs=40, verbose=0)
+    np.testing.assert_allclose(alone.student.predict(x, verbose=0), 1.0, atol=0.05)
+
+
+@pytest.mark.parametrize("delta", [0, -1.0, "1", True])
+def test_regression_has_a_delta_above_0(delta):
+    with pytest.raises(ValueError, match="`delta` must be a number above 0, or None"):
+        recipes.regression(delta=delta)

@@ -1,0 +1,124 @@
+"""What a batch brings: the models' input, and signals beside it; and inputs that do not fit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_kd._core.messages import did_you_mean, listing
+from keras_kd.taps import Signals, input_of
+
+_BESIDE = "{'inputs': x, 'signals': {'teacher:output': answers}}"
+
+
+def split(inputs: Any) -> tuple[Any, Signals]:
+    """The models' input, and the signals that came with it."""
+    if not isinstance(inputs, Mapping):
+        return inputs, {}
+    if set(inputs) != {"inputs", "signals"}:
+        _check_no_signals(inputs)
+        return inputs, {}
+    signals = inputs["signals"]
+    if not isinstance(signals, Mapping):
+        raise ValueError(
+            f"Signals come by address: feed {_BESIDE} in place of x. Received for 'signals': "
+            f"{'several tensors' if keras.tree.is_nested(signals) else 'one tensor'}."
+        )
+    return inputs["inputs"], dict(signals)
+
+
+def _check_no_signals(inputs: Mapping[str, Any]) -> None:
+    """Proves that a dict of inputs was not meant to hold signals."""
+    addresses = [key for key in inputs if isinstance(key, str) and ":" in key]
+    if addresses or ("inputs" in inputs and any(_all_addresses(v) for v in inputs.values())):
+        raise ValueError(
+            f"The batch holds signals in another form than {_BESIDE}. Received a dict with the "
+            f"keys {listing(map(str, inputs))}."
+            + ("" if addresses else did_you_mean(_other(inputs), ["signals"]))
+        )
+
+
+def _all_addresses(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(":" in str(key) for key in value)
+
+
+def _other(inputs: Mapping[str, Any]) -> str:
+    return next((key for key in inputs if key != "inputs"), "")
+
+
+def absent(asker: str, address: str, came: Any, roles: Any) -> ValueError:
+    """The error of a signal that nobody gives."""
+    others = [a for a in came if a != "labels" and a.partition(":")[0] not in roles]
+    brought = f" The batch brought {listing(others)}, which is no such address." if others else ""
+    return ValueError(
+        f"{asker} needs '{address}', which no model here gives and which did not come with the "
+        "batch. Pass `teacher=` to the Distiller, or feed "
+        f"{{'inputs': x, 'signals': {{'{address}': ...}}}} in place of x." + brought
+    )
+
+
+def cannot_run(role: str, model: keras.Model, inputs: Any, why: str, learns: bool) -> ValueError:
+    """The error of a model that fails on the input that all models are given."""
+    shapes = keras.tree.map_structure(_shape, inputs)
+    whose = "the student's input" if not learns else "its input"
+    text = f"{role.capitalize()} '{model.name}' could not run on {whose} {shapes}: {why}"
+    wants = input_of(model)
+    if learns or wants is None or fits(inputs, wants):
+        return ValueError(text)
+    text += "" if text.endswith(".") else "."
+    text += f" It takes {keras.tree.map_structure(_shape, wants)}."
+    return ValueError(f"{text} {_other_input(role, inputs, wants)}")
+
+
+def _other_input(role: str, inputs: Any, wants: Any) -> str:
+    """What to write for a model that takes another input than the student."""
+    on_input = f"{role}=keras_kd.teachers.OnInput({role}"
+    if isinstance(inputs, (Mapping, list, tuple)) and not keras.tree.is_nested(wants):
+        parts = dict(inputs) if isinstance(inputs, Mapping) else dict(enumerate(inputs))
+        fitting = [key for key, part in parts.items() if fits(part, wants)]
+        if fitting:
+            return f"To show it one of the student's inputs: {on_input}, {fitting[0]!r})."
+        return (
+            f"Feed its input beside the student's and show it that one: {on_input}, 'its_key'); "
+            "the student then is a model that takes the others."
+        )
+    sizes = [_shape(x) for x in (inputs, wants)] if not keras.tree.is_nested(wants) else []
+    made = ""
+    if sizes and len(sizes[0]) == len(sizes[1]) == 4 and None not in sizes[1][1:3]:
+        made = (
+            f" Images of another size: {role}=keras.Sequential([keras.Input({sizes[0][1:]}), "
+            f"keras.layers.Resizing{sizes[1][1:3]}, {role}])."
+        )
+    return (
+        "Where each has an input of its own, feed a dict of both, such as {'a': x, 'b': z}, and "
+        f"give student=keras_kd.teachers.OnInput(student, 'a') and {on_input}, 'b').{made}"
+    )
+
+
+def fits(inputs: Any, wants: Any) -> bool:
+    """Whether a model that takes `wants` can take `inputs`, as far as shapes tell."""
+    if keras.tree.is_nested(inputs) or keras.tree.is_nested(wants):
+        given, taken = keras.tree.flatten(inputs), keras.tree.flatten(wants)
+        return len(given) == len(taken) and all(map(fits, given, taken))
+    one, other = _shape(inputs), _shape(wants)
+    return len(one) == len(other) and all(
+        a is None or b is None or a == b for a, b in zip(one[1:], other[1:], strict=True)
+    )
+
+
+def _shape(x: Any) -> tuple[int | None, ...]:
+    shape = tuple(x.shape)
+    return (None, *shape[1:]) if shape else shape
+
+
+def check_batched(x: Any, expected: Any) -> None:
+    """Proves that a batch has an axis of examples: a data set may not have been batched."""
+    if expected is None or keras.tree.is_nested(x) or keras.tree.is_nested(expected):
+        return
+    one, shape = tuple(expected.shape[1:]), getattr(x, "shape", None)
+    if not one or one == (1,) or None in one or shape is None or tuple(shape) != one:
+        return
+    raise ValueError(
+        f"The input is of shape {one}, which is that of one example and not of a batch, "
+        f"{(None, *one)}. Batch the data set first: data.batch(32)."
+    )
