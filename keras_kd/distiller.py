@@ -37,7 +37,7 @@ from keras_kd._participants import (
     only,
     policy,
 )
-from keras_kd._saving import Saving
+from keras_kd._saving import Saving, uncompiled
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome
 from keras_kd._trainers._means import SumOfMeans
@@ -496,14 +496,14 @@ class Distiller(BackendStep, Saving, keras.Model):
         return {
             "name": self.name,
             "student": serialize(as_given(self.students, "student")),
-            "teacher": serialize(as_given(self.teachers, "teacher")),
+            "teacher": uncompiled(serialize(as_given(self.teachers, "teacher"))),
             "terms": [serialize(term) for term in self.terms],
             "on_bad_teacher": self.on_bad_teacher,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Distiller":
-        return cls(**restored(config))
+        return cls(**restored({**config, "teacher": uncompiled(config["teacher"])}))
 
 
 def _hinton() -> list[Term | Labels]:

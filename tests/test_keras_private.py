@@ -182,9 +182,9 @@ def test_unframed():
             with keras_private.unframed() if self.plainly else contextlib.nullcontext():
                 raise ValueError("not this input")
 
-    with pytest.raises(ValueError, match="^not this input$"):
+    with pytest.raises(ValueError, match=r"^not this input$"):
         Fails(True)(ops.ones((1, 2)))
-    with pytest.raises(ValueError, match="Arguments received by Fails.call"):
+    with pytest.raises(ValueError, match=r"Arguments received by Fails.call"):
         Fails(False)(ops.ones((1, 2)))
 
 

@@ -1,5 +1,9 @@
 """What is saved comes back, and training goes on as if it had not stopped."""
 
+import contextlib
+import json
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -87,7 +91,12 @@ def test_roles_and_several_models_come_back(tmp_path):
         keras_kd.losses.BinarySoftTarget(1.5),
         keras_kd.losses.FeatureMatch(),
         keras_kd.Labels(weight=0.25, pred="a:output/x", name="truth"),
-        Term(keras_kd.losses.FeatureMatch(), target=("teacher:a", "labels"), weight=3.0, name="n"),
+        Term(
+            keras_kd.losses.DecoupledSoftTarget(),
+            target=("teacher:a", "labels"),
+            weight=3.0,
+            name="n",
+        ),
         Term(keras.losses.MeanSquaredError(), projector=keras_kd.projectors.Conv1x1(5)),
         keras_kd.projectors.Conv1x1(5, use_bias=True),
         keras_kd.projectors.Resize((3, 4), interpolation="nearest"),
@@ -135,3 +144,107 @@ def test_without_overwrite_keras_asks_before_a_file_is_replaced(
     getattr(distiller, save)(path, overwrite=False)
     assert len(asked) == 1 and str(path) in asked[0]
     assert (path.read_bytes() == b"the former file") == (reply == "n")
+
+
+def teacher_that_was_trained(x, y, wrapped):
+    teacher = mlp("t", 400)
+    teacher.compile("adam", cross_entropy(), metrics=["accuracy"])
+    teacher.fit(x, y, verbose=0)
+    return keras_kd.teachers.Ensemble([teacher, mlp("u")]) if wrapped else teacher, teacher
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_file_holds_no_optimizer_of_the_teacher(tmp_path, wrapped):
+    x, y = data()
+    given, teacher = teacher_that_was_trained(x, y, wrapped)
+    optimizer, before = teacher.optimizer, values(teacher.optimizer.variables)
+    distiller = keras_kd.Distiller(student=mlp("s"), teacher=given)
+    distiller.compile("adam", cross_entropy())
+    distiller.fit(x, y, verbose=0)
+    distiller.save(tmp_path / "d.keras")
+    distiller.save_weights(tmp_path / "d.weights.h5")
+    in_bytes = 4 * teacher.count_params()
+    for name in ("d.keras", "d.weights.h5"):
+        assert (tmp_path / name).stat().st_size < 2 * in_bytes + 100_000  # Adam alone is as much
+    assert b"Adam" not in json.dumps(distiller.get_config()["teacher"]).encode()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        back = keras.models.load_model(tmp_path / "d.keras")
+        back.load_weights(tmp_path / "d.weights.h5")
+        distiller.load_weights(tmp_path / "d.weights.h5")
+    assert not [str(w.message) for w in told if "optimizer" in str(w.message)]
+    assert equal(values(distiller.student.variables), values(back.student.variables))
+    assert equal(values(distiller.teacher.variables), values(back.teacher.variables))
+    assert equal(values(distiller.optimizer.variables), values(back.optimizer.variables))
+    assert teacher.optimizer is optimizer and equal(before, values(optimizer.variables))
+    first, second = (
+        model.fit(x, y, verbose=0, shuffle=False).history for model in (distiller, back)
+    )
+    assert first == second
+    teacher.trainable = True
+    teacher.compile("adam", cross_entropy())
+    teacher.fit(x, y, verbose=0)  # still a model that can be trained
+
+
+def test_a_student_that_was_compiled_keeps_that(tmp_path):
+    student = mlp("s")
+    student.compile("adam", cross_entropy())
+    distiller = keras_kd.Distiller(student=student, teacher=mlp("t"))
+    distiller.compile("sgd", cross_entropy())
+    distiller.save(tmp_path / "d.keras")
+    assert keras.models.load_model(tmp_path / "d.keras").student.compiled
+
+
+def test_a_file_written_before_that_held_it_still_loads(tmp_path, monkeypatch):
+    x, y = data()
+    teacher = teacher_that_was_trained(x, y, False)[0]
+    distiller = keras_kd.Distiller(student=mlp("s"), teacher=teacher)
+    distiller.compile("adam", cross_entropy())
+    distiller.fit(x, y, verbose=0)
+    with monkeypatch.context() as then:
+        then.setattr(keras_kd.distiller, "uncompiled", lambda config: config)
+        nothing = contextlib.nullcontext
+        then.setattr(keras_kd.Distiller, "_teachers_only_answer", lambda self: nothing())
+        distiller.save(tmp_path / "d.keras")
+    assert (tmp_path / "d.keras").stat().st_size > 12 * teacher.count_params()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        back = keras.models.load_model(tmp_path / "d.keras")
+    assert not [str(w.message) for w in told if "optimizer" in str(w.message)]
+    assert not back.teacher.compiled
+    assert equal(values(distiller.variables), values(back.variables))
+
+
+def test_what_callbacks_keep_holds_no_optimizer_of_the_teacher(tmp_path):
+    x, y = data()
+    teacher = teacher_that_was_trained(x, y, False)[0]
+    distiller = keras_kd.Distiller(student=mlp("s"), teacher=teacher)
+    distiller.compile("adam", cross_entropy())
+    callbacks = [
+        keras_kd.callbacks.Checkpoint(tmp_path / "state.npz"),
+        keras_kd.callbacks.BestStudent(tmp_path / "best.keras", monitor="loss"),
+        keras.callbacks.ModelCheckpoint(tmp_path / "all.keras"),
+        keras.callbacks.ModelCheckpoint(tmp_path / "all.weights.h5", save_weights_only=True),
+    ]
+    distiller.fit(x, y, verbose=0, callbacks=callbacks)
+    teacher_takes = 4 * teacher.count_params()
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sizes["state.npz"] < teacher_takes and sizes["best.keras"] < teacher_takes + 30_000
+    assert sizes["all.keras"] < 2 * teacher_takes + 100_000
+    assert sizes["all.weights.h5"] < 2 * teacher_takes + 100_000
+
+
+def test_weights_of_one_model_are_none_of_a_distiller(tmp_path):
+    x, y = data()
+    distiller = trained(mlp("s"), x, y)
+    distiller.student.save_weights(tmp_path / "s.weights.h5")
+    with pytest.raises(
+        ValueError, match=r"holds the weights of one model.*distiller\.student\.load"
+    ):
+        distiller.load_weights(tmp_path / "s.weights.h5")
+    distiller.student.load_weights(tmp_path / "s.weights.h5")
+    distiller.save_weights(tmp_path / "d.weights.h5")
+    with pytest.raises(ValueError):  # Keras's own words: only the docstring can help here
+        mlp("s").load_weights(tmp_path / "d.weights.h5")
+    words = keras_kd.Distiller.save_weights.__doc__
+    assert "distiller.load_weights" in words and "distiller.student.save" in words
