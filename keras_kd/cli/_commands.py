@@ -10,8 +10,8 @@ from typing import Any
 from keras_kd.cli._options import (
     EXIT_CODES,
     RAW,
-    STUDENTS,
     above_zero,
+    changes,
     command,
     from_zero,
     named_model,
@@ -89,11 +89,15 @@ def _demo(commands: Any) -> None:
         help="where to write (default: keras_kd_demo)")  # fmt: skip
 
 
-_DISTILL = f"""\
+_DISTILL = """\
 Trains STUDENT from TEACHER and the labels of an image set, by a recipe.
 
 TEACHER is a .keras file, or a folder with its answers that `keras-kd store` wrote. STUDENT is a
-.keras file, which goes on from its weights, or one of {", ".join(STUDENTS)}.
+.keras file, which goes on from its weights, or the name of a network:
+  tiny, small, medium, large   28 thousand, 118 thousand, 510 thousand and 1.4 million weights, for
+                               images of any size; all of it is well done in 8-bit integers
+  cnn-small, cnn-medium        6 and 61 thousand weights, for small images
+  mlp-16, mlp-64               one hidden layer of 16 or 64 units
 
 Writes to the folder of --out:
   student.keras   the student of the best epoch, by the accuracy on the validation images
@@ -102,11 +106,13 @@ Writes to the folder of --out:
   state.npz       all that is needed to go on
   settings.json   what the run was asked for; other settings are another run
 
-Run the same command again and it goes on where it was stopped; with more --epochs it trains on.
+Run the same command again and it goes on where it was stopped; with more --epochs it trains on,
+at the learning rate that the longer run has there.
 """
 _DISTILL_EXAMPLES = """\
   keras-kd distill teacher.keras mlp-16 --data digits --out run
   keras-kd distill teacher.keras cnn-small --data cifar10 --recipe dkd --set beta=4 --epochs 60
+  keras-kd distill teacher.keras small --data photos/ --epochs 30
   keras-kd distill teacher.keras student.keras --data photos/ --recipe attention_transfer
   keras-kd distill teacher.keras cnn-small --data pets/ --classes dog,cat,rabbit
   keras-kd distill answers/ mlp-64 --data mnist --json
@@ -129,10 +135,15 @@ def _distill(commands: Any) -> None:
         help="a setting of the recipe; may be given several times")  # fmt: skip
     add("--epochs", type=whole, default=20, metavar="N",
         help="passes over the training images (default: 20)")  # fmt: skip
-    add("--batch-size", type=whole, default=64, metavar="N",
-        help="images in one step (default: 64)")  # fmt: skip
-    add("--learning-rate", type=above_zero, default=1e-3, metavar="R",
-        help="of Adam (default: 0.001)")  # fmt: skip
+    add("--batch-size", type=whole, metavar="N",
+        help="images in one step (default: 32 of fewer than 4,000 training images, otherwise 64)")  # fmt: skip
+    add("--learning-rate", type=above_zero, metavar="R",
+        help="the highest of Adam: it rises in the first tenth of all steps and then falls to 0 "
+        "along a cosine (default: 0.01, or 0.001 for a student from a file)")  # fmt: skip
+    add("--augment", type=changes, default=["auto"], metavar="A,B",
+        help="how the images are changed in each epoch, for student and teacher alike: shift, "
+        "mirror, both with a comma between them, none; or auto: those after which the teacher "
+        "knows the validation images nearly as well as before (default: auto)")  # fmt: skip
     add("--validation", type=share, default=0.1, metavar="F",
         help="share of the training images held out to choose the best epoch by, for a set "
         "without validation images of its own (default: 0.1)")  # fmt: skip

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +14,13 @@ from keras_kd import callbacks, metrics, stores, teachers
 from keras_kd._core.files import replacing
 from keras_kd._core.messages import listing
 from keras_kd.callbacks._best_student import read_best
-from keras_kd.cli import _classes, _folder, _students
+from keras_kd.cli import _classes, _folder, _students, _training
 from keras_kd.cli._folder import if_stopped as if_stopped
 from keras_kd.cli._images import images, input_shape
 from keras_kd.cli._models import load
 from keras_kd.cli._recipes import terms_of
 from keras_kd.cli._talk import bad_input, give, tell
-from keras_kd.data import Dataset, feed
+from keras_kd.data import Augment, Dataset, feed
 from keras_kd.distiller import Distiller
 from keras_kd.teachers._heads import last_activation
 from keras_kd.terms import Labels
@@ -34,6 +35,7 @@ class _Run(NamedTuple):
     train: Any
     validation: Any
     done: int
+    why: str
 
 
 def run(options: argparse.Namespace) -> None:
@@ -46,6 +48,8 @@ def run(options: argparse.Namespace) -> None:
     else:
         names = listing(prepared.data.info.class_names, 20)
         tell(f"The classes, in the order of the outputs: {names}")
+        if prepared.why:
+            tell(prepared.why)
     _train(options, prepared)
     summary = _summary(options, prepared)
     with replacing(options.out / _folder.SUMMARY) as temporary:
@@ -65,25 +69,29 @@ def _prepare(options: argparse.Namespace) -> _Run:
     if "validation" not in data:
         data = data.holding_out("validation", options.validation)
     classes = data.info.classes
+    _training.choose(options, len(data["train"]))
     if student is None:
-        student = _students.build(options.student, data.info.shape, classes, options.seed)
+        steps = math.ceil(len(data["train"]) / options.batch_size)
+        student = _students.build(options.student, data.info.shape, classes, options.seed, steps)
     for model in (m for m in (student, teacher) if m is not None):
         _classes.check_count(model, data)
     if not options.no_check:
         _classes.check_order(options, teacher, data)
-    train, validation = _batches(options, data)
+    augment, why = _training.augmentation(options, teacher, data)
+    train, validation = _batches(options, data, augment)
     terms = terms_of(
         options.recipe, dict(options.set), student=student, teacher=teacher, classes=classes,
         steps=len(train),
     )  # fmt: skip
-    distiller = _compiled(options, student, teacher, terms)
+    rate = _training.rate(options, options.epochs * len(train))
+    distiller = _compiled(student, teacher, terms, rate)
     options.out.mkdir(parents=True, exist_ok=True)
     _folder.settle(options, data.info.class_names)
     done = callbacks.Checkpoint(options.out / _folder.STATE).restore(distiller)
     for _ in range(done):
         train.on_epoch_end()  # each epoch has an order of its own
     _folder.trim(options.out / _folder.LOG, done)
-    return _Run(data, teacher, distiller, train, validation, done)
+    return _Run(data, teacher, distiller, train, validation, done, why)
 
 
 def _shape(path: Path, teacher: keras.Model | None, student: keras.Model | None) -> Any:
@@ -100,12 +108,15 @@ def _shape(path: Path, teacher: keras.Model | None, student: keras.Model | None)
     return tuple(settings["data"]["inputs"][0]["shape"])
 
 
-def _batches(options: argparse.Namespace, data: Dataset) -> tuple[Any, Any]:
+def _batches(
+    options: argparse.Namespace, data: Dataset, augment: Augment | None
+) -> tuple[Any, Any]:
     """Training and validation, with the teacher's answers where these were stored."""
     size = {"batch_size": options.batch_size}
     order: dict[str, Any] = {"shuffle": True, "seed": options.seed}
     if not options.teacher.is_dir():
-        return feed(data["train"], **size, **order), feed(data["validation"], **size)
+        views: dict[str, Any] = {"augment": augment, "views": _training.VIEWS} if augment else {}
+        return feed(data["train"], **size, **order, **views), feed(data["validation"], **size)
     stored = options.teacher
     train = stores.read(stored, data["train"], **size, **order)
     validation = stores.read(stored, data["validation"], **size)
@@ -115,7 +126,7 @@ def _batches(options: argparse.Namespace, data: Dataset) -> tuple[Any, Any]:
 
 
 def _compiled(
-    options: argparse.Namespace, student: keras.Model, teacher: keras.Model | None, terms: Any
+    student: keras.Model, teacher: keras.Model | None, terms: Any, rate: Any
 ) -> Distiller:
     if teacher is not None and last_activation(teacher) == "softmax":
         teacher = teachers.FromProbabilities(teacher)
@@ -126,8 +137,7 @@ def _compiled(
     judged: list[Any] = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
     if logits:
         judged.append(metrics.Agreement(name="agreement"))
-    optimizer = keras.optimizers.Adam(options.learning_rate)
-    distiller.compile(optimizer, loss=loss if asks else None, metrics=judged)
+    distiller.compile(keras.optimizers.Adam(rate), loss=loss if asks else None, metrics=judged)
     return distiller
 
 

@@ -15,7 +15,7 @@ from keras_kd.callbacks._best_student import read_best
 STUDENT, STATE, LOG, SUMMARY = "student.keras", "state.npz", "log.csv", "summary.json"
 #: What makes a run another run.
 _SETTINGS = ("teacher", "student", "data", "scale", "recipe", "set", "batch_size",
-             "learning_rate", "validation", "seed")  # fmt: skip
+             "learning_rate", "augment", "validation", "seed")  # fmt: skip
 
 
 def settle(options: argparse.Namespace, classes: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 #: What may stand where a student's file may stand; `_students` builds them.
-STUDENTS = ("mlp-16", "mlp-64", "cnn-small", "cnn-medium")
+STUDENTS = ("tiny", "small", "medium", "large", "cnn-small", "cnn-medium", "mlp-16", "mlp-64")
 RAW = argparse.RawDescriptionHelpFormatter
 EXIT_CODES = """\
 exit codes: 0 done, 1 failed on the way, 2 a bad option or data that cannot be had, 130 stopped"""
@@ -66,6 +66,17 @@ def class_names(text: str) -> list[str]:
             f"names {', '.join(twice)} twice" if twice else "must name two classes or more: a,b,c"
         )
         raise argparse.ArgumentTypeError(what)
+    return names
+
+
+def changes(text: str) -> list[str]:
+    """`"shift,mirror"` -> its names."""
+    names = text.split(",")
+    alone = len(names) == 1 and text in ("auto", "none")
+    if not alone and (set(names) - {"shift", "mirror"} or len(set(names)) < len(names)):
+        raise argparse.ArgumentTypeError(
+            f"must be auto, none, shift, mirror or shift,mirror, not {text!r}"
+        )
     return names
 
 
