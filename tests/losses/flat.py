@@ -52,6 +52,9 @@ def batches(case: Case, seed: int = 0) -> Iterator[Flat]:
     )  # fmt: skip
     yield Flat("dead channels", target, keras.tree.map_structure(_dead, pred), pred)
     yield Flat("two equal rows", target, _row(pred, None, copied=ROW + 1), pred)
+    near = _row(pred, None, copied=ROW + 1)
+    near = keras.tree.map_structure(lambda x, y: _all(x, x + np.float32(1e-5) * y), near, other)
+    yield Flat("two nearly equal rows", target, near, pred, faint=True)
     same = keras.tree.map_structure(lambda x: _all(x, np.repeat(x[:1], len(x), axis=0)), pred)
     yield Flat("a batch of equal rows", target, same, pred)
     if case.identity is not None:

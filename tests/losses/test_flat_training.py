@@ -22,16 +22,15 @@ def plain(name, first=4, second=5):
     return keras.Sequential(layers, name=name)
 
 
-@pytest.mark.parametrize("recipe", ["crd", "ft", "sp", "cc", "pkt"])
-def test_one_blank_image_of_sixteen(recipe):
+def test_one_blank_image_of_sixteen():
+    """Its embedding is zero, and a slope of 1e12 squared, as Adam does, was no number."""
     x, y = images()
     x[3] = 0.0
-    more = {"negatives": 32, "units": 8} if recipe == "crd" else {}
-    terms = getattr(recipes, recipe)(pred="student:b", target="teacher:b", **more)
+    terms = recipes.crd(pred="student:b", target="teacher:b", units=8, negatives=32)
     distiller = keras_kd.Distiller(student=plain("s"), teacher=plain("t", 6, 8), terms=terms)
     distiller.compile(keras.optimizers.Adam(0.01), cross_entropy())
     logs = distiller.fit(x, y, batch_size=16, epochs=8, verbose=0).history
-    assert np.isfinite(logs["loss"]).all()
+    assert np.isfinite(logs["loss"]).all() and logs["loss"][-1] < logs["loss"][0]
     assert all(np.isfinite(value).all() for value in values(distiller.trainable_variables))
 
 
