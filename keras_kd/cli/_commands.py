@@ -140,10 +140,11 @@ def _distill(commands: Any) -> None:
     add("--learning-rate", type=above_zero, metavar="R",
         help="the highest of Adam: it rises in the first tenth of all steps and then falls to 0 "
         "along a cosine (default: 0.01, or 0.001 for a student from a file)")  # fmt: skip
-    add("--augment", type=changes, default=["auto"], metavar="A,B",
+    add("--augment", type=changes, default=["none"], metavar="A,B",
         help="how the images are changed in each epoch, for student and teacher alike: shift, "
         "mirror, both with a comma between them, none; or auto: those after which the teacher "
-        "knows the validation images nearly as well as before (default: auto)")  # fmt: skip
+        "knows the validation images nearly as well as before (default: none, which small "
+        "students learnt best with)")  # fmt: skip
     add("--validation", type=share, default=0.1, metavar="F",
         help="share of the training images held out to choose the best epoch by, for a set "
         "without validation images of its own (default: 0.1)")  # fmt: skip

@@ -137,7 +137,7 @@ def test_stopped_before_there_is_anything(folder, tmp_path, monkeypatch, capsys)
 
     monkeypatch.setattr(keras_kd.Distiller, "fit", stop)
     assert distill(folder / "teacher.keras", tmp_path / "out") == 130
-    assert capsys.readouterr().err.splitlines()[2:] == [
+    assert capsys.readouterr().err.splitlines()[1:] == [
         "keras-kd: stopped. No epoch was done, so nothing was written. Run the same command to "
         "start again."
     ]
@@ -151,7 +151,7 @@ def test_a_full_disk_is_one_sentence(folder, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(keras_kd.Distiller, "fit", full)
     assert distill(folder / "teacher.keras", tmp_path / "out") == 1
-    assert capsys.readouterr().err.splitlines()[2:] == [
+    assert capsys.readouterr().err.splitlines()[1:] == [
         "keras-kd distill: [Errno 28] No space left on device: 'student.keras'"
     ]
 
@@ -203,6 +203,15 @@ def test_a_recipe_of_features_finds_its_layers(folder, tmp_path, caught):
     assert distill(folder / "teacher.keras", tmp_path / "out", *recipe, **more) == 130
     found = {term.name: (term.pred, term.weight) for term in caught["distiller"].terms}
     assert found == {"labels": ("student:output", 1.0), "attention": ("student:relu3", 10)}
+
+
+def test_what_the_teacher_knows_of_changed_images_is_said(folder, tmp_path, caught, capsys):
+    auto = ("--augment", "auto")
+    assert distill(folder / "teacher.keras", tmp_path / "out", *auto) == 130
+    said = capsys.readouterr().err.splitlines()[1]
+    assert said.startswith("Of 116 images the teacher knows 98.3%, and ")
+    assert said.endswith("It is taught with none.")
+    assert json.loads((tmp_path / "out" / "settings.json").read_text())["augment"] == ["auto"]
 
 
 @pytest.mark.parametrize(
