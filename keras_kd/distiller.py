@@ -131,6 +131,7 @@ class Distiller(BackendStep, Saving, keras.Model):
             name="step", shape=(), dtype="int32", initializer="zeros", trainable=False,
             aggregation="only_first_replica",
         )  # fmt: skip
+        self.check_places("Distiller")
         self.signal_metrics = SignalMetrics()
         self._taps = self._tapped()
         self.term_trackers = [keras.metrics.Mean(name=name) for name in self.term_names]
@@ -357,6 +358,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         With several students, `metrics` and `weighted_metrics` may be dicts by role; a list is
         given to each of them.
         """
+        self.check_places("compile")
         check_shared(self.students, self.teachers)  # a layer may have been unfrozen since
         labels = [term for term in self.terms if isinstance(term, Labels)]
         if labels and loss is None:
@@ -478,6 +480,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
     ):
         """As `keras.Model.fit`."""
+        self.check_places("fit")
         callbacks = _averages.with_averages(_watch.with_watcher(callbacks))
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 

@@ -50,6 +50,9 @@ class Step(Base):
         """The derivative of `function` at `x` along `direction`."""
         raise NotImplementedError
 
+    def check_places(self, doing: str) -> None:
+        """Proves that everything lies on the devices where it is about to be used."""
+
     def unscaled(self, value: Any) -> Any:
         """`value` as one device would have computed it."""
         return value

@@ -62,6 +62,27 @@ class TensorFlowStep(Step):
         zero = tf.UnconnectedGradients.ZERO
         return keras.tree.map_structure(lambda y: forward.jvp(y, zero), said)
 
+    def check_places(self, doing: str) -> None:
+        here = tf.distribute.get_strategy()
+        many = here.num_replicas_in_sync > 1
+        kinds = {"distiller": [self.step], **_weights(self.students), **_weights(self.teachers)}
+        outside = [who for who, held in kinds.items() if held and not any(map(_mirrored, held))]
+        inside = [who for who, held in kinds.items() if any(map(_mirrored, held))]
+        fits = doing == "fit"  # which finds the strategy by itself
+        if (many and outside) or (inside and (outside or not (many or fits))):
+            within = [f"{who} made inside it" for who in inside]
+            without = [f"{who} made outside it" for who in outside]
+            where = f"{doing}() called {'inside' if many else 'outside'} it"
+            raise ValueError(
+                "Everything belongs inside one strategy.scope(). Received: "
+                f"{', '.join([*within, *without, where])}. Write\n"
+                "with strategy.scope():\n"
+                "    student, teacher = ...  # made or loaded here\n"
+                "    distiller = keras_kd.Distiller(student=student, teacher=teacher)\n"
+                "    distiller.compile(...)\n"
+                "distiller.fit(...)"
+            )
+
     def unscaled(self, value: Any) -> Any:
         # Keras divides each replica's loss by their number; the logs tell one device's.
         return value * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, value.dtype)
@@ -81,6 +102,19 @@ class TensorFlowStep(Step):
     def everywhere(self, found: Any) -> Any:
         context = _one_of_many()
         return tf.minimum(context.all_reduce("sum", found), 1.0) if context else found
+
+
+def _weights(models: dict[str, keras.Model]) -> dict[str, list[keras.Variable]]:
+    return {role: model.variables for role, model in models.items()}
+
+
+def _mirrored(variable: keras.Variable) -> bool:
+    """Whether it lies on several devices at once."""
+    value = variable.value
+    return (
+        isinstance(value, tf.distribute.DistributedValues)
+        and value.distribute_strategy.num_replicas_in_sync > 1
+    )
 
 
 def _one_of_many() -> Any:

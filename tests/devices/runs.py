@@ -15,9 +15,9 @@ ROOT = pathlib.Path(keras_kd.__file__).parents[1]
 LIMIT = 400  # seconds
 
 
-def started(out, asked, **env):
+def started(out, asked, module="tests.devices.program", **env):
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.devices.program", str(out), *asked],
+        [sys.executable, "-W", "ignore", "-m", module, str(out), *asked],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,5 +1,7 @@
 """Training on several devices is training on one, on the same global batches."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -83,3 +85,27 @@ def test_two_processes_are_one(parallel, tmp_path):
     env = {"JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo", "XLA_FLAGS": ""}
     for ours in runs.two_processes(tmp_path, ["data_parallel:remembered"], **env):
         runs.same(ours["data_parallel:remembered"], parallel["one:remembered"])
+
+
+@tensorflow
+def test_things_made_inside_and_outside_of_a_scope_are_named(tmp_path):
+    out = tmp_path / "scopes.json"
+    runs.finished(runs.started(out, [], module="tests.devices.scopes"))
+    found = json.loads(out.read_text())
+    assert [name for name, error in found.items() if not error] == ["all", "all but fit", "none"]
+    start = "ValueError: Everything belongs inside one strategy.scope(). Received: "
+    received = {
+        "models": "student made inside it, teacher made inside it, distiller made outside it, "
+        "Distiller() called outside it.",
+        "distiller": "distiller made inside it, student made outside it, teacher made outside it, "
+        "Distiller() called inside it.",
+        "all but the teacher": "distiller made inside it, student made inside it, teacher made "
+        "outside it, Distiller() called inside it.",
+        "all but compile": "distiller made inside it, student made inside it, teacher made inside "
+        "it, compile() called outside it.",
+        "fit": "distiller made outside it, student made outside it, teacher made outside it, "
+        "fit() called inside it.",
+    }
+    for name, words in received.items():
+        assert found[name].startswith(start + words), found[name]
+        assert "with strategy.scope():\n    student, teacher = ..." in found[name]
