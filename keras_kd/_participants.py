@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
-from keras_kd._core.addresses import RESERVED, parse
+from keras_kd._core.addresses import RESERVED, as_tuple, parse
 from keras_kd._core.keras_private import layers_of, own_variables
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.models import no_model
@@ -95,6 +95,15 @@ def _finite(variable: keras.Variable) -> bool:
     return bool(np.isfinite(np.asarray(variable.numpy(), "float32")).all())
 
 
+def as_list(terms: Any) -> list[Any]:
+    """The terms as a list."""
+    if isinstance(terms, Iterable) and not isinstance(terms, (str, Mapping)):
+        return list(terms)
+    advice = " Write terms=[term]." if _is_term(terms) else ""
+    advice = " Call it: terms=recipe()." if not advice and callable(terms) else advice
+    raise TypeError(f"`terms` must be a list of Term and Labels. Received: {terms!r}.{advice}")
+
+
 def check_terms(
     terms: Sequence[Any], students: Mapping[str, Any], teachers: Mapping[str, Any]
 ) -> None:
@@ -103,8 +112,10 @@ def check_terms(
         raise ValueError("`terms` must list at least one Term or Labels. Received: an empty list.")
     owners: dict[int, str] = {}
     for term in terms:
-        if not isinstance(term, (Term, Labels)):
-            raise TypeError(f"`terms` must be a list of Term and Labels. Received: {term!r}.")
+        if not _is_term(term):
+            raise TypeError(
+                f"`terms` must be a list of Term and Labels. Received: {term!r}.{_instead_of(term)}"
+            )
         for projector in term.projectors():
             if id(projector) in owners:
                 raise ValueError(
@@ -114,6 +125,34 @@ def check_terms(
                 )
             owners[id(projector)] = term.name
         check_roles(term.addresses(), f"Term '{term.name}'", students, teachers)
+        _check_learns(term, students)
+
+
+def _is_term(thing: Any) -> bool:
+    return isinstance(thing, (Term, Labels))
+
+
+def _instead_of(thing: Any) -> str:
+    """What to write for something that is no term."""
+    if isinstance(thing, keras.losses.Loss):
+        return " Put the loss into a term: keras_kd.Term(loss)."
+    if isinstance(thing, (list, tuple)) and all(map(_is_term, thing)):
+        return " Lists add up: terms=[*recipe(), term]."
+    if callable(thing):
+        return " Call it: a recipe returns a list, so terms=[*recipe(), ...]."
+    return ""
+
+
+def _check_learns(term: Term | Labels, students: Mapping[str, Any]) -> None:
+    """Proves that a term has something to teach: a student's signal, or a layer of its own."""
+    pred = [a for a in as_tuple(term.pred) if a not in RESERVED]
+    if term.projectors() or any(parse(a).role in students for a in pred):
+        return
+    first = next(iter(students))
+    raise ValueError(
+        f"Term '{term.name}' has pred='{pred[0]}', which stands still: nothing would learn. `pred` "
+        f"is the side that learns, such as '{first}:output', and `target` the side to learn from."
+    )
 
 
 def check_roles(

@@ -25,6 +25,21 @@ _ELEMENTWISE = (
 OF_SHAPES = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
 
 
+def instead_of_loss(thing: Any) -> str:
+    """What to write for something that is no loss."""
+    if isinstance(thing, str):
+        try:
+            name = type(keras.losses.get({"mse": "MeanSquaredError"}.get(thing, thing))).__name__
+        except (TypeError, ValueError):
+            return ""
+        return f" Write keras.losses.{name}()." if hasattr(keras.losses, name) else ""
+    if isinstance(thing, type) and issubclass(thing, keras.losses.Loss):
+        return f" It is a class: give an instance, {thing.__name__}()."
+    if isinstance(thing, (list, tuple)):
+        return " Write a Term for each of them."
+    return ""
+
+
 def check_arguments(term: Any) -> None:
     """Proves that the addresses are as many and of the kind that the loss compares."""
     loss, pred, target = term.loss, as_tuple(term.pred), as_tuple(term.target)

@@ -28,6 +28,7 @@ from keras_kd._padding import mark_padding
 from keras_kd._participants import (
     Participants,
     as_given,
+    as_list,
     by_role,
     check_participants,
     check_roles,
@@ -121,7 +122,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         kwargs.setdefault("dtype", policy(students.values()))
         super().__init__(name=name, **kwargs)
         self.students, self.teachers = students, teachers
-        self.terms = _hinton() if terms is None else list(terms)
+        self.terms = _hinton() if terms is None else as_list(terms)
         check_terms(self.terms, students, teachers)
         check_logits(self.terms, {**students, **teachers}, set(students))
         self._followers = followers(students, teachers)

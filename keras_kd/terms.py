@@ -18,6 +18,7 @@ from keras_kd._sides import (
     check_arguments,
     check_one_tensor,
     check_shapes,
+    instead_of_loss,
 )
 from keras_kd.losses import Loss
 from keras_kd.losses._counts import count_of
@@ -88,6 +89,7 @@ class Term(_Weighted):
             raise TypeError(
                 "`loss` must be a keras.losses.Loss instance, for example "
                 f"keras_kd.losses.SoftTarget(temperature=4.0). Received: {loss!r}."
+                + instead_of_loss(loss)
             )
         for argument, layer in (("projector", projector), ("target_projector", target_projector)):
             if layer is not None and not isinstance(layer, keras.layers.Layer):

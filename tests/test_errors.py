@@ -669,3 +669,46 @@ def test_a_data_set_that_was_not_batched():
         fitted_on(examples, teacher=mlp("t"))
     assert "Batch the data set first: data.batch(32)." in str(error.value)
     fitted_on(examples.batch(16), teacher=mlp("t"))
+
+
+# Terms.
+
+
+def test_terms_that_are_none_say_what_to_write():
+    hinton, soft = keras_kd.recipes.hinton, Term(SoftTarget())
+    cases = {
+        "Write terms=[term].": soft,
+        "Call it: terms=recipe().": hinton,
+        "Put the loss into a term: keras_kd.Term(loss).": [SoftTarget()],
+        "Lists add up: terms=[*recipe(), term].": [hinton(), soft],
+        "Call it: a recipe returns a list, so terms=[*recipe(), ...].": [hinton],
+    }
+    for words, terms in cases.items():
+        with says(words, TypeError):
+            keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=terms)
+
+
+def test_losses_that_are_none_say_what_to_write():
+    cases = {
+        "Write keras.losses.MeanSquaredError().": "mse",
+        "It is a class: give an instance, SoftTarget().": SoftTarget,
+        "Write a Term for each of them.": [SoftTarget(), FeatureMatch()],
+    }
+    for words, loss in cases.items():
+        with says(words, TypeError):
+            Term(loss)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        Term(SoftTarget(), pred="teacher:output", target="student:output"),
+        keras_kd.Labels(pred="teacher:output"),
+    ],
+)
+def test_a_term_that_teaches_nobody(term):
+    with says(
+        "has pred='teacher:output', which stands still: nothing would learn. `pred` is the side "
+        "that learns, such as 'student:output', and `target` the side to learn from."
+    ):
+        distiller(keras_kd.Labels(name="others"), term)
