@@ -712,3 +712,68 @@ def test_a_term_that_teaches_nobody(term):
         "that learns, such as 'student:output', and `target` the side to learn from."
     ):
         distiller(keras_kd.Labels(name="others"), term)
+
+
+# What is no model.
+
+
+class Forest:
+    """As scikit-learn's estimators are used."""
+
+    def fit(self, x, y):
+        return self
+
+    def predict(self, x):
+        return self.predict_proba(x).argmax(axis=1)
+
+    def predict_proba(self, x):
+        return np.full((len(x), CLASSES), 1.0 / CLASSES)
+
+
+NO_MODELS = {
+    "It is a layer: wrap it, teacher=keras.Sequential([layer]).": keras.layers.Dense(CLASSES),
+    "ask it beforehand: answers = function(x). Answers come with the batch": np.tanh,
+    "answers = np.log(np.clip(model.predict_proba(x), 1e-7, 1.0)).astype('float32'), which serve "
+    "as logits. Answers come with the batch, {'inputs': x, 'signals': {'teacher:output': answers}}"
+    " in place of x, to a Distiller without `teacher`.": Forest(),
+    "It is an array: are these the teacher's answers? Answers come with": np.zeros((4, CLASSES)),
+    "Load it first: teacher=keras.saving.load_model('teacher.keras').": "teacher.keras",
+    "Or make one teacher of them: keras_kd.teachers.Ensemble([first, second]).": [mlp("t")] * 2,
+    "It is a class: give an instance of it, Subclassed(...).": Subclassed,
+}
+
+
+@pytest.mark.parametrize("words", NO_MODELS)
+def test_what_is_no_model_says_what_to_write(words, tmp_path):
+    thing, part = NO_MODELS[words], keras_kd.data.load("digits")["test"]
+    with says(words, TypeError):
+        keras_kd.Distiller(student=mlp("s"), teacher=thing)
+    with says(words, TypeError):
+        keras_kd.stores.write(thing, part, tmp_path / "answers")
+    assert not (tmp_path / "answers").exists()
+
+
+def test_an_estimator_teaches_as_its_error_says():
+    x, y = data()
+    answers = np.log(np.clip(Forest().predict_proba(x), 1e-7, 1.0)).astype("float32")
+    model, fed, _ = given(answers)
+    model.compile("sgd", cross_entropy())
+    model.fit(fed, y, verbose=0)
+    assert int(model.step.numpy()) == 2
+
+
+def test_a_torch_module_as_a_teacher():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Linear(8, CLASSES)
+    with says(
+        "It is a torch module: with KERAS_BACKEND=torch, give teacher=keras.Sequential("
+        "[keras.layers.TorchModuleWrapper(module)]). Or ask it beforehand: answers = "
+        "module(torch.as_tensor(x)).detach().numpy(). Answers come with the batch",
+        TypeError,
+    ):
+        distiller(teacher=module)
+    if keras.config.backend() == "torch":
+        wrapped = keras.Sequential([keras.layers.TorchModuleWrapper(module)])
+        model = distiller(teacher=wrapped)
+        model.compile("sgd", cross_entropy())
+        model.fit(*data(), verbose=0)
