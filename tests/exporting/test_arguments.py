@@ -32,7 +32,8 @@ def error(monkeypatch):
 def test_students_that_are_none(student, tmp_path, error):
     path = tmp_path / "student.tflite"
     assert error(TypeError, "student", path) == (
-        "`student` must be a keras.Model. Received: 'student' of type str."
+        "`student` must be a keras.Model. Received: 'student' of type str. Load it first: "
+        "student=keras.saving.load_model('student')."
     )
     distiller = kd.Distiller(student=student, teacher=keras.models.clone_model(student))
     assert error(TypeError, distiller, path) == (
