@@ -4,7 +4,7 @@ Asked at construction where shapes are known, and again with the first batch, wh
 shapes cost nothing to read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -103,13 +103,13 @@ def check_shapes(term: Any, pred: Any, target: Any) -> None:
         return
     if keras.tree.is_nested(pred) or keras.tree.is_nested(target):
         return
-    shapes = _shape(pred), _shape(target)
-    if shapes[0] is None or shapes[1] is None or _fit(*shapes, isinstance(loss, Loss)):
+    one, other = _shape(pred), _shape(target)
+    if one is None or other is None or _fit(one, other, isinstance(loss, Loss)):
         return
     raise ValueError(
         f"Term '{term.name}' compares shapes that differ: pred '{term.pred}'"
-        f"{_after(term.projector)} is {shapes[0]}, target {_shown(term.target)}"
-        f"{_after(term.target_projector)} is {shapes[1]}. " + _suggestion(*shapes)
+        f"{_after(term.projector)} is {one}, target {_shown(term.target)}"
+        f"{_after(term.target_projector)} is {other}. " + _suggestion(one, other)
     )
 
 
@@ -165,7 +165,7 @@ def _fit(pred: tuple, target: tuple, exactly: bool) -> bool:
     )
 
 
-def _shown(addresses: str | Sequence[str]) -> str:
+def _shown(addresses: str | tuple[str, ...]) -> str:
     names = as_tuple(addresses)
     return repr(names[0]) if len(names) == 1 else f"({listing(names)})"
 

@@ -147,7 +147,7 @@ def test_without_overwrite_keras_asks_before_a_file_is_replaced(
 
 
 def teacher_that_was_trained(x, y, wrapped):
-    teacher = mlp("t", 400)
+    teacher = mlp("t", 4000)
     teacher.compile("adam", cross_entropy(), metrics=["accuracy"])
     teacher.fit(x, y, verbose=0)
     return keras_kd.teachers.Ensemble([teacher, mlp("u")]) if wrapped else teacher, teacher
@@ -165,7 +165,7 @@ def test_a_file_holds_no_optimizer_of_the_teacher(tmp_path, wrapped):
     distiller.save_weights(tmp_path / "d.weights.h5")
     in_bytes = 4 * teacher.count_params()
     for name in ("d.keras", "d.weights.h5"):
-        assert (tmp_path / name).stat().st_size < 2 * in_bytes + 100_000  # Adam alone is as much
+        assert (tmp_path / name).stat().st_size < 1.5 * in_bytes + 100_000  # Adam alone is 2
     assert b"Adam" not in json.dumps(distiller.get_config()["teacher"]).encode()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -230,8 +230,8 @@ def test_what_callbacks_keep_holds_no_optimizer_of_the_teacher(tmp_path):
     teacher_takes = 4 * teacher.count_params()
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert sizes["state.npz"] < teacher_takes and sizes["best.keras"] < teacher_takes + 30_000
-    assert sizes["all.keras"] < 2 * teacher_takes + 100_000
-    assert sizes["all.weights.h5"] < 2 * teacher_takes + 100_000
+    assert sizes["all.keras"] < 1.5 * teacher_takes + 100_000
+    assert sizes["all.weights.h5"] < 1.5 * teacher_takes + 100_000
 
 
 def test_weights_of_one_model_are_none_of_a_distiller(tmp_path):
