@@ -148,6 +148,7 @@ def weighed(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -
     """One factor for each of `values`, and how many of them count: Keras's mean of the weighted
     values is then the mean over those that count."""
     rank = len(values.shape)
+    means = reduction in ("sum_over_batch_size", "mean", "mean_with_sample_weight")
     factor, counts = None, []
     if mask is not None and rank > 1 and fits(mask, values):
         counts.append(spread(mask, values))
@@ -157,19 +158,17 @@ def weighed(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -
             counts.append(spread(weight, values))
         else:
             factor = spread(weight, values)
-    size = ops.cast(ops.size(values), values.dtype)
-    if not counts:
-        if reduction == "mean_with_sample_weight" and factor is not None:
-            size = ops.sum(factor)
-        return factor, size
-    counting = math.prod(counts)
-    weights = counting if factor is None else counting * factor
+    given = [*counts, factor] if factor is not None else counts
+    weights = math.prod(given) if given else None
+    size = ops.cast(ops.size(values), values.dtype) if means else 1.0  # a sum is one number
+    if not means or weights is None:
+        return weights, size
     if reduction == "mean_with_sample_weight":
         return weights, ops.sum(weights)
-    count = ops.sum(counting)
-    if reduction in ("sum_over_batch_size", "mean"):
-        weights = weights * ops.divide_no_nan(size, count)
-    return weights, count
+    if not counts:
+        return weights, size
+    count = ops.sum(math.prod(counts))
+    return weights * ops.divide_no_nan(size, count), count
 
 
 def fits(mask: Any, values: Any) -> bool:

@@ -14,8 +14,11 @@ def count_of(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
     """How many values a loss of Keras's own is the mean of, on one output.
 
     Up to a factor that is the same for every batch. Padded positions do not count, nor do labels
-    that the loss ignores. With several outputs it is the number of examples.
+    that the loss ignores. With several outputs it is the number of examples; a sum counts as one.
     """
+    reduction = getattr(loss, "reduction", None)
+    if reduction == "sum":
+        return 1.0
     if keras.tree.is_nested(y_pred):
         return ops.shape(keras.tree.flatten(y_pred)[0])[0]
     lead = ops.shape(y_pred)[:-1] or ops.shape(y_pred)
@@ -25,7 +28,7 @@ def count_of(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         counts.append(ops.cast(mask, "float32"))
     if ignored is not None and y_true is not None:
         counts.append(ops.cast(ops.reshape(ops.not_equal(y_true, ignored), lead), "float32"))
-    if getattr(loss, "reduction", None) == "mean_with_sample_weight" and sample_weight is not None:
+    if reduction == "mean_with_sample_weight" and sample_weight is not None:
         counts.append(ops.convert_to_tensor(sample_weight, "float32"))
     if not counts:
         return math.prod(lead)

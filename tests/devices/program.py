@@ -90,8 +90,29 @@ def complaining():
     return made, {}
 
 
+def sequences(name, units):
+    """Reads eight numbers, of which an input tells which are padding."""
+    inputs = {n: keras.Input((8,), name=n) for n in ("numbers", "padding_mask")}
+    x = keras.layers.Reshape((8, 1))(inputs["numbers"])
+    x = keras.layers.Dense(units, activation="tanh", name="hidden")(x)
+    return keras.Model(inputs, keras.layers.Dense(CLASSES)(x), name=name)
+
+
+def padded():
+    """The replicas' shares of a batch do not hold as many positions that count."""
+    hidden = {"pred": "student:hidden", "target": "teacher:hidden"}
+    terms = [
+        *kd.recipes.hinton(),
+        kd.Term(kd.losses.JensenShannon()),
+        kd.Term(kd.losses.HiddenStateMatch(), **hidden),
+    ]
+    made = kd.Distiller(student=sequences("s", 4), teacher=sequences("t", 4), terms=terms)
+    return made, {"metrics": ["accuracy", kd.metrics.Agreement()]}
+
+
 CASES = {
-    case.__name__: case for case in (normalised, synchronized, remembered, skipping, complaining)
+    case.__name__: case
+    for case in (normalised, synchronized, remembered, skipping, complaining, padded)
 }
 
 
@@ -99,6 +120,9 @@ def fed(case, x, y, weight, broken, ids):
     """What `fit` is given in this case: x, y, sample_weight."""
     if case in ("skipping", "complaining"):
         return {"inputs": x, "signals": {"teacher:output": broken}}, y, None
+    if case == "padded":
+        valid = (np.arange(8) < 1 + ids[:, None] % 8).astype("float32")
+        return {"numbers": x, "padding_mask": valid}, np.repeat(y[:, None], 8, axis=1), None
     if case == "remembered":
         return {"inputs": x, "signals": {"ids": ids}}, y, weight
     return x, y, weight

@@ -12,7 +12,7 @@ on = keras.config.backend()
 tensorflow = pytest.mark.skipif(on != "tensorflow", reason="tf.distribute is TensorFlow's")
 jax = pytest.mark.skipif(on != "jax", reason="keras.distribution is JAX's")
 
-MIRRORED = ["synchronized", "skipping"]
+MIRRORED = ["synchronized", "skipping", "padded"]
 PARALLEL = ["remembered", "skipping"]
 FOUR = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 
