@@ -106,22 +106,46 @@ class OnGrid(keras.layers.Layer):
 
     Args:
         bits: Number of bits of a weight. Defaults to `8`.
+        pruned: Whether weights are held at zero: those where `kept`, a weight of the layer, is 0.
+            Defaults to `False`.
         **kwargs: As in the layer that this one stands for.
     """
 
     #: The layer that computes the same without rounding.
     stands_for: type[keras.layers.Layer]
 
-    def __init__(self, *args: Any, bits: int = 8, **kwargs: Any):
+    def __init__(self, *args: Any, bits: int = 8, pruned: bool = False, **kwargs: Any):
         check_keras(type(self).__name__)
         super().__init__(*args, **kwargs)
-        self.bits = bits
+        self.bits, self.pruned = bits, pruned
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        if self.pruned:
+            self.kept = self.add_weight(
+                name="kept", shape=self.kernel.shape, initializer="ones", trainable=False
+            )
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)  # Keras's layers list kernel and bias by hand
+        if self.pruned:
+            store["kept"] = self.kept
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        if self.pruned:
+            self.kept.assign(store["kept"])
+
+    def remaining(self) -> Any:
+        """The kernel, with zeros where it was pruned: they get no gradient."""
+        return self.kernel * self.kept if self.pruned else self.kernel
 
     def rounded(self) -> Any:
-        return on_grid(self.kernel, self.bits)
+        return on_grid(self.remaining(), self.bits)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "bits": self.bits}
+        own = {"bits": self.bits, "pruned": self.pruned}
+        return {**super().get_config(), **own}
 
 
 @export
@@ -152,7 +176,7 @@ class GridDepthwiseConv2D(OnGrid, keras.layers.DepthwiseConv2D):
 
     def rounded(self) -> Any:
         shape = tuple(self.kernel.shape)  # (height, width, in, multiplier): a step for each out
-        flat = ops.reshape(self.kernel, (*shape[:2], shape[2] * shape[3]))
+        flat = ops.reshape(self.remaining(), (*shape[:2], shape[2] * shape[3]))
         return ops.reshape(on_grid(flat, self.bits), shape)
 
     def call(self, inputs: Any) -> Any:

@@ -33,6 +33,11 @@ def quantize_aware(
     becomes two layers, and so does a layer with another activation than ReLU; nested models are
     laid out flat.
 
+    A student that was pruned keeps its zeros: where a twentieth of a kernel or more is exactly 0,
+    these weights are held at 0, and so they are in the file. The way to all three is to prune a
+    trained student under the `Distiller` (`Pruning`), and then to train its quantised copy under
+    another.
+
     Until the first training batch the ranges are unknown (-6 to 6): train before you evaluate.
     For export, `plain` gives the student back.
 
@@ -132,7 +137,8 @@ def plain(
         layer = step.operation
         if isinstance(layer, OnGrid):
             rounded = keras.ops.convert_to_numpy(layer.rounded())
-            made[id(layer)].set_weights([rounded, *layer.get_weights()[1:]])
+            bias = [layer.bias] if layer.use_bias else []
+            made[id(layer)].set_weights([rounded, *map(keras.ops.convert_to_numpy, bias)])
         elif isinstance(made.get(id(layer)), keras.Layer):
             made[id(layer)].set_weights(layer.get_weights())
     return model
@@ -142,7 +148,7 @@ def _plain_layer(layer: keras.Operation) -> keras.Operation:
     if not isinstance(layer, OnGrid):
         return again(layer, layer.name)
     config = layer.get_config()
-    del config["bits"]
+    del config["bits"], config["pruned"]
     return layer.stands_for.from_config(config)
 
 

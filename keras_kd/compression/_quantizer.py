@@ -75,7 +75,12 @@ class Quantizer:
             return [new]
         *kernels, bias = _kernels_of(layer)
         kernel, bias = self._fold(step, kernels[-1], bias)
-        config = {**layer.get_config(), "bits": self.weight_bits, "use_bias": bias is not None}
+        weights = [kernel] if bias is None else [kernel, bias]
+        pruned = _is_pruned(kernel)
+        if pruned:
+            weights.append(np.not_equal(kernel, 0.0))
+        config = {**layer.get_config(), "bits": self.weight_bits, "use_bias": bias is not None,
+                  "pruned": pruned}  # fmt: skip
         activation = activation_of(layer)
         after: list[keras.Operation] = []
         if activation not in FUSED:
@@ -91,7 +96,7 @@ class Quantizer:
         else:
             made = ROUNDED[type(layer)]
             chain = [made.from_config({**config, "name": name})]
-        self.weights.append((chain[-1], [kernel] if bias is None else [kernel, bias]))
+        self.weights.append((chain[-1], weights))
         return [*chain, *after]
 
     def _fold(self, step: Step, kernel: np.ndarray, bias: np.ndarray | None) -> tuple:
@@ -110,6 +115,12 @@ class Quantizer:
         shape = kernel.shape[-2:] if isinstance(step.operation, L.DepthwiseConv2D) else (-1,)
         start = 0.0 if bias is None else bias
         return kernel * factor.reshape(shape), start * factor + shift
+
+
+def _is_pruned(kernel: np.ndarray) -> bool:
+    """Whether zeros of a kernel are there on purpose: learnt weights are hardly ever exactly 0,
+    and a kernel of zeros alone is one that has yet to learn."""
+    return 0.05 <= float(np.mean(kernel == 0.0)) < 1.0
 
 
 def _scale_and_shift(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +149,7 @@ def _separated(layer: keras.Layer, config: dict[str, Any], name: str) -> tuple[O
     )  # fmt: skip
     pointwise = GridConv2D(
         layer.filters, 1, activation=config["activation"], use_bias=config["use_bias"],
-        name=name, **both,
+        pruned=config["pruned"], name=name, **both,
     )  # fmt: skip
     return depthwise, pointwise
 

@@ -198,6 +198,57 @@ def test_pruned_and_rounded_at_once():
     assert np.isclose(sparsity(plain(aware)), 0.5, atol=0.02)
 
 
+def pruned_and_quantised():
+    """A student pruned under the Distiller, whose quantised copy learns on under another."""
+    teacher, student = randomised(residual("teacher"), seed=1), residual("student")
+    x, y = images(32), np.arange(32) % 3
+
+    def distil(student, **kwargs):
+        distiller = keras_kd.Distiller(student=student, teacher=teacher)
+        distiller.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1), cross_entropy())
+        distiller.fit(x, y, batch_size=8, epochs=2, verbose=0, **kwargs)
+        return student
+
+    pruned = distil(student, callbacks=[Pruning(0.5)])
+    aware = quantize_aware(pruned)
+    before = {layer.name: array(layer.kernel) for layer in aware.layers if hasattr(layer, "kept")}
+    distil(aware)
+    return pruned, aware, before, x
+
+
+def test_a_pruned_student_keeps_its_zeros(tmp_path):
+    pruned, aware, before, x = pruned_and_quantised()
+    ready = plain(aware)
+    assert sparsity(pruned) == pytest.approx(0.5, abs=0.01)
+    assert sparsity(ready) >= sparsity(pruned)
+    for name, kernel in before.items():  # the others learnt on
+        now = array(ready.get_layer(name).kernel)
+        assert not now[kernel == 0].any() and np.abs(now - kernel).max() > 1e-3, name
+    aware.save(tmp_path / "aware.keras")
+    again = keras.saving.load_model(tmp_path / "aware.keras")
+    assert np.array_equal(answers(plain(again), x), answers(ready, x))
+
+
+def test_the_int8_file_of_a_pruned_student_has_the_zeros(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    from ai_edge_litert.interpreter import Interpreter
+
+    pruned, aware, _, x = pruned_and_quantised()
+    keras_kd.export(
+        plain(aware), tmp_path / "student.tflite", quantization="int8",
+        calibration=x, examples=x, min_agreement=0.0,
+    )  # fmt: skip
+    interpreter = Interpreter(str(tmp_path / "student.tflite"), num_threads=1)
+    interpreter.allocate_tensors()
+    kernels = [
+        interpreter.get_tensor(t["index"])
+        for t in interpreter.get_tensor_details()
+        if t["dtype"] == np.int8 and len(t["quantization_parameters"]["scales"]) > 1
+    ]
+    share = np.mean(np.concatenate([kernel.ravel() == 0 for kernel in kernels]))
+    assert len(kernels) >= 3 and share >= sparsity(pruned) - 0.05
+
+
 def litert(path, x):
     """An int8 file's answers, and the types of its tensors."""
     from ai_edge_litert.interpreter import Interpreter
