@@ -1,11 +1,18 @@
-"""Keeps an eye on the teachers: answers that are NaN or infinite are named as such."""
+"""Keeps an eye on what is at fault: teachers that answer NaN, labels that cannot be right, a student
+whose loss turns NaN.
 
+Each step adds to a few counters that nobody reads before the watcher does: after 1, 2, 4, 8, ...
+batches and at the end of each epoch.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_kd._core.messages import did_you_mean
+from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.taps import Signals
 
 
@@ -33,8 +40,23 @@ def _fault(signal: Any) -> Any:
     return 1.0 - ops.cast(ops.all(ops.stack(good)), "float32")
 
 
+def all_faults(teachers: Any, labels: Any, total: Any) -> Any:
+    """What is at fault in a batch, in one vector: teachers, labels, and the student last.
+
+    A loss of a batch in which a teacher or a label is at fault is no fault of the student's.
+    """
+    others = ops.concatenate([ops.cast(teachers, "float32"), ops.cast(labels, "float32")])
+    lost = 1.0 - ops.cast(ops.all(ops.isfinite(total)), "float32")
+    return ops.concatenate([others, ops.reshape(lost * (1.0 - ops.max(others)), (1,))])
+
+
+#: Checks of the labels that are told apart.
+LABEL_CHECKS = 8
+
+
 class Faults(keras.metrics.Metric):
-    """Counts the batches in which each address held NaN or Inf; `skip` when such are left out.
+    """Counts the batches in which each address held NaN or Inf, in which labels could not be right,
+    and in which the loss was NaN or Inf; `skip` when those of teachers are left out.
 
     Of several replicas each is told what all of them found, and the first one's count is read.
     """
@@ -42,76 +64,162 @@ class Faults(keras.metrics.Metric):
     def __init__(self, addresses: list[str], skip: bool):
         super().__init__(name="skipped", dtype="float32")
         self.addresses, self.skip = addresses, skip
-        shape = (max(len(addresses), 1),)
+        self.teachers = max(len(addresses), 1)
+        shape = (self.teachers + LABEL_CHECKS + 1,)
         self.bad, self.first, self.seen, self.skipped = (
             self.add_variable(s, "zeros", name=name, aggregation="only_first_replica")
             for name, s in (("bad", shape), ("first", shape), ("seen", ()), ("skipped", ()))
         )
 
     def update_state(self, found: Any) -> None:
-        if not self.addresses:
-            return
         self.bad.assign_add(found)
         self.first.assign_add(ops.cast(ops.equal(self.bad, 0.0), "float32"))
         self.seen.assign_add(1.0)
-        self.skipped.assign_add(ops.max(found))
+        self.skipped.assign_add(ops.max(found[: self.teachers]))
 
     def result(self) -> Any:
-        return ops.convert_to_tensor(self.skipped)
+        return self.skipped + 0.0  # a value of its own, which a reset leaves alone
 
-    def complain(self) -> None:
+    def _counts(self) -> list[tuple[int, str]]:
+        """For each possible fault, in how many batches it was, and these in words."""
+        bad, first = (ops.convert_to_numpy(v).astype(int) for v in (self.bad, self.first))
+        seen = int(ops.convert_to_numpy(self.seen))
+        return [
+            (n, f"in {n} of {seen} batches, first in batch {at}")
+            for n, at in zip(bad, first, strict=True)
+        ]
+
+    def complain_of_teachers(self) -> None:
         """Raises when any address was at fault since the last reset; when such batches are left
         out, only if none was left."""
-        bad = ops.convert_to_numpy(self.bad)
-        if not bad.any():
+        counts = self._counts()[: len(self.addresses)]
+        if not any(n for n, _ in counts):
             return
-        seen = int(ops.convert_to_numpy(self.seen))
-        if self.skip and int(ops.convert_to_numpy(self.skipped)) < seen:
+        seen, skipped = (int(ops.convert_to_numpy(v)) for v in (self.seen, self.skipped))
+        if self.skip and skipped < seen:
             return
         ever = (
             "All batches were left out for it."
             if self.skip
             else "Distiller(on_bad_teacher='skip') leaves out such batches and counts them."
         )
-        first = ops.convert_to_numpy(self.first)
-        found = "; ".join(
-            f"'{address}' in {int(bad[i])} of {seen} batches, first in batch {int(first[i])}"
-            for i, address in enumerate(self.addresses)
-            if bad[i]
-        )
+        told = zip(self.addresses, counts, strict=True)
+        found = "; ".join(f"'{address}' {where}" for address, (n, where) in told if n)
         raise ValueError(
             f"The teacher's answers hold NaN or infinite values: {found} (counted from 0). Look at "
             "teacher.predict() on that data: unscaled or missing inputs, and float16 logits above "
             f"65,504, are the usual causes. {ever}"
         )
 
+    def complain_of_labels(self, says: Sequence[Any]) -> None:
+        """Raises when labels could not be right; `says(where)` words it for each check."""
+        counts = self._counts()[self.teachers : self.teachers + len(says)]
+        for say, (n, where) in zip(says, counts, strict=True):
+            if n:
+                raise ValueError(say(f"the labels hold others {where} (counted from 0)"))
+
+    def complain_of_student(self, terms: Mapping[str, Any], learners: Iterable[Any]) -> None:
+        """Raises when the loss was NaN or infinite; `terms` are their values, to tell which."""
+        n, where = self._counts()[-1]
+        if not n:
+            return
+        lost = [name for name, value in terms.items() if not np.isfinite(value).all()]
+        of = f" (of the terms: {listing(lost)})" if lost else ""
+        broken = broken_weights(learners)
+        now = f" Its weights are NaN by now, '{broken}' for one: load or make it anew." if broken else ""  # fmt: skip
+        raise ValueError(
+            f"The student's loss is NaN or infinite{of}: {where} (counted from 0), while the "
+            f"teacher's answers were finite. {_CAUSES}{now}"
+        )
+
+
+_CAUSES = (
+    "The usual causes: steps too large for these weights of the terms (lower the learning rate, or "
+    "give the optimizer global_clipnorm=1.0), inputs or labels that hold NaN, and float16 numbers "
+    "above 65,504. keras.callbacks.TerminateOnNaN() stops without an error."
+)
+
+
+def broken_weights(learners: Iterable[Any]) -> str | None:
+    """The path of the first variable that holds NaN or infinite values."""
+    for variable in (v for learner in learners for v in learner.trainable_variables):
+        try:
+            value = np.asarray(variable.numpy(), "float32")
+        except RuntimeError:  # shared out over processes: no one of them sees it whole
+            continue
+        if not np.isfinite(value).all():
+            return variable.path
+    return None
+
 
 class Watcher(keras.callbacks.Callback):
-    """Complains after 1, 2, 4, 8, ... batches, for to look has a price, and after each epoch."""
+    """Complains after 1, 2, 4, 8, ... batches, for to look has a price, and after each epoch.
+
+    Args:
+        student: Whether to complain of the student as well; no need, when another callback ends
+            the training in its own way.
+    """
 
     _next = 1
+    _training = False
+
+    def __init__(self, student: bool = True):
+        super().__init__()
+        self.of_student = student
+
+    def _complain(self, training: bool = True, midway: bool = False) -> None:
+        model = self.model
+        model.settle()
+        model.watch.complain_of_labels(model.label_faults())
+        if not (midway and model.watch.skip):  # a batch to keep may be yet to come
+            model.watch.complain_of_teachers()
+        if training and self.of_student:
+            model.watch.complain_of_student(model.term_values(), self._learners())
+
+    def _learners(self) -> list[Any]:
+        return [*self.model.students.values(), *self.model.terms]
 
     # Not at the end of a batch: a callback there has Keras wait for the logs of every batch.
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if batch >= self._next and not self.model.watch.skip:
+        if batch >= self._next:
             self._next = 2 * batch
-            self.model.settle()
-            self.model.watch.complain()
+            self._complain(midway=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._next = 1
+        self._next, self._training = 1, True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.model.watch.complain()
+        if self._training:  # else a validation has complained already, before it counted anew
+            self._end_of_training()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        if self._training:
+            self._end_of_training()
+
+    def _end_of_training(self) -> None:
+        self._training = False
+        self._complain()
+        broken = broken_weights(self._learners()) if self.of_student else None
+        if broken is not None:
+            raise ValueError(
+                f"The student's weights turned NaN or infinite: '{broken}' in the last step of the "
+                f"epoch, with a loss that was still finite. {_CAUSES} Load or make it anew."
+            )
 
     def on_test_end(self, logs: Any = None) -> None:
-        self.model.watch.complain()
+        self._complain(training=False)
 
 
 def with_watcher(callbacks: Any) -> Any:
     """The user's callbacks, with the watcher before them."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return callbacks  # an evaluation within fit: the watcher is among them
-    if callbacks is None:
-        return [Watcher()]
-    return [Watcher(), *(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks])]
+    given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+    given = [callback for callback in given if callback is not None]
+    return [Watcher(student=not any(map(_stops_by_itself, given))), *given]
+
+
+def _stops_by_itself(callback: Any) -> bool:
+    """Whether a callback ends the training of a student that turns NaN, in its own way."""
+    ours = getattr(callback, "stops_at_nan", False)  # those that keep the last good student
+    return ours or isinstance(callback, keras.callbacks.TerminateOnNaN)

@@ -1,6 +1,6 @@
 """The Distiller: a Keras model with students, teachers and a list of terms."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -8,8 +8,11 @@ from keras import ops
 
 from keras_kd import _averages, _watch
 from keras_kd._batch import absent, cannot_run, check_batched, fits, split
+from keras_kd._compiled._absent import warn_of_absent
+from keras_kd._compiled._label_values import Check, check_arrays, explained, label_checks
+from keras_kd._compiled._label_values import faults as label_faults
 from keras_kd._compiled._losses import check_losses
-from keras_kd._compiled._metrics import warn_of_metrics
+from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
 from keras_kd._compiled._own import apply
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
@@ -139,6 +142,8 @@ class Distiller(BackendStep, Saving, keras.Model):
         self._watched = self._targets_to_watch()
         self.on_bad_teacher = on_bad_teacher
         self.watch = _watch.Faults(self._watched, skip=_watch.skips(on_bad_teacher))
+        self._label_checks: list[Check] = []
+        self._told_of_absent = False
         self._input_config: Any = None
         self._prepared = False
         inputs = input_of(next(iter(students.values())))
@@ -301,11 +306,21 @@ class Distiller(BackendStep, Saving, keras.Model):
         outputs, said = self._respond(x, training=training)
         signals = {**answers, **said, LABELS: y}
         self._prepare(signals, x)
-        total: Any = 0.0
-        values, counts, parts = [], [], []
-        for one in self.signal_metrics.asking:
-            self._check_present((one.target, one.pred), signals, one.asker)
+        total: Any = ops.zeros(())
+        values: list[Any] = []
+        counts: list[Any] = []
+        parts: list[Any] = []
+        if not training:
+            self._leave_out(signals)
+        else:
+            for one in self.signal_metrics.asking:
+                self._check_present((one.target, one.pred), signals, one.asker)
         for term in self.terms:
+            if not training and not set(term.addresses()) <= set(signals):
+                values.append(None)
+                counts.append(0.0)
+                parts.append(ops.zeros(()))
+                continue
             self._check_present(term.addresses(), signals, f"Term '{term.name}'")
             weights = _weights_for(term, sample_weight)
             value, count = term.measured(
@@ -325,8 +340,36 @@ class Distiller(BackendStep, Saving, keras.Model):
         extra = sum(ops.cast(added_loss(self, loss), "float32") for loss in extras)
         parts.append(ops.convert_to_tensor(extra, "float32"))
         total += extra
-        asked = {address: signals[address] for address in self.signal_metrics.addresses()}
-        return Outcome(total, values, counts, parts, outputs, self.faults(answers), asked)
+        asked = {a: signals[a] for a in self.signal_metrics.addresses() if a in signals}
+        found = self.faults(answers), label_faults(self._label_checks, y, said)
+        return Outcome(total, values, counts, parts, outputs, *found, asked)
+
+    def _leave_out(self, signals: Signals) -> None:
+        """Says once what an evaluation without the teacher's answers leaves out."""
+        named = zip(self.term_names, self.terms, strict=True)
+        asked = {name: term.addresses() for name, term in named}
+        judged = {one.name: (one.target, one.pred) for one in self.signal_metrics.asking}
+        absent = {a for of in (asked, judged) for both in of.values() for a in both} - set(signals)
+        if absent and not self._told_of_absent:
+            self._told_of_absent = True
+            warn_of_absent(absent, asked, judged)
+
+    def left_out(self, outcome: Outcome) -> set[str]:
+        """What the logs leave out: terms and metrics whose signals did not come."""
+        names = zip(self.term_names, outcome.values, strict=True)
+        out = {name for name, value in names if value is None}
+        there = self.signal_metrics.present(outcome.asked)
+        out.update(one.name for one in self.signal_metrics.asking if one not in there)
+        return out | {"loss"} if all(value is None for value in outcome.values) else out
+
+    def label_faults(self) -> list[Callable[[str], str]]:
+        """For each check of the labels, what it says of a batch."""
+        return [check.says for check in self._label_checks]
+
+    def term_values(self) -> dict[str, Any]:
+        """Each term's mean over the batches since the last reset."""
+        named = zip(self.term_names, self.term_trackers, strict=True)
+        return {name: ops.convert_to_numpy(tracker.result()) for name, tracker in named}
 
     def faults(self, answers: Signals) -> Any:
         """Per watched target, 1 when this batch's holds NaN or infinite values."""
@@ -374,7 +417,8 @@ class Distiller(BackendStep, Saving, keras.Model):
                 f"({listing(self.term_names)}), so nothing would apply it. Add keras_kd.Labels() "
                 "to the terms, or leave out `loss`."
             )
-        logits = check_losses(self.terms, self.students, loss)
+        applied = check_losses(self.terms, self.students, loss)
+        self._label_checks = label_checks(applied, self.terms, self.students)
         metrics = self._for_each_student(metrics)
         weighted_metrics = self._for_each_student(weighted_metrics)
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
@@ -382,17 +426,17 @@ class Distiller(BackendStep, Saving, keras.Model):
         for one in asking:
             check_roles((one.target, one.pred), one.asker, self.students, self.teachers)
         for judging in (metrics, weighted_metrics):
-            warn_of_metrics(self.students, logits, self.terms, judging)
+            warn_of_metrics(self.students, applied, self.terms, judging)
         super().compile(
             optimizer=optimizer,
             loss=loss,
             loss_weights=loss_weights,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
+            metrics=on_labelled_rows(self.students, applied, metrics),
+            weighted_metrics=on_labelled_rows(self.students, applied, weighted_metrics),
             **kwargs,
         )
         track_loss(self, SumOfMeans(len(self.terms) + 1))
-        apply(labels, self.students, loss, loss_weights, compiled_loss(self))
+        apply(self.terms, self.students, loss, loss_weights, compiled_loss(self))
         self.signal_metrics.use(asking, given)
         self._taps.update(self._tapped())
 
@@ -434,10 +478,7 @@ class Distiller(BackendStep, Saving, keras.Model):
     ) -> Any:
         """The labels' part alone; Keras calls it to build the compiled loss."""
         total = ops.zeros(())
-        here = {f"{role}:" for role in (*self.students, *self.teachers)}
         for term in self.terms:
-            came = {a for a in term.addresses() if a.startswith(tuple(here))}
-            self._check_present(term.addresses(), {*came, *split(x)[1]}, f"Term '{term.name}'")
             if isinstance(term, Labels) and y is not None:
                 role, path = parse(term.pred)
                 if path == OUTPUT:
@@ -483,15 +524,36 @@ class Distiller(BackendStep, Saving, keras.Model):
         """As `keras.Model.fit`."""
         self.check_places("fit")
         callbacks = _averages.with_averages(_watch.with_watcher(callbacks))
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+        judged = kwargs.get("validation_data")
+        for labels in (y, judged[1] if isinstance(judged, tuple) and len(judged) > 1 else None):
+            check_arrays(self._label_checks, labels)
+        with explained(self._label_checks):
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
-    def evaluate(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
-        """As `keras.Model.evaluate`: the same sum of terms, in inference mode; moves nothing."""
+    def evaluate(
+        self, x: Any = None, y: Any = None, *args: Any, return_dict: bool = False, **kwargs: Any
+    ) -> Any:
+        """As `keras.Model.evaluate`: the same sum of terms, in inference mode; moves nothing.
+
+        Without `return_dict=True`, a list in the order of `metrics_names`.
+        """
+        kwargs["callbacks"] = _watch.with_watcher(kwargs.get("callbacks"))
+        check_arrays(self._label_checks, y)
         try:
-            logs = super().evaluate(*args, callbacks=_watch.with_watcher(callbacks), **kwargs)
-            return keras.tree.map_structure(plain, logs)
+            with explained(self._label_checks):
+                logs = super().evaluate(x, y, *args, return_dict=True, **kwargs)
+            logs = keras.tree.map_structure(plain, logs)
         finally:
             self.settle()  # an error midway leaves the models as they were
+        if return_dict:
+            return logs
+        values = [logs[name] for name in self.metrics_names if name in logs]
+        return values[0] if len(values) == 1 else values
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names in the logs, in the order of the list that `evaluate` returns."""
+        return list(self.get_metrics_result())
 
     # Configuration.
 

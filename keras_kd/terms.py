@@ -31,6 +31,9 @@ Addresses = str | tuple[str, ...]
 class _Weighted(keras.layers.Layer):
     """A layer with a weight in the total; a weight that may be set is part of its state."""
 
+    #: Finds, among labels that come by output, those of this term's: `own(y, "what they are")`.
+    own: Callable[[Any, str], Any] = staticmethod(lambda given, what: given)
+
     @property
     def weight(self) -> Number:
         return self._weight
@@ -169,7 +172,10 @@ class Term(_Weighted):
         self._check_ids(signals)
         check_one_tensor(self, signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
-        target = [signals[a] if a == LABELS else _still(signals[a]) for a in as_tuple(self.target)]
+        target = [
+            self.own(signals[a], "`y`") if a == LABELS else _still(signals[a])
+            for a in as_tuple(self.target)
+        ]
         pred = _projected(self.projector, pred, training)
         if self.target_projector is not None:
             seen = [t for t, a in zip(target, as_tuple(self.target), strict=True) if a != LABELS]
@@ -272,19 +278,12 @@ class Labels(_Weighted):
         self.pred = pred
         parse(pred)
         self._compiled: Callable[..., Any] | None = None
-        self._own: Callable[[Any, str], Any] = _all
         self._given: Any = None
         self.built = True
 
-    def use(
-        self,
-        loss: Callable[..., Any] | None,
-        own: Callable[[Any, str], Any] | None = None,
-        given: Any = None,
-    ) -> None:
-        """Takes the compiled loss, `loss(y, y_pred, sample_weight)`, as it was `given`; and, when
-        labels come by output, what finds those of this one: `own(y, "what they are")`."""
-        self._compiled, self._own, self._given = loss, own or _all, given
+    def use(self, loss: Callable[..., Any] | None, given: Any = None) -> None:
+        """Takes the compiled loss, `loss(y, y_pred, sample_weight)`, as it was `given`."""
+        self._compiled, self._given = loss, given
 
     def addresses(self) -> tuple[str, ...]:
         """Every address of a model that this term reads."""
@@ -319,7 +318,7 @@ class Labels(_Weighted):
                 f"Term '{self.name}' needs labels, and this batch has none. Give `y` to fit, or "
                 "leave Labels out of the terms to learn from the teacher alone."
             )
-        y, sample_weight = self._own(y, "`y`"), self._own(sample_weight, "`sample_weight`")
+        y, sample_weight = self.own(y, "`y`"), self.own(sample_weight, "`sample_weight`")
         compiled = self._compiled
         assert compiled is not None, "compile() sees to it"
         shapes = self._shapes(y, pred)
@@ -368,10 +367,6 @@ _LABELS_HELP = (
     "Integer labels (batch,) go with SparseCategoricalCrossentropy, one-hot labels "
     "(batch, classes) with CategoricalCrossentropy, 0/1 labels (batch, 1) with BinaryCrossentropy."
 )
-
-
-def _all(given: Any, what: str) -> Any:
-    return given
 
 
 def _still(signal: Any) -> Any:

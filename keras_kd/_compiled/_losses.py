@@ -5,7 +5,9 @@ and nobody would be told.
 """
 
 import functools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -32,22 +34,70 @@ _NEVER = {
 }
 
 
+@dataclass(frozen=True)
+class Applied:
+    """A loss that a `Labels` term applies to one output."""
+
+    output: Output
+    loss: Any
+    own: Own
+
+    def read_as_logits(self) -> bool:
+        """Whether the output is known to be read as logits."""
+        return self.output.term is not None or reads_logits(self.loss) is True
+
+    def resolved(self) -> Any:
+        """The loss as an object of its class, where Keras has one."""
+        options: dict[str, Any] = {}
+        found = _resolved(self.loss)
+        if isinstance(self.loss, functools.partial):
+            found, options = self.loss.func, dict(self.loss.keywords)
+        name = None if isinstance(found, keras.losses.Loss) else name_of(found)
+        return getattr(keras.losses, TOLD[name])(**options) if name in TOLD else found
+
+    def ignored(self) -> int | None:
+        """The class number that says that there is no label."""
+        found = self.resolved()
+        return getattr(found, "ignore_class", None)
+
+    def ignoring(self) -> str:
+        """The loss as one writes it to leave out labels of -1."""
+        return "loss=" + _written(self.resolved(), ignore_class=-1)
+
+    def shown(self) -> str:
+        return _shown(self.loss)
+
+
 def check_losses(
     terms: Sequence[Any], students: Mapping[str, keras.Model], loss: Any
-) -> dict[str, bool]:
-    """Raises when a loss reads probabilities from logits, or the reverse.
-
-    Returns:
-        For each output with a loss, whether it is read as logits.
-    """
+) -> list[Applied]:
+    """Each loss with its output; raises when one reads probabilities from logits, or the reverse,
+    and warns when a term asks for other answers than the loss does."""
     outputs = Outputs(terms, students)
-    logits: dict[str, bool] = {}
+    applied: list[Applied] = []
     for term in terms:
         if isinstance(term, Labels):
-            for output, one in _losses(outputs, own(term, students), parse(term.pred).path, loss):
+            part = own(term, students)
+            for output, one in _losses(outputs, part, parse(term.pred).path, loss):
                 _check(output, one)
-                logits[output.address] = output.term is not None or reads_logits(one) is True
-    return logits
+                keys = part.keys if part.keys is None else output.keys
+                applied.append(Applied(output, one, part.of(keys)))
+                _warn_of_kinds(applied[-1])
+    return applied
+
+
+def _warn_of_kinds(one: Applied) -> None:
+    """Labels that are yes or no in each column, beside a term that chooses one of them."""
+    kinds = ("BinaryCrossentropy", "BinaryFocalCrossentropy")
+    if type(one.resolved()).__name__ in kinds and one.output.among and one.output.width != 1:
+        warnings.warn(
+            f"compile() was given loss={one.shown()}, for which each column of "
+            f"'{one.output.address}' is a yes-no question of its own, and Term "
+            f"'{one.output.among}' compares them as the classes of one softmax. For examples with "
+            "several labels take keras_kd.recipes.binary(), or keras_kd.losses.BinarySoftTarget in "
+            "that term; for one label each, CategoricalCrossentropy(from_logits=True).",
+            stacklevel=4,
+        )
 
 
 def _losses(outputs: Outputs, part: Own, path: str, loss: Any) -> Iterator[tuple[Output, Any]]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_kd._compiled._losses import TOLD, is_of_keras, leaves, name_of
+from keras_kd._compiled._losses import TOLD, Applied, is_of_keras, leaves, name_of
 from keras_kd._compiled._outputs import Outputs
 from keras_kd._compiled._own import Own
+from keras_kd.metrics._labelled import labelled
 
 #: Metrics of Keras that read logits when they are told so; those with one threshold, and with
 #: several; those that never do.
@@ -24,18 +25,19 @@ _F_SCORES = ("F1Score", "FBetaScore")
 
 def warn_of_metrics(
     students: Mapping[str, keras.Model],
-    logits: Mapping[str, bool],
+    applied: Sequence[Applied],
     terms: Sequence[Any],
     given: Any,
 ) -> None:
     """Warns when a metric reads probabilities from an output that gives logits."""
     outputs = Outputs(terms, students)
+    logits = {one.output.address for one in applied if one.read_as_logits()}
     for role, model in students.items():
         metrics = (given or {}).get(role) if len(students) > 1 else given
         part = Own(model, role, (), "")
         for keys in outputs.inside(role, ()):
             output = outputs.at(role, keys)
-            if output.term is None and not logits.get(output.address):
+            if output.term is None and output.address not in logits:
                 continue
             for metric in leaves(part.of(keys).find(metrics)):
                 misread = _misread(metric, output.width)
@@ -46,6 +48,55 @@ def warn_of_metrics(
                         f"so its numbers would mean little. {remedy}",
                         stacklevel=4,
                     )
+
+
+def on_labelled_rows(
+    students: Mapping[str, keras.Model], applied: Sequence[Applied], given: Any
+) -> Any:
+    """The metrics as `compile` takes them; those of an output whose loss leaves out rows without
+    a label leave them out too."""
+    ignored = {one.output.address: one.ignored() for one in applied if one.ignored() is not None}
+    if not ignored or not given:
+        return given
+    outputs = Outputs((), students)
+    if len(students) > 1:
+        return {
+            role: _leaving_out(outputs, Own(students[role], role, (), ""), ignored, metrics)
+            for role, metrics in given.items()
+        }
+    role, model = next(iter(students.items()))
+    return _leaving_out(outputs, Own(model, role, (), ""), ignored, given)
+
+
+def _leaving_out(outputs: Outputs, whole: Own, ignored: Mapping[str, Any], given: Any) -> Any:
+    places = outputs.inside(whole.role, ())
+    marks: dict[Any, Any] = {}  # by the name or the place of an output, the label left out
+    for keys in places:
+        mark = ignored.get(outputs.at(whole.role, keys).address)
+        marks.update(dict.fromkeys(whole.called(keys), mark))
+
+    def walk(metrics: Any, key: Any) -> Any:
+        if isinstance(metrics, Mapping):
+            return {name: walk(inner, name) for name, inner in metrics.items()}
+        if isinstance(metrics, (list, tuple)):
+            each = any(isinstance(inner, (list, tuple)) for inner in metrics)
+            each = each or (key is None and len(metrics) == len(places) > 1)
+            return [walk(inner, i if each else key) for i, inner in enumerate(metrics)]
+        mark = marks.get(key)
+        return metrics if metrics is None or mark is None else _labelled(metrics, mark)
+
+    return walk(given, None)
+
+
+def _labelled(metric: Any, ignored: int) -> Any:
+    found = labelled(metric, ignored)
+    if found is metric:
+        warnings.warn(
+            f"Metric {metric!r} takes no `sample_weight`, so it cannot leave out the rows whose "
+            f"label is {ignored}, as the loss does, and counts them too.",
+            stacklevel=6,
+        )
+    return found
 
 
 def _misread(metric: Any, width: int | None) -> tuple[str, str] | None:

@@ -1,12 +1,12 @@
 """The outputs of the students, and what is known of each."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._core.addresses import OUTPUT, RESERVED, as_tuple, parse
 from keras_kd._core.keras_private import origin, outputs_of
 from keras_kd.losses import Loss
 from keras_kd.taps import layer_paths
@@ -46,10 +46,13 @@ class Output:
     """One output of a student, and how it is known to be logits or probabilities."""
 
     address: str
+    keys: Keys | None  # of a layer that is no output, none
     model: keras.Model
     ending: str | None
     term: str | None  # the term that compares it as logits
+    among: str | None  # the term that compares its columns as the classes of one softmax
     width: int | None
+    rank: int | None
 
     def known(self) -> str:
         """How it is known to be logits."""
@@ -63,7 +66,8 @@ class Outputs:
 
     def __init__(self, terms: Sequence[Any], students: Mapping[str, keras.Model]):
         self.students = students
-        self._as_logits = dict(_as_logits(terms, students))
+        self._as_logits = dict(_compared(terms, students, lambda loss: loss.on_logits))
+        self._among = dict(_compared(terms, students, lambda loss: loss.among_classes))
 
     def inside(self, role: str, keys: Keys) -> list[Keys]:
         """The keys of every output within that at `keys`; these alone when only data can tell."""
@@ -79,26 +83,33 @@ class Outputs:
     def at(self, role: str, place: Keys | str) -> Output:
         """The output at these keys; or the layer at this path, which is no output."""
         model = self.students[role]
-        term = self._as_logits.get((role, place))
+        terms = self._as_logits.get((role, place)), self._among.get((role, place))
         if isinstance(place, str):
-            layer = layer_paths(model).get(place)
-            return Output(f"{role}:{place}", model, activation_of(layer), term, None)
-        leaves = dict(named_leaves(outputs_of(model)))
-        leaf = leaves.get(place)
+            found = activation_of(layer_paths(model).get(place))
+            return Output(f"{role}:{place}", None, model, found, *terms, None, None)
+        leaf = dict(named_leaves(outputs_of(model))).get(place)
         if leaf is None and isinstance(model, keras.Sequential) and model.outputs:
             leaf = model.outputs[0]
-        width = leaf.shape[-1] if leaf is not None and len(leaf.shape) else None
+        shape = () if leaf is None else tuple(leaf.shape)
+        size = (shape[-1], len(shape)) if shape else (None, None)
         address = "/".join((f"{role}:output", *place))
-        return Output(address, model, ending(model, place), term, width)
+        return Output(address, place, model, ending(model, place), *terms, *size)
+
+    def of(self, term: Any) -> Iterator[Output]:
+        """The outputs that a term learns at."""
+        for role, path in (parse(a) for a in as_tuple(term.pred) if a not in RESERVED):
+            if role in self.students:
+                keys = keys_of(self.students[role], path)
+                yield self.at(role, path if keys is None else keys)
 
 
-def _as_logits(
-    terms: Iterable[Any], students: Mapping[str, keras.Model]
+def _compared(
+    terms: Iterable[Any], students: Mapping[str, keras.Model], how: Callable[[Loss], bool]
 ) -> Iterator[tuple[tuple[str, Keys | str], str]]:
-    """The students' outputs that a term compares as logits, each with the term's name."""
+    """The students' outputs that a term compares so, each with the term's name."""
     for term in terms:
         loss = getattr(term, "loss", None)  # the term for the labels has none of its own
-        if not isinstance(loss, Loss) or not loss.on_logits or term.projectors():
+        if not isinstance(loss, Loss) or not how(loss) or term.projectors():
             continue
         for role, path in map(parse, term.addresses()):
             if role in students:

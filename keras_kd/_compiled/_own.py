@@ -11,10 +11,10 @@ from typing import Any
 import keras
 
 from keras_kd._compiled._outputs import Keys, keys_of
-from keras_kd._core.addresses import parse
+from keras_kd._core.addresses import LABELS, RESERVED, as_tuple, parse
 from keras_kd._core.keras_private import outputs_of
 from keras_kd._core.messages import listing
-from keras_kd.terms import Labels
+from keras_kd.terms import Labels, Term
 
 
 def key_in(given: Any, key: str, names: Sequence[str]) -> Any:
@@ -44,7 +44,7 @@ class Own:
             raise ValueError(
                 f"{self.asker} learns at a layer that is no output of '{self.model.name}', so "
                 f"{what} by output has none for it. Name an output, as in "
-                f"Labels(pred='{self.role}:output/NAME')."
+                f"pred='{self.role}:output/NAME'."
             )
         for key in self.keys:
             if not isinstance(given, (Mapping, list, tuple)):
@@ -60,7 +60,7 @@ class Own:
             given = given[found]
         return given
 
-    def of(self, keys: Keys) -> "Own":
+    def of(self, keys: Keys | None) -> "Own":
         """The same, for the output at `keys`."""
         return dataclasses.replace(self, keys=keys)
 
@@ -73,6 +73,14 @@ class Own:
             given = None if found is None else given[found]
         return given
 
+    def called(self, keys: Keys) -> list[Any]:
+        """All that the output at `keys` may be called: by name or by place; `None`, the only one."""
+        if not keys:
+            return [None, 0, *self.names]
+        first = keys[0]
+        place = int(first) if first.isdigit() else self.names.index(first)
+        return [first, place, *self.names[place : place + 1]]
+
     @property
     def names(self) -> list[str]:
         """The outputs' names, in the order in which lists give something for each."""
@@ -82,22 +90,32 @@ class Own:
         return list(getattr(self.model, "output_names", None) or ())
 
 
-def own(term: Labels, students: Mapping[str, keras.Model]) -> Own:
+def own(term: Term | Labels, students: Mapping[str, keras.Model]) -> Own:
     """What `term` takes for its own output."""
-    role, path = parse(term.pred)
-    return Own(students[role], role, keys_of(students[role], path), f"Term '{term.name}'")
+    addresses = (parse(a) for a in as_tuple(term.pred) if a not in RESERVED)
+    for role, path in addresses:
+        if role in students:
+            return Own(students[role], role, keys_of(students[role], path), f"Term '{term.name}'")
+    raise ValueError(f"Term '{term.name}' names no student in `pred`: {term.pred!r}.")
 
 
 def apply(
-    terms: Sequence[Labels],
+    terms: Sequence[Term | Labels],
     students: Mapping[str, keras.Model],
     loss: Any,
     loss_weights: Any,
     compiled: Any,
 ) -> None:
-    """Gives each term the loss for its output; `compiled` is Keras's own for all of them."""
+    """Gives each term the loss and the labels of its output; `compiled` is Keras's own loss for all
+    of them."""
     for term in terms:
+        if not isinstance(term, Labels) and LABELS not in as_tuple(term.target):
+            continue
         part = own(term, students)
+        if part.keys != ():
+            term.own = part
+        if not isinstance(term, Labels):
+            continue
         if part.keys == () or compiled is None:
             term.use(compiled, given=loss)
             continue
@@ -109,8 +127,8 @@ def apply(
             )
         weight = part(loss_weights, "the `loss_weights` given to compile()")
         weight = None if weight is None else float(weight)
-        term.use(type(compiled)(single, loss_weights=weight), part, given=single)
-    _check_all_used(terms, students, loss)
+        term.use(type(compiled)(single, loss_weights=weight), given=single)
+    _check_all_used([term for term in terms if isinstance(term, Labels)], students, loss)
 
 
 def _check_all_used(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_kd import _watch
 from keras_kd._core.keras_private import loss_tracker
 
 
@@ -23,11 +24,12 @@ class Outcome(NamedTuple):
     """What one pass came to."""
 
     total: Any  # the scalar to minimise
-    values: list[Any]  # each term's value, before its weight
+    values: list[Any]  # each term's value, before its weight; none of a term left out
     counts: list[Any]  # how many values each of them is the mean of
     parts: list[Any]  # each term's value times its weight; last, what layers add to the loss
     outputs: Any  # what the students returned
     faults: Any  # per watched target, 1 when it holds NaN or Inf
+    labels: Any  # per check of the labels, 1 when they cannot be right
     asked: dict[str, Any]  # the signals that metrics ask for
 
 
@@ -78,11 +80,19 @@ class Step(Base):
         for tracker, value, count in zip(
             self.term_trackers, outcome.values, outcome.counts, strict=True
         ):
-            tracker.update_state(self.unscaled(value), sample_weight=count)
+            if value is not None:
+                tracker.update_state(self.unscaled(value), sample_weight=count)
         if not self.watch.skip:
-            self.watch.update_state(self.everywhere(outcome.faults))
+            self.look(outcome)
         self.signal_metrics.update_state(outcome.asked, sample_weight)
-        return self.compute_metrics(x, y, outcome.outputs, sample_weight)
+        logs = self.compute_metrics(x, y, outcome.outputs, sample_weight)
+        left_out = self.left_out(outcome)
+        return {name: value for name, value in logs.items() if name not in left_out}
+
+    def look(self, outcome: Outcome) -> None:
+        """Tells the watch what was at fault in a batch."""
+        found = _watch.all_faults(outcome.faults, outcome.labels, outcome.total)
+        self.watch.update_state(self.everywhere(found))
 
     def settle(self) -> None:
         """Brings the metrics' variables up to date, where a backend keeps them elsewhere."""

@@ -61,8 +61,9 @@ class JAXStep(KeepsJaxState, Step):
         pick = functools.partial(jax.numpy.where, bad)
         *others, metrics = jax.tree.map(pick, tuple(map(list, before)), tuple(map(list, after)))
         with keras.StatelessScope(zip(self.metrics_variables, metrics, strict=True)) as scope:
-            self.watch.update_state(outcome.faults)
-            logs = self.get_metrics_result()
+            self.look(outcome)
+            result = self.get_metrics_result()
+            logs = {name: result[name] for name in logs}
         return logs, (*others, _values(scope, self.metrics_variables))
 
     def along(self, function: Any, x: Any, direction: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_kd._trainers._base import Step
+from keras_kd._trainers._base import Outcome, Step
 
 Logs = dict[str, Any]
 
@@ -17,7 +17,7 @@ class TensorFlowStep(Step):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         answers = self.answers(x)
 
-        def learn() -> Logs:
+        def learn() -> tuple[Logs, Outcome]:
             with tf.GradientTape() as tape:
                 outcome = self.objective(x, y, sample_weight, answers, training=True)
                 scaled = self.optimizer.scale_loss(outcome.total)
@@ -25,7 +25,7 @@ class TensorFlowStep(Step):
             gradients = tape.gradient(scaled, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
             self.advance()
-            return self.record(x, y, sample_weight, outcome)
+            return self.record(x, y, sample_weight, outcome), outcome
 
         return self._or_skip(learn, answers, self.moving)
 
@@ -33,27 +33,31 @@ class TensorFlowStep(Step):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         answers = self.answers(x)
 
-        def judge() -> Logs:
+        def judge() -> tuple[Logs, Outcome]:
             outcome = self.objective(x, y, sample_weight, answers, training=False)
-            return self.record(x, y, sample_weight, outcome)
+            return self.record(x, y, sample_weight, outcome), outcome
 
         return self._or_skip(judge, answers, list)
 
     def _or_skip(
-        self, step: Callable[[], Logs], answers: Any, moving: Callable[[], list[keras.Variable]]
+        self,
+        step: Callable[[], tuple[Logs, Outcome]],
+        answers: Any,
+        moving: Callable[[], list[keras.Variable]],
     ) -> Logs:
         """`step()`; all that it moved is put back when its batch is one to skip."""
         if not self.watch.skip:
-            return step()
+            return step()[0]
         found = self.everywhere(self.faults(answers))
         watching = {id(v) for v in self.watch.variables}
         moved = [v for v in [*moving(), *self.metrics_variables] if id(v) not in watching]
         before = [tf.identity(v.value) for v in moved]
-        step()
+        logs, outcome = step()
         for variable, value in zip(moved, before, strict=True):
             variable.assign(tf.where(tf.reduce_any(found > 0), value, variable.value))
-        self.watch.update_state(found)
-        return self.get_metrics_result()
+        self.look(outcome)
+        result = self.get_metrics_result()
+        return {name: result[name] for name in logs}
 
     def along(self, function: Any, x: Any, direction: Any) -> Any:
         leaves = keras.tree.flatten(x)

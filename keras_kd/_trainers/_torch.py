@@ -6,7 +6,8 @@ import keras
 import torch
 from torch.autograd import forward_ad
 
-from keras_kd._trainers._base import Step
+from keras_kd import _watch
+from keras_kd._trainers._base import Outcome, Step
 
 
 class TorchStep(Step):
@@ -25,7 +26,7 @@ class TorchStep(Step):
         with torch.no_grad():
             self.optimizer.apply(list(gradients), weights)
             self.advance()
-            return self.record(x, y, sample_weight, outcome)
+            return self._recorded(x, y, sample_weight, outcome)
 
     def along(self, function: Any, x: Any, direction: Any) -> Any:
         with forward_ad.dual_level():
@@ -39,15 +40,23 @@ class TorchStep(Step):
             if self._skipped(answers):
                 return self.get_metrics_result()
             outcome = self.objective(x, y, sample_weight, answers, training=False)
-            return self.record(x, y, sample_weight, outcome)
+            return self._recorded(x, y, sample_weight, outcome)
+
+    def _recorded(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
+        if self.watch.skip:  # else it looks by itself
+            self.look(outcome)
+        return self.record(x, y, sample_weight, outcome)
 
     def _skipped(self, answers: Any) -> bool:
         """Whether this batch is one to leave out; counts it."""
         if not self.watch.skip:
             return False
         found = self.faults(answers)
-        self.watch.update_state(found)
-        return bool(found.any())
+        if not found.any():
+            return False
+        none = found.new_zeros(_watch.LABEL_CHECKS)
+        self.watch.update_state(_watch.all_faults(found, none, found.new_zeros(())))
+        return True
 
 
 def _change(said: Any) -> Any:

@@ -74,6 +74,9 @@ class BestStudent(keras.callbacks.Callback):
     15
     """
 
+    #: A student that turns NaN ends the training with a warning that names what was kept.
+    stops_at_nan = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],

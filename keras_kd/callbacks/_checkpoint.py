@@ -55,6 +55,9 @@ class Checkpoint(keras.callbacks.Callback):
     (2, 5)
     """
 
+    #: A student that turns NaN ends the training with a warning that names what was kept.
+    stops_at_nan = True
+
     def __init__(self, path: str | os.PathLike[str]):
         super().__init__()
         self.path = Path(path)

@@ -176,6 +176,7 @@ class VirtualTarget(Loss):
     Regularization", CVPR 2020, arXiv:1909.11723, section 4 (teacher-free, with a made-up teacher).
     """
 
+    hard_labels = True
     on_logits = True
     among_classes = True
     same_shape = False

@@ -10,6 +10,7 @@ from keras_kd._core.configs import arguments_of, restored
 from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.numbers import LearningRateSchedule, at
+from keras_kd.losses._labels import sound
 
 
 class Loss(keras.losses.Loss):
@@ -51,6 +52,8 @@ class Loss(keras.losses.Loss):
     without_labels: ClassVar[str] = ""
     #: A side may be a tuple of tensors, each of that one shape.
     several: ClassVar[bool] = False
+    #: Its target, or the last of several, is the labels as class numbers (or exact one-hot rows).
+    hard_labels: ClassVar[bool] = False
     #: An example's value depends on the others in its batch: the global one, for a Distiller joins
     #: the rows of all replicas for it, on whatever engine.
     relational: ClassVar[bool] = False
@@ -103,6 +106,8 @@ class Loss(keras.losses.Loss):
             values = self.call(target, pred, mask=mask)
         else:
             values = self.call(target, pred)
+        if self.hard_labels:
+            values = sound(target[-1] if isinstance(target, tuple) else target, pred, values)
         weights, count = weighed(values, mask, sample_weight, self.reduction)
         return _Reduced(values, self.reduction, self.dtype)(values, values, weights), count
 

@@ -7,7 +7,7 @@ from keras import ops
 from keras_kd._core.numbers import Number, finite, positive
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
-from keras_kd.losses._labels import at, right
+from keras_kd.losses._labels import at, right, sound
 
 
 class _Composed(Loss):
@@ -78,7 +78,7 @@ def _several(side: Any) -> list[Any]:
 
 def _confidence(answers: list[Any], labels: Any) -> Any:
     """Weights `(teachers, ...)` that sum to 1: the more, the smaller a teacher's cross-entropy."""
-    costs = [-at(right(labels, z), ops.log_softmax(z, axis=-1)) for z in answers]
+    costs = [sound(labels, z, -at(right(labels, z), ops.log_softmax(z, axis=-1))) for z in answers]
     if len(costs) == 1:
         return ops.ones_like(ops.stack(costs))
     return (1.0 - ops.softmax(ops.stack(costs), axis=0)) / (len(costs) - 1)
@@ -120,6 +120,7 @@ class ConfidenceWeighted(_Composed):
     """
 
     with_labels = True
+    hard_labels = True
     on_logits = True
     among_classes = True
 
@@ -213,6 +214,7 @@ class LabelledTarget(Loss):
     """
 
     with_labels = True
+    hard_labels = True
     on_logits = True
     among_classes = True
     same_shape = False

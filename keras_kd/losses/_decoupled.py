@@ -50,6 +50,7 @@ class DecoupledSoftTarget(Loss):
     """
 
     with_labels = True
+    hard_labels = True
     on_logits = True
     among_classes = True
 
@@ -122,6 +123,7 @@ class NormalizedTarget(Loss):
     """
 
     with_labels = True
+    hard_labels = True
     on_logits = True
     among_classes = True
 
@@ -179,6 +181,7 @@ class WeightedSoftTarget(Loss):
     """
 
     with_labels = True
+    hard_labels = True
     on_logits = True
     among_classes = True
 

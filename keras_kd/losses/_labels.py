@@ -11,19 +11,43 @@ NEVER = -1e30
 
 
 def hard(labels: Any, logits: Any) -> Any:
-    """`labels` as integers, one per row of `logits`."""
+    """`labels` as integers, one per row of `logits`; one-hot rows become the classes they are."""
     rank = len(logits.shape)
+    if is_one_hot(labels, logits):
+        return ops.cast(ops.argmax(labels, axis=-1), "int32")
     if len(labels.shape) == rank and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, axis=-1)
     if len(labels.shape) != rank - 1:
         raise ValueError(
             "The labels must be hard: one class number per row of logits, shape "
-            f"{shape_of(logits)[:-1]}. Received labels of shape {shape_of(labels)} for logits of "
-            f"shape {shape_of(logits)}. Turn one-hot labels into numbers with "
-            "keras.ops.argmax(labels, axis=-1); for mixed labels (MixUp, CutMix, smoothing) take a "
-            "loss that needs none, such as keras_kd.losses.SoftTarget."
+            f"{shape_of(logits)[:-1]}, or one-hot rows, shape {shape_of(logits)}. Received labels "
+            f"of shape {shape_of(labels)} for logits of shape {shape_of(logits)}. For mixed labels "
+            "(MixUp, CutMix, smoothing) take a loss that needs none, such as "
+            "keras_kd.losses.SoftTarget."
         )
     return ops.cast(labels, "int32")
+
+
+def is_one_hot(labels: Any, logits: Any) -> bool:
+    """Whether `labels` have the shape of one-hot rows; whether they are, their values tell."""
+    same_rank = len(labels.shape) == len(logits.shape)
+    return same_rank and labels.shape[-1] == logits.shape[-1] and labels.shape[-1] != 1
+
+
+def mixed(labels: Any) -> Any:
+    """True where a row is not exactly one-hot: mixed or smoothed, so that no class is the right
+    one."""
+    labels = ops.cast(labels, "float32")
+    one = ops.equal(ops.max(labels, axis=-1), 1.0)
+    rest = ops.equal(ops.sum(ops.abs(labels), axis=-1), 1.0)
+    return ops.logical_not(ops.logical_and(one, rest))
+
+
+def sound(labels: Any, logits: Any, values: Any) -> Any:
+    """`values`, NaN where the labels name no right class: no number would be right there."""
+    if not is_one_hot(labels, logits):
+        return values
+    return ops.where(mixed(labels), float("nan"), values)
 
 
 def right(labels: Any, logits: Any) -> Any:

@@ -44,12 +44,16 @@ class SignalMetrics(keras.metrics.Metric):
         """Every address asked for."""
         return list(dict.fromkeys(a for one in self.asking for a in (one.target, one.pred)))
 
+    def present(self, signals: Mapping[str, Any]) -> list[Asking]:
+        """Those metrics whose signals are there."""
+        return [one for one in self.asking if one.target in signals and one.pred in signals]
+
     @property
     def variables(self) -> list[keras.Variable]:
         return [v for one in self.asking for v in one.metric.variables]
 
     def update_state(self, signals: Mapping[str, Any], sample_weight: Any = None) -> None:
-        for one in self.asking:
+        for one in self.present(signals):
             weight = sample_weight if one.weighted else None
             if isinstance(weight, Mapping):  # weights by output
                 weight = weight.get(parse(one.pred).path.rpartition("/")[2])

@@ -68,12 +68,33 @@ LABELLED = [
 
 
 @pytest.mark.parametrize("loss", LABELLED)
-def test_soft_labels_are_refused(loss):
-    words = r"labels must be hard.*\(None, 6\).*argmax.*MixUp.*SoftTarget"
+def test_labels_of_another_shape_are_refused(loss):
+    words = r"labels must be hard.*\(None, 6\).*MixUp.*SoftTarget"
     with pytest.raises(ValueError, match=words):
-        loss()((zeros(4, 6), zeros(4, 6)), zeros(4, 6))
+        loss()((zeros(4, 6), zeros(4, 5)), zeros(4, 6))
     with pytest.raises(ValueError, match=words):
-        losses.VirtualTarget()(zeros(4, 6), zeros(4, 6))
+        losses.VirtualTarget()(zeros(4, 5), zeros(4, 6))
+
+
+@pytest.mark.parametrize("loss", [*LABELLED, losses.VirtualTarget])
+def test_one_hot_labels_are_the_classes_they_are_and_mixed_ones_have_none(loss):
+    rng = np.random.default_rng(3)
+    teacher, student = rng.normal(size=(2, 4, 6)).astype("float32")
+    numbers = np.array([0, 5, 2, 2], "int32")
+    one_hot = np.eye(6, dtype="float32")[numbers]
+    made = loss(reduction=None)
+
+    def value(labels):
+        target = labels if loss is losses.VirtualTarget else (teacher, labels)
+        return ops.convert_to_numpy(made(target, student))
+
+    np.testing.assert_allclose(value(one_hot), value(numbers), rtol=1e-6)
+    rows = one_hot.copy()
+    rows[1], rows[3] = 0.9 * rows[1] + 0.1 * rows[0], 0.0
+    if isinstance(made, losses.ConfidenceWeighted):
+        return  # with one teacher the labels weigh nothing
+    assert np.isnan(value(rows)).tolist() == [False, True, False, True]
+    np.testing.assert_allclose(value(rows)[[0, 2]], value(numbers)[[0, 2]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", LABELLED)
