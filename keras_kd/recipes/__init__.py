@@ -8,6 +8,7 @@ on layers name them by `pred=` and `target=`, one address each or lists of as ma
 `[*dkd(), *attention_transfer(..., labels_weight=0)]`.
 """
 
+from keras_kd.recipes._binary import binary as binary
 from keras_kd.recipes._embeddings import crd as crd
 from keras_kd.recipes._embeddings import crd_memory as crd_memory
 from keras_kd.recipes._embeddings import srd as srd

@@ -1,0 +1,49 @@
+"""The recipe for answers that are yes or no, once or for each of several labels."""
+
+from keras_kd import losses
+from keras_kd._core.numbers import Number
+from keras_kd.recipes._lists import Terms, check_share, labels
+from keras_kd.terms import Term
+
+
+def binary(
+    temperature: Number = 4.0,
+    alpha: float = 0.5,
+    *,
+    student: str = "student:output",
+    teacher: str = "teacher:output",
+) -> Terms:
+    """Soft targets for yes-no answers: one logit, or one for each of several labels.
+
+    `loss = (1 - alpha) · cross_entropy(labels) + alpha · T² · Σ_c KL(σ(teacher_c/T) ‖ σ(student_c/T))`
+
+    Where an example may have several labels, or none, each column is a question of its own, and a
+    softmax among them would be wrong. Compile with
+    `keras.losses.BinaryCrossentropy(from_logits=True)` and labels of 0 and 1 in the shape of the
+    logits.
+
+    Args:
+        temperature: `T`; a float or a schedule. Defaults to `4.0`.
+        alpha: Share of the teacher, from 0 to 1. Defaults to `0.5`.
+        student: Address of the logits that learn. Defaults to `"student:output"`.
+        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+
+    Returns:
+        A list of terms; with `alpha=1` there is no label term, and no labels are needed.
+
+    Raises:
+        ValueError: If `alpha` is not between 0 and 1, or `temperature` not above 0.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.binary(alpha=0.9)
+    >>> [(term.name, round(term.weight, 1)) for term in terms]
+    [('labels', 0.1), ('binary_soft_target', 0.9)]
+
+    Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
+    arXiv:1503.02531, section 2, applied to each logit's Bernoulli distribution.
+    """
+    check_share(alpha)
+    loss = losses.BinarySoftTarget(temperature)
+    soft = Term(loss, pred=student, target=teacher, weight=alpha)
+    return [*labels(1 - alpha, student), soft]
