@@ -95,12 +95,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", default="digits")
+    parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES))
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("alpha.csv"))
     args = parser.parse_args()
     rows = Rows(args.out)
     for task, run in (digits() if args.data == "digits" else images(args.data)).items():
-        for share in SHARES:
+        for share in args.shares:
             for seed in range(1, args.seeds + 1):
                 if not rows.have(task=task, share=share, seed=seed):
                     rows.keep(task=task, share=share, seed=seed, accuracy=run(share, seed))

@@ -2,13 +2,18 @@
 
 import importlib
 import importlib.util
+import inspect
 import json
 import math
 import pathlib
+import re
 
 import keras
 import numpy as np
 import pytest
+
+from keras_kd import recipes
+from keras_kd.cli._commands import parser
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 
@@ -210,3 +215,38 @@ def test_the_accelerator_tables_tell_not_run_from_failed(tmp_path, monkeypatch):
     assert f"| {tables.STEPS[0]} | torch | not run | not run | not run | not run |" in lines
     assert "| student alone | 80.50 | 80.00, 81.00 | 9 |" in lines
     assert "| dkd | not run |  |  |" in lines
+
+
+def default(name, parameter):
+    return inspect.signature(getattr(recipes, name)).parameters[parameter].default
+
+
+def test_the_weights_that_the_tables_name_are_the_recipes():
+    """Every number that the text gives as a recipe's weight, and those that the scripts repeat."""
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    named = dict(re.findall(r"`(\w+)` \(([\d.]+(?:e-?\d+)?)\)", text))
+    assert {"cc", "mgd"} <= named.keys()
+    weighed = dict(re.findall(r"`(\w+)` weighs its term by (\d+)", text))
+    assert weighed
+    found = {**named, **weighed}
+    assert {name: default(name, "weight") for name in found} == {
+        n: float(v) for n, v in found.items()
+    }
+    assert f"The default is {default('hinton', 'alpha')}" in text
+
+
+def test_one_share_of_the_teacher_everywhere():
+    """The library's default, the shell's, the README's and the benchmarks' are one."""
+    share = default("hinton", "alpha")
+    assert parser().parse_args(["demo"]).alpha == share
+    for path in (FOLDER.parent / "README.md", FOLDER / "recipes.py", FOLDER / "cifar.py"):
+        text = path.read_text(encoding="utf-8")
+        found = re.findall(r"hinton\((?:temperature=)?4\.0, (?:alpha=)?([\d.]+)\)", text)
+        assert all(float(alpha) == share for alpha in found), path
+
+
+def test_the_table_of_shares_is_that_of_its_rows(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    alpha = script("alpha")
+    rows = alpha.Rows(FOLDER / "results" / "alpha.csv")
+    assert alpha.table(rows) in (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -209,7 +209,7 @@ def test_regularisers_and_add_loss_of_the_student_count_once():
     logs = distiller.evaluate(x, y, verbose=0, return_dict=True)
     kernel = student.layers[1].kernel.numpy()
     extra = 0.1 * (kernel**2).sum() + 0.25
-    expected = 0.5 * logs["labels"] + 0.5 * logs["soft_target"] + extra
+    expected = 0.1 * logs["labels"] + 0.9 * logs["soft_target"] + extra
     assert logs["loss"] == pytest.approx(expected, rel=1e-5)
     history = distiller.fit(x, y, batch_size=40, verbose=0).history
     assert history["loss"][0] == pytest.approx(expected, rel=1e-5)

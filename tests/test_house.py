@@ -147,13 +147,6 @@ def _documented():
 ROUNDING = ("keras_kd.compression._fake", "keras_kd.compression._quantize")
 
 
-class Examples(doctest.DocTestFinder):
-    """Those of decorated functions too."""
-
-    def _from_module(self, module, thing):
-        return super()._from_module(module, inspect.unwrap(thing) if callable(thing) else thing)
-
-
 @pytest.mark.parametrize("name", _documented())
 def test_docstring_examples_run(name):
     if name in ROUNDING and older_than("3.9"):
@@ -164,7 +157,7 @@ def test_docstring_examples_run(name):
         pytest.skip(f"needs {error.name}")
     names = {"keras_kd": keras_kd, "keras": keras, "np": np, "ops": ops}
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    for test in Examples(exclude_empty=True).find(module, globs=dict(names)):
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module, globs=dict(names)):
         runner.run(test)
     assert not runner.failures
 

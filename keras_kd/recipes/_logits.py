@@ -9,7 +9,7 @@ from keras_kd.terms import Term
 
 def hinton(
     temperature: Number = 4.0,
-    alpha: float = 0.5,
+    alpha: float = 0.9,
     *,
     student: str = "student:output",
     teacher: str = "teacher:output",
@@ -19,9 +19,12 @@ def hinton(
     `loss = (1 - alpha) · cross_entropy(labels) + alpha · T² · KL(teacher ‖ student)`
 
     Args:
-        temperature: `T`; a float or a schedule. Defaults to `4.0`, the usual one on CIFAR-100,
-            where it goes with `alpha=0.9`; on ImageNet it is `1.0`.
-        alpha: Share of the teacher, from 0 to 1. Defaults to `0.5`, the usual one on ImageNet.
+        temperature: `T`; a float or a schedule. Defaults to `4.0`, the usual one on CIFAR-100; on
+            ImageNet it is `1.0`, with `alpha=0.5`.
+        alpha: Share of the teacher, from 0 to 1. Defaults to `0.9`, the usual one at this
+            temperature, and the better one where images or labels are few (`benchmarks/README.md`
+            has the figures); where labels are plenty and the teacher is hardly better than the
+            student, a smaller share may be better.
         student: Address of the logits that learn. Defaults to `"student:output"`.
         teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
@@ -33,7 +36,7 @@ def hinton(
 
     Example:
 
-    >>> [(term.name, round(term.weight, 1)) for term in keras_kd.recipes.hinton(alpha=0.9)]
+    >>> [(term.name, round(term.weight, 1)) for term in keras_kd.recipes.hinton()]
     [('labels', 0.1), ('soft_target', 0.9)]
 
     Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,

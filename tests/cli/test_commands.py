@@ -169,7 +169,7 @@ def test_recipes_are_listed_with_papers_and_defaults(capsys):
         "arXiv:1503.02531, section 2.",
         "needs": [],
         "settings": {
-            "temperature": 4.0, "alpha": 0.5, "student": "student:output",
+            "temperature": 4.0, "alpha": 0.9, "student": "student:output",
             "teacher": "teacher:output",
         },
         "in_python_only": False,

@@ -60,7 +60,7 @@ def alone():
 
 # name: the models, the terms, and the weights that LOSSES are published with.
 RECIPES = {
-    "hinton": (networks, lambda m: recipes.hinton(), [0.5, 0.5]),
+    "hinton": (networks, lambda m: recipes.hinton(), [0.1, 0.9]),
     "regression": (networks, lambda m: recipes.regression(0.75), [0.25, 0.75]),
     "logit_standardization": (networks, lambda m: recipes.logit_standardization(), [0.1, 9]),
     "dkd": (networks, lambda m: recipes.dkd(), [1, 1]),
