@@ -1,5 +1,5 @@
 """Keeps an eye on what is at fault: teachers that answer NaN, labels that cannot be right, a student
-whose loss turns NaN.
+whose loss turns NaN, probabilities that are read as logits.
 
 Each step adds to a few counters that nobody reads before the watcher does: after 1, 2, 4, 8, ...
 batches and at the end of each epoch.
@@ -12,7 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._as_logits import cause, complain
 from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.probabilities import ENOUGH, Looks
 from keras_kd.taps import Signals
 
 
@@ -59,17 +61,41 @@ class Faults(keras.metrics.Metric):
     and in which the loss was NaN or Inf; `skip` when those of teachers are left out.
 
     Of several replicas each is told what all of them found, and the first one's count is read.
+
+    The first examples since the last reset are looked at as well: whether `logits`, the addresses
+    that terms read as such, each with its term, can only be probabilities.
     """
 
-    def __init__(self, addresses: list[str], skip: bool):
+    def __init__(self, addresses: list[str], skip: bool, logits: Mapping[str, str]):
         super().__init__(name="skipped", dtype="float32")
-        self.addresses, self.skip = addresses, skip
+        self.addresses, self.skip, self.logits, self.met = addresses, skip, logits, 0
         self.teachers = max(len(addresses), 1)
         shape = (self.teachers + LABEL_CHECKS + 1,)
-        self.bad, self.first, self.seen, self.skipped = (
+        counts = (max(len(logits), 1), len(Looks._fields))
+        self.bad, self.first, self.seen, self.skipped, self.looked, self.looks = (
             self.add_variable(s, "zeros", name=name, aggregation="only_first_replica")
-            for name, s in (("bad", shape), ("first", shape), ("seen", ()), ("skipped", ()))
-        )
+            for name, s in (
+                ("bad", shape), ("first", shape), ("seen", ()), ("skipped", ()), ("looked", ()),
+                ("looks", counts),
+            )
+        )  # fmt: skip
+
+    def reset_state(self) -> None:
+        super().reset_state()
+        self.met = 0  # as `looked`, where steps are run and not traced
+
+    @property
+    def enough(self) -> Any:
+        """Whether enough examples were looked at."""
+        return self.looked >= float(ENOUGH)
+
+    def look_at(self, found: Any, examples: Any, faults: Any) -> None:
+        """Adds what a batch looks like; one with a fault is not the last to be looked at."""
+        whole = 1.0 - ops.max(ops.cast(faults, "float32"))
+        self.looks.assign_add(found * whole if self.skip else found)
+        self.looked.assign_add(whole * ops.cast(examples, "float32"))
+        if isinstance(examples, int):
+            self.met += examples
 
     def update_state(self, found: Any) -> None:
         self.bad.assign_add(found)
@@ -106,10 +132,13 @@ class Faults(keras.metrics.Metric):
         told = zip(self.addresses, counts, strict=True)
         found = "; ".join(f"'{address}' {where}" for address, (n, where) in told if n)
         raise ValueError(
-            f"The teacher's answers hold NaN or infinite values: {found} (counted from 0). Look at "
-            "teacher.predict() on that data: unscaled or missing inputs, and float16 logits above "
-            f"65,504, are the usual causes. {ever}"
+            f"The teacher's answers hold NaN or infinite values: {found} (counted from 0). "
+            f"{cause(ops.convert_to_numpy(self.looks), self.logits)} {ever}"
         )
+
+    def complain_of_probabilities(self) -> None:
+        """Raises when a signal that terms read as logits can only be probabilities."""
+        complain(ops.convert_to_numpy(self.looks), self.logits)
 
     def complain_of_labels(self, says: Sequence[Any]) -> None:
         """Raises when labels could not be right; `says(where)` words it for each check."""
@@ -171,6 +200,7 @@ class Watcher(keras.callbacks.Callback):
         model = self.model
         model.settle()
         model.watch.complain_of_labels(model.label_faults())
+        model.watch.complain_of_probabilities()
         if not (midway and model.watch.skip):  # a batch to keep may be yet to come
             model.watch.complain_of_teachers()
         if training and self.of_student:

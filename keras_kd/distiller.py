@@ -7,12 +7,14 @@ import keras
 from keras import ops
 
 from keras_kd import _averages, _watch
+from keras_kd._as_logits import logits_among, looked_at
 from keras_kd._batch import absent, cannot_run, check_batched, fits, split
 from keras_kd._compiled._absent import warn_of_absent
 from keras_kd._compiled._label_values import Check, check_arrays, explained, label_checks
 from keras_kd._compiled._label_values import faults as label_faults
 from keras_kd._compiled._losses import check_losses
 from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
+from keras_kd._compiled._outputs import name_answers
 from keras_kd._compiled._own import apply
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
@@ -127,6 +129,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         self.students, self.teachers = students, teachers
         self.terms = _hinton() if terms is None else as_list(terms)
         check_terms(self.terms, students, teachers)
+        name_answers(self.terms, {**students, **teachers})
         check_logits(self.terms, {**students, **teachers}, set(students))
         self._followers = followers(students, teachers)
         for model in teachers.values():
@@ -141,7 +144,8 @@ class Distiller(BackendStep, Saving, keras.Model):
         self.term_trackers = [keras.metrics.Mean(name=name) for name in self.term_names]
         self._watched = self._targets_to_watch()
         self.on_bad_teacher = on_bad_teacher
-        self.watch = _watch.Faults(self._watched, skip=_watch.skips(on_bad_teacher))
+        self._logits = logits_among(self.terms)
+        self.watch = _watch.Faults(self._watched, _watch.skips(on_bad_teacher), self._logits)
         self._label_checks: list[Check] = []
         self._told_of_absent = False
         self._input_config: Any = None
@@ -342,7 +346,8 @@ class Distiller(BackendStep, Saving, keras.Model):
         total += extra
         asked = {a: signals[a] for a in self.signal_metrics.addresses() if a in signals}
         found = self.faults(answers), label_faults(self._label_checks, y, said)
-        return Outcome(total, values, counts, parts, outputs, *found, asked)
+        looks = self.first_looks(lambda: looked_at(signals, self._logits))
+        return Outcome(total, values, counts, parts, outputs, *found, asked, looks)
 
     def _leave_out(self, signals: Signals) -> None:
         """Says once what an evaluation without the teacher's answers leaves out."""

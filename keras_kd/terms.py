@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._classes import check_classes, check_projectors
 from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.keras_private import takes_training
@@ -106,6 +107,8 @@ class Term(_Weighted):
         self.target = target if isinstance(target, str) else tuple(target)
         self.projector, self.target_projector = projector, target_projector
         self.weight = weight
+        #: Addresses of layers that are known to give a model's answer, beside its output.
+        self.answers: frozenset[str] = frozenset()
         for address in (*as_tuple(self.pred), *as_tuple(self.target)):
             if address not in RESERVED:
                 parse(address)
@@ -149,6 +152,7 @@ class Term(_Weighted):
         """The term's value, before its weight, and how many values it is the mean of. `gather`
         joins the rows of all replicas."""
         pred, target = self._sides(signals, training)
+        check_classes(self, pred, self._by_address(target))
         check_shapes(self, pred, target)
         try:
             return self._loss(pred, target, step, sample_weight, gather)
@@ -183,6 +187,14 @@ class Term(_Weighted):
             target = [_projected(self.target_projector, seen, training), *rest]
         return pred, target[0] if len(target) == 1 else tuple(target)
 
+    def _by_address(self, target: Any) -> list[tuple[str, Any]]:
+        """What `_sides` gave for the target, each with its address; labels left out."""
+        addresses = as_tuple(self.target)
+        if self.target_projector is not None:  # of several it makes what stands for the first
+            addresses = (*self.targets()[:1], *(a for a in addresses if a == LABELS))
+        several = target if len(addresses) > 1 else (target,)
+        return [(a, t) for a, t in zip(addresses, several, strict=False) if a != LABELS]
+
     def _check_ids(self, signals: Signals) -> None:
         if IDS in as_tuple(self.pred) and IDS not in signals:
             raise ValueError(
@@ -204,13 +216,19 @@ class Term(_Weighted):
                 "projector=keras_kd.projectors.Conv1x1(256) or Dense(256)."
             )
         check_one_tensor(self, signals)
-        known = [a for a in as_tuple(self.target) if a in signals]
-        if len(known) < len(as_tuple(self.target)):
-            if self.projector is not None:
-                self._symbolic_side(self.projector, [signals[a] for a in as_tuple(self.pred)])
+        if unknown:
             return
         pred = self._symbolic_side(self.projector, [signals[a] for a in as_tuple(self.pred)])
+        known = [a for a in self.targets() if a in signals]
+        if not known or len(known) < len(self.targets()):
+            check_projectors(self)
+            return
         target = self._symbolic_side(self.target_projector, [signals[a] for a in known])
+        check_projectors(self)
+        several = target if isinstance(target, (tuple, list)) and len(known) > 1 else (target,)
+        check_classes(self, pred, list(zip(known, several, strict=False)))
+        if LABELS in as_tuple(self.target):
+            return  # they are seen first with the data
         check_shapes(self, pred, target)
         sides = keras.tree.flatten((pred, target))
         if all(keras.backend.is_keras_tensor(side) for side in sides):

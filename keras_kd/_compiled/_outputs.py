@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_kd._classes import read_as_logits
 from keras_kd._core.addresses import OUTPUT, RESERVED, as_tuple, parse
 from keras_kd._core.keras_private import origin, outputs_of
 from keras_kd.losses import Loss
@@ -108,10 +109,18 @@ def _compared(
 ) -> Iterator[tuple[tuple[str, Keys | str], str]]:
     """The students' outputs that a term compares so, each with the term's name."""
     for term in terms:
-        loss = getattr(term, "loss", None)  # the term for the labels has none of its own
-        if not isinstance(loss, Loss) or not how(loss) or term.projectors():
-            continue
-        for role, path in map(parse, term.addresses()):
-            if role in students:
+        for role, path in map(parse, read_as_logits(term)):
+            if role in students and how(term.loss):
                 keys = keys_of(students[role], path)
                 yield (role, path if keys is None else keys), term.name
+
+
+def name_answers(terms: Iterable[Any], models: Mapping[str, keras.Model]) -> None:
+    """Tells each term which layers among its addresses give a model's answer."""
+    for term in terms:
+        named = [(address, *parse(address)) for address in term.addresses()]
+        term.answers = frozenset(
+            address
+            for address, role, path in named
+            if role in models and keys_of(models[role], path) is not None
+        )

@@ -31,6 +31,7 @@ class Outcome(NamedTuple):
     faults: Any  # per watched target, 1 when it holds NaN or Inf
     labels: Any  # per check of the labels, 1 when they cannot be right
     asked: dict[str, Any]  # the signals that metrics ask for
+    looks: Any  # of the first examples: what each signal that is read as logits looks like
 
 
 def batch_size(x: Any) -> Any:
@@ -72,6 +73,11 @@ class Step(Base):
         """The faults that any replica found."""
         return found
 
+    def first_looks(self, look: Callable[[], Any]) -> Any:
+        """`look()` while too few examples were looked at; then zeros, which cost nothing."""
+        watch = self.watch
+        return ops.cond(watch.enough, lambda: ops.zeros(watch.looks.shape, "float32"), look)
+
     def record(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
         """Moves the metrics by one batch and returns the logs."""
         counts = [*outcome.counts, batch_size(x)]
@@ -84,6 +90,7 @@ class Step(Base):
                 tracker.update_state(self.unscaled(value), sample_weight=count)
         if not self.watch.skip:
             self.look(outcome)
+        self.watch.look_at(outcome.looks, batch_size(x), outcome.faults)
         self.signal_metrics.update_state(outcome.asked, sample_weight)
         logs = self.compute_metrics(x, y, outcome.outputs, sample_weight)
         left_out = self.left_out(outcome)

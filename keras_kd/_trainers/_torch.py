@@ -1,5 +1,6 @@
 """The step on torch: backward through the students, the teachers without gradients."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import torch
 from torch.autograd import forward_ad
 
 from keras_kd import _watch
+from keras_kd._core.probabilities import ENOUGH
 from keras_kd._trainers._base import Outcome, Step
 
 
@@ -46,6 +48,11 @@ class TorchStep(Step):
         if self.watch.skip:  # else it looks by itself
             self.look(outcome)
         return self.record(x, y, sample_weight, outcome)
+
+    def first_looks(self, look: Callable[[], Any]) -> Any:
+        # Not by the metric's variable: to read it would have every step wait for the device.
+        watch = self.watch
+        return torch.zeros_like(watch.looks.value) if watch.met >= ENOUGH else look()
 
     def _skipped(self, answers: Any) -> bool:
         """Whether this batch is one to leave out; counts it."""

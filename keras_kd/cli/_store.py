@@ -4,17 +4,21 @@ import argparse
 
 import numpy as np
 
-from keras_kd import stores
+from keras_kd import stores, teachers
 from keras_kd.cli._images import images, input_shape
 from keras_kd.cli._models import load
 from keras_kd.cli._talk import bad_input, give
 from keras_kd.data import Dataset, Part
+from keras_kd.teachers._heads import last_activation
 
 
 def run(options: argparse.Namespace) -> None:
     with bad_input():
         teacher = load(options.teacher)
         data = images(options.data, input_shape(teacher), options.scale, options.classes)
+    name = teacher.name
+    if not options.address and last_activation(teacher) == "softmax":
+        teacher = teachers.FromProbabilities(teacher)
     manifest = stores.write(
         teacher,
         _to_learn_from(data),
@@ -22,6 +26,7 @@ def run(options: argparse.Namespace) -> None:
         addresses=options.address or ("output",),
         dtype=options.dtype,
         batch_size=options.batch_size,
+        name=name,
     )
     assert manifest is not None, "there is one writer alone"
     result = {

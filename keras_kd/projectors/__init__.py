@@ -8,6 +8,7 @@ second, nothing but the shape is read.
 
 from keras.layers import Dense as Dense
 
+from keras_kd.projectors._classes import Classes as Classes
 from keras_kd.projectors._embeddings import QueuedEmbedding as QueuedEmbedding
 from keras_kd.projectors._embeddings import UnitEmbedding as UnitEmbedding
 from keras_kd.projectors._factors import Paraphraser as Paraphraser

@@ -40,6 +40,8 @@ class Temperature(keras.layers.Layer):
     arXiv:2211.16231, section 3.
     """
 
+    keeps_logits = True
+
     def __init__(self, steps: int = 1, *, lowest: float = 1.0, span: float = 20.0, **kwargs: Any):
         super().__init__(**kwargs)
         if not steps > 0:

@@ -13,6 +13,7 @@ from keras_kd.data._sets import Part
 from keras_kd.data._tf_pipelines import Join
 from keras_kd.data._views import Augment
 from keras_kd.stores._codecs import StoreError
+from keras_kd.stores._logits import SAMPLE, check_values
 from keras_kd.stores._manifest import differences
 from keras_kd.stores._store import Store
 
@@ -80,7 +81,8 @@ def read(
 
     Raises:
         StoreError: If the store is missing, unfinished or damaged, was written for other data,
-            another teacher or other views, or has no answer for an example (then from the batch).
+            another teacher or other views, or has no answer for an example (then from the batch);
+            if it holds probabilities as an output, where losses read logits.
 
     Example:
 
@@ -113,6 +115,8 @@ def read(
             sample = _sample(data)
             if sample is not None:
                 store.check_data(sample)
+                views = np.zeros(len(sample.ids[:SAMPLE]), "int64")
+                _check_logits(store, store(sample.ids[:SAMPLE], views))
     return feed(
         data,
         augment=drawn,
@@ -123,6 +127,12 @@ def read(
         among=among,
         join=_Joined(stores if join is None else [*stores, join]),
     )
+
+
+def _check_logits(store: Store, signals: dict[str, Any]) -> None:
+    by_path = {address.partition(":")[2]: signal for address, signal in signals.items()}
+    where = f"The store '{store.manifest.folder}' holds no logits: its"
+    check_values(by_path, where, already_kept=True)
 
 
 def _views_of(store: Store) -> dict[str, Any]:

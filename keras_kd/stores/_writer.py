@@ -16,6 +16,7 @@ from keras_kd.data._views import Augment
 from keras_kd.stores._answers import Answers
 from keras_kd.stores._index import finish
 from keras_kd.stores._lock import locked, refuse_others, writing
+from keras_kd.stores._logits import SAMPLE, check_ending, check_values
 from keras_kd.stores._manifest import (
     EXAMPLES,
     Manifest,
@@ -97,7 +98,8 @@ def write(
     Raises:
         TypeError: If `teacher` is no `keras.Model`.
         StoreError: If the folder holds another store, another process is writing there, the disk
-            is too small, the teacher's answers cannot be stored, or two examples share an id.
+            is too small, the teacher's answers cannot be stored, or two examples share an id; if
+            its output is probabilities, where losses read logits.
 
     Example:
 
@@ -126,7 +128,9 @@ def write(
     if not temperatures or min(temperatures) <= 0:
         raise ValueError(f"`temperatures` must be above 0. Received: {temperatures}.")
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
+    check_ending(teacher, addresses)
     answers = Answers(teacher, addresses, dtypes, top_k, temperatures, first.x)
+    check_values(answers.said(first.x, SAMPLE), f"The teacher '{teacher.name}' gives no logits: its")
     each = views * sum(codec.bytes() for codec in answers.codecs.values())
     if shard_size is None:
         shard_size = max(1, _SHARD_BYTES // (each * batch_size)) * batch_size

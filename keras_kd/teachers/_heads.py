@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_kd._classes import read_as_logits
 from keras_kd._core.addresses import OUTPUT, parse
 from keras_kd._core.keras_private import calls_of, origin, outputs_of
-from keras_kd.losses import Loss
 from keras_kd.teachers._ensembles import Ensemble, LogitEnsemble, Stacked
 from keras_kd.teachers._momentum import Momentum
 from keras_kd.teachers._views import ClassMap, OnInput
@@ -88,12 +88,7 @@ def activation_of(layer: Any, path: tuple[str, ...] = ()) -> str | None:
 def check_logits(terms: Iterable[Any], models: dict[str, keras.Model], students: set[str]) -> None:
     """Raises when a term compares logits and a model ends in probabilities."""
     for term in terms:
-        loss = getattr(term, "loss", None)  # the term for the labels has none of its own
-        if not isinstance(loss, Loss) or not loss.on_logits:
-            continue
-        if term.projector is not None or term.target_projector is not None:
-            continue
-        for address in map(parse, term.addresses()):
+        for address in map(parse, read_as_logits(term)):
             first, *path = address.path.split("/")
             if first != OUTPUT or address.role not in models:
                 continue
@@ -101,7 +96,7 @@ def check_logits(terms: Iterable[Any], models: dict[str, keras.Model], students:
             name = last_activation(model, tuple(path))
             if name is not None:
                 raise ValueError(
-                    f"Term '{term.name}' compares logits with {type(loss).__name__}, and "
+                    f"Term '{term.name}' compares logits with {type(term.loss).__name__}, and "
                     f"{address.role} '{model.name}' ends in a {name}: '{address}' gives "
                     f"probabilities. " + _advice(address.role, name, address.role in students)
                 )

@@ -35,6 +35,7 @@ PROJECTORS = {
     "TokensToMap": (lambda: projectors.TokensToMap((2, 3)), SEQUENCE, (3, 2, 3, 6)),
     "AuxiliaryHead": (lambda: projectors.AuxiliaryHead(4), SMALL, (3, 4)),
     "Heads": (lambda: projectors.Heads(3), SEQUENCE, (3, 3, 7, 2)),
+    "Classes": (lambda: projectors.Classes([4, 0, 2]), SMALL, (3, 4, 4, 3)),
     "Pool": (projectors.Pool, SMALL, (3, 5)),
     "Join": (projectors.Join, (SMALL, LARGE, VECTOR, SEQUENCE), (3, 5 + 2 + 6 + 6)),
     "MLP": (lambda: projectors.MLP(4, hidden=9), SEQUENCE, (3, 7, 4)),

@@ -1,0 +1,71 @@
+"""Probabilities where terms read logits: which signals are looked at, and what is said of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd._classes import read_as_logits
+from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._core.probabilities import Looks, looks, read
+from keras_kd.taps import Signals
+
+
+def logits_among(terms: Iterable[Any]) -> dict[str, str]:
+    """The addresses that terms read as logits, each with a term that does."""
+    found: dict[str, str] = {}
+    for term in terms:
+        for address in read_as_logits(term):
+            answer = parse(address).path.split("/")[0] == OUTPUT
+            if answer or term.loss.among_classes:  # other losses on logits read features beside
+                found.setdefault(address, term.name)
+    return found
+
+
+def looked_at(signals: Signals, addresses: Iterable[str]) -> Any:
+    """What each of these signals looks like; of the largest logits alone, their values."""
+    said = [keras.tree.flatten(signals.get(address, 0.0)) for address in addresses]
+    return ops.stack([looks(leaves[0]) for leaves in said] or [looks(0.0)])
+
+
+def complain(counts: Sequence[Any], logits: Mapping[str, str]) -> None:
+    """Raises when a signal that a term reads as logits can only be probabilities."""
+    for found, (address, term) in zip(counts, logits.items(), strict=False):
+        seen = read(found)
+        if seen.softmax or seen.sigmoid:
+            raise ValueError(
+                f"Term '{term}' reads '{address}' as logits, and it holds probabilities: "
+                + _instead(seen, parse(address).role)
+            )
+
+
+def _instead(seen: Looks, role: str) -> str:
+    """What is wrong, and what to write instead."""
+    if seen.softmax:
+        shown = f"all {seen.distributions:.0f} rows looked at are nowhere negative and sum to 1"
+        view, log = "FromProbabilities", "np.log(np.maximum(p, 1e-7))"
+    else:
+        shown = f"all {seen.numbers:.0f} numbers looked at lie in [0, 1], many of them at the ends"
+        view = "FromBinaryProbabilities"
+        log = "p = np.clip(p, 1e-6, 1 - 1e-6); np.log(p / (1 - p))"
+    return (
+        f"{shown}. A softmax or sigmoid of probabilities says next to nothing. Give logits: "
+        f"without its last activation, a model gives them; {role}=keras_kd.teachers.{view}({role}) "
+        f"makes them of a teacher's probabilities, {log} of answers that come with the batch."
+    )
+
+
+def cause(counts: Sequence[Any], logits: Iterable[str]) -> str:
+    """The usual causes of answers that are not finite; that of -inf, where one was seen."""
+    for found, address in zip(counts, logits, strict=False):
+        if read(found).lowest:
+            return (
+                f"Among '{address}' is -inf: the logarithm of a probability of 0, of which a "
+                "forest, for one, gives many. Clip before the logarithm: "
+                "np.log(np.maximum(p, 1e-7))."
+            )
+    return (
+        "Look at teacher.predict() on that data: unscaled or missing inputs, float16 logits above "
+        "65,504, and the logarithm of a probability of 0 are the usual causes."
+    )
