@@ -7,6 +7,7 @@ from keras_kd import projectors as projectors
 from keras_kd import recipes as recipes
 from keras_kd import schedules as schedules
 from keras_kd import teachers as teachers
+from keras_kd._with_logits import with_logits as with_logits
 from keras_kd.distiller import Distiller as Distiller
 from keras_kd.teachers import Ensemble as Ensemble
 from keras_kd.teachers import Momentum as Momentum

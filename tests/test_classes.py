@@ -76,7 +76,11 @@ def test_whatever_names_the_answers_and_whatever_else_the_loss_reads(loss, pred)
 
 def test_slopes_of_answers_are_answers():
     with says("pred 'student:slope' is (None, 3), target 'teacher:slope' is (None, 5). Say which"):
-        distiller(net(3, "s"), net(5, "t"), kd.Term(kd.losses.JacobianMatch(), pred="student:slope", target="teacher:slope"))
+        distiller(
+            net(3, "s"),
+            net(5, "t"),
+            kd.Term(kd.losses.JacobianMatch(), pred="student:slope", target="teacher:slope"),
+        )
 
 
 @pytest.mark.parametrize(
@@ -202,9 +206,7 @@ def teachers():
     few = cnn(7)
     known = digits.y_train >= 3
     few.compile(keras.optimizers.Adam(0.003), loss())
-    few.fit(
-        digits.x_train[known], 9 - digits.y_train[known], epochs=10 if SLOW else 3, verbose=0
-    )
+    few.fit(digits.x_train[known], 9 - digits.y_train[known], epochs=10 if SLOW else 3, verbose=0)
     return wide, few
 
 
@@ -260,7 +262,9 @@ def test_more_classes_fewer_and_another_order_are_worth_it_on_the_digits(teacher
     padded = accuracy(
         kd.teachers.ClassMap(wide, range(10)), soft(projector=Classes(range(10))), seed, epochs, 16
     )
-    print(f"\nseed {seed}: {alone=:.3f} {more=:.3f} {there=:.3f} {fewer=:.3f} {few_alone=:.3f} {padded=:.3f}")
+    print(
+        f"\nseed {seed}: {alone=:.3f} {more=:.3f} {there=:.3f} {fewer=:.3f} {few_alone=:.3f} {padded=:.3f}"
+    )
     assert there == pytest.approx(more, abs=0.02)
     assert min(more, padded) > alone + (0.08 if SLOW else 0.1)
     assert fewer > few_alone + 0.05

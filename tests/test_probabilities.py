@@ -105,7 +105,9 @@ class Ends(keras.Model):
 
     def __init__(self, activation, units=CLASSES):
         super().__init__(name="written")
-        self.dense = keras.layers.Dense(units, kernel_initializer=keras.initializers.RandomNormal(0, 2, seed=1))
+        self.dense = keras.layers.Dense(
+            units, kernel_initializer=keras.initializers.RandomNormal(0, 2, seed=1)
+        )
         self.last = keras.activations.get(activation)
 
     def call(self, x):
@@ -159,7 +161,9 @@ def test_of_a_generator_each_batch_is_taken_once():
         distiller().fit(batches(), verbose=0)
 
 
-@pytest.mark.parametrize("loss", [SoftTarget(), LogitMatch(), kd.losses.DecoupledSoftTarget()], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [SoftTarget(), LogitMatch(), kd.losses.DecoupledSoftTarget()], ids=repr
+)
 def test_a_teacher_written_as_a_class(loss):
     several = ("teacher:output", "labels")
     target = several if isinstance(loss, kd.losses.DecoupledSoftTarget) else several[0]

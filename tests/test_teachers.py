@@ -319,7 +319,7 @@ def test_a_teacher_that_ends_in_a_softmax_is_named_with_its_remedy():
 
 def test_a_student_that_ends_in_a_softmax_is_named_with_its_remedy():
     message = (
-        r"student 's' ends in a softmax.*Take the softmax off its last layer, and compile with a "
+        r"student 's' ends in a softmax.*student=keras_kd\.with_logits\(student\).*Compile with a "
         r"loss that has from_logits=True\."
     )
     with pytest.raises(ValueError, match=message):

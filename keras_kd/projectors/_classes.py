@@ -1,6 +1,7 @@
 """Logits stay logits: which projectors may stand behind an answer, and one that picks classes."""
 
 import collections
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +9,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._core.messages import listing
 from keras_kd._core.registry import export
 
 
@@ -74,14 +74,14 @@ class Classes(keras.layers.Layer):
         if not given or not whole or min(given) < 0:
             raise ValueError(
                 "`classes` must list, for each class of the other side, its index from 0 among "
-                f"these logits. Received: classes=[{listing(given)}]."
+                f"these logits. Received: classes={reprlib.repr(given)}."
             )
         self.classes = [int(index) for index in given]
         for index, times in collections.Counter(self.classes).items():
             if times > 1:
                 raise ValueError(
                     f"`classes` names class {index} {times} times, and only one class of the "
-                    f"other side can be that one. Received: classes=[{listing(given)}]."
+                    f"other side can be that one. Received: classes={reprlib.repr(given)}."
                 )
         self.supports_masking = True
 

@@ -130,7 +130,9 @@ def write(
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
     check_ending(teacher, addresses)
     answers = Answers(teacher, addresses, dtypes, top_k, temperatures, first.x)
-    check_values(answers.said(first.x, SAMPLE), f"The teacher '{teacher.name}' gives no logits: its")
+    check_values(
+        answers.said(first.x, SAMPLE), f"The teacher '{teacher.name}' gives no logits: its"
+    )
     each = views * sum(codec.bytes() for codec in answers.codecs.values())
     if shard_size is None:
         shard_size = max(1, _SHARD_BYTES // (each * batch_size)) * batch_size

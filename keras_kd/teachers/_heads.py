@@ -12,7 +12,7 @@ from keras_kd.teachers._ensembles import Ensemble, LogitEnsemble, Stacked
 from keras_kd.teachers._momentum import Momentum
 from keras_kd.teachers._views import ClassMap, OnInput
 
-_PROBABILITIES = {
+PROBABILITIES = {
     "softmax": "FromProbabilities",
     "sigmoid": "FromBinaryProbabilities",
 }
@@ -25,7 +25,7 @@ _PASSES = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Identity, ke
 def last_activation(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
     """`"softmax"` or `"sigmoid"` when the model, or its output `path`, ends in one; else `None`."""
     name = ending(model, path)
-    return name if name in _PROBABILITIES else None
+    return name if name in PROBABILITIES else None
 
 
 def ending(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
@@ -39,7 +39,7 @@ def ending(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
     if isinstance(model, (Momentum, OnInput, ClassMap)):
         return ending(model.model, path)
     if isinstance(model, keras.Sequential):
-        layers = [layer for layer in model.layers if not _passes(layer)]
+        layers = [layer for layer in model.layers if not passes(layer)]
         return activation_of(layers[-1], path) if layers else None
     output = output_at(model, path)
     return None if output is None else _ending_of(output)
@@ -60,13 +60,14 @@ def output_at(model: keras.Model, path: tuple[str, ...]) -> Any:
 
 def _ending_of(output: Any) -> str | None:
     operation, node, _ = origin(output)
-    while _passes(operation):
+    while passes(operation):
         before = calls_of(operation)[node].input_tensors
         operation, node, _ = origin(before[0])
     return activation_of(operation)
 
 
-def _passes(layer: Any) -> bool:
+def passes(layer: Any) -> bool:
+    """Whether a layer changes neither the numbers nor what they mean."""
     if isinstance(layer, keras.layers.Activation):
         return layer.activation is keras.activations.linear
     return isinstance(layer, _PASSES)
@@ -82,7 +83,7 @@ def activation_of(layer: Any, path: tuple[str, ...] = ()) -> str | None:
     if activation is keras.activations.linear:
         return "linear"
     name = getattr(activation, "__name__", type(layer).__name__.lower())
-    return name if name in _PROBABILITIES else None
+    return name if name in PROBABILITIES else None
 
 
 def check_logits(terms: Iterable[Any], models: dict[str, keras.Model], students: set[str]) -> None:
@@ -98,17 +99,19 @@ def check_logits(terms: Iterable[Any], models: dict[str, keras.Model], students:
                 raise ValueError(
                     f"Term '{term.name}' compares logits with {type(term.loss).__name__}, and "
                     f"{address.role} '{model.name}' ends in a {name}: '{address}' gives "
-                    f"probabilities. " + _advice(address.role, name, address.role in students)
+                    f"probabilities. "
+                    + _advice(address.role, model.name, name, address.role in students)
                 )
 
 
-def _advice(role: str, name: str, learns: bool) -> str:
+def _advice(role: str, model: str, name: str, learns: bool) -> str:
     if learns:
         return (
-            f"Take the {name} off its last layer, and compile with a loss that has "
+            f"Train the model below its {name}: student=keras_kd.with_logits({role}) shares its "
+            f"weights, and '{model}' can be saved afterwards as it is. Compile with a loss that has "
             "from_logits=True."
         )
     return (
         f"Take the {name} off its last layer, or give "
-        f"keras_kd.teachers.{_PROBABILITIES[name]}({role})."
+        f"keras_kd.teachers.{PROBABILITIES[name]}({role})."
     )
