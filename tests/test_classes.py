@@ -64,7 +64,9 @@ def test_the_advice_works():
     assert distiller(net(5, "s"), net(3, "t"), term).built
 
 
-@pytest.mark.parametrize("loss", [SoftTarget(), kd.losses.DecoupledSoftTarget()], ids=str)
+@pytest.mark.parametrize(
+    "loss", [SoftTarget(), kd.losses.DecoupledSoftTarget()], ids=lambda loss: loss.name
+)
 @pytest.mark.parametrize("pred", ["student:output", "student:logits"])
 def test_whatever_names_the_answers_and_whatever_else_the_loss_reads(loss, pred):
     target = "teacher:output"

@@ -162,7 +162,9 @@ def test_of_a_generator_each_batch_is_taken_once():
 
 
 @pytest.mark.parametrize(
-    "loss", [SoftTarget(), LogitMatch(), kd.losses.DecoupledSoftTarget()], ids=repr
+    "loss",
+    [SoftTarget(), LogitMatch(), kd.losses.DecoupledSoftTarget()],
+    ids=lambda loss: loss.name,
 )
 def test_a_teacher_written_as_a_class(loss):
     several = ("teacher:output", "labels")

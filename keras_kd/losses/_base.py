@@ -103,7 +103,7 @@ class Loss(keras.losses.Loss):
             _check_classes(self, shape_of(pred))
         mask = mask_of(y_pred[0] if isinstance(y_pred, tuple) else y_pred)
         if self.reads_mask and mask is not None:
-            values = self.call(target, pred, mask=mask)
+            values = self.call(target, pred, mask=mask)  # type: ignore[call-arg]
         else:
             values = self.call(target, pred)
         if self.hard_labels:
