@@ -93,7 +93,9 @@ class Distiller(BackendStep, Saving, keras.Model):
         name: Name of the model. Defaults to `"distiller"`.
 
     Raises:
-        ValueError: If an address names no role or no layer, if two sides of a term differ in
+        ValueError: In `compile`, if a loss reads probabilities and the student gives logits; in
+            `fit`, if the student's loss or weights turn NaN, or labels cannot be right; and at
+            once, if an address names no role or no layer, if two sides of a term differ in
             shape, if a teacher is (or shares weights with) a student, or holds NaN.
 
     Example:

@@ -55,8 +55,9 @@ class Term(_Weighted):
     Args:
         loss: A `keras.losses.Loss`, of this package or any other; called as
             `loss(target, pred, sample_weight)`.
-        pred: Address of the signal that learns, or a tuple of addresses. Defaults to
-            `"student:output"`.
+        pred: Address of the signal that learns, or a tuple of addresses: `"student:output"`,
+            `"student:LAYER"`, and of several outputs one, `"student:output/NAME"` (of a list,
+            `"student:output/0"`). Defaults to `"student:output"`.
         target: Address of the signal to learn from, or a tuple of addresses; `"labels"` is the
             ground truth. Defaults to `"teacher:output"`.
         projector: Layer applied to `pred` before the comparison; trained with the student.
@@ -269,9 +270,17 @@ class Term(_Weighted):
 class Labels(_Weighted):
     """The term for the ground truth: the loss given to `compile`, on the student's output.
 
+    Of several outputs, `Labels()` learns from the labels of all, and
+    `Labels(pred="student:output/NAME")` from those of one: it takes its own part of `loss`,
+    `loss_weights`, `y` and `sample_weight`, where these are dicts by name or lists in order, and
+    all of what is given for every output alike. `NAME` is the key in what the student returns; in
+    a list, the place, `"student:output/0"`. A loss for an output that no `Labels` learns from is
+    refused at `compile`.
+
     Args:
         weight: Factor of this term in the total; a float or a schedule. Defaults to `1.0`.
-        pred: Address of the output that learns. Defaults to `"student:output"`.
+        pred: Address of the output that learns: `"student:output"`, `"student:output/NAME"` for one
+            of several, or a layer whose result is an output. Defaults to `"student:output"`.
         name: Name of the term in the logs. Defaults to `"labels"`.
 
     Raises:

@@ -8,7 +8,7 @@ from keras_kd.terms import Term
 
 def binary(
     temperature: Number = 4.0,
-    alpha: float = 0.5,
+    alpha: float = 0.9,
     *,
     student: str = "student:output",
     teacher: str = "teacher:output",
@@ -24,7 +24,7 @@ def binary(
 
     Args:
         temperature: `T`; a float or a schedule. Defaults to `4.0`.
-        alpha: Share of the teacher, from 0 to 1. Defaults to `0.5`.
+        alpha: Share of the teacher, from 0 to 1. Defaults to `0.9`, as in `hinton`.
         student: Address of the logits that learn. Defaults to `"student:output"`.
         teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
 

@@ -36,7 +36,8 @@ def dkd(
         teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
-        A list of terms. The labels are needed whatever their weight, as class numbers.
+        A list of terms. The labels are needed whatever their weight, as class numbers or exact
+        one-hot rows.
 
     Example:
 
@@ -76,7 +77,8 @@ def nkd(
         teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
-        A list of terms. The labels are needed whatever their weight, as class numbers.
+        A list of terms. The labels are needed whatever their weight, as class numbers or exact
+        one-hot rows.
 
     Example:
 
@@ -110,7 +112,8 @@ def wsld(
         teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
-        A list of terms. The labels are needed whatever their weight, as class numbers.
+        A list of terms. The labels are needed whatever their weight, as class numbers or exact
+        one-hot rows.
 
     Example:
 

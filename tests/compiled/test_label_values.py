@@ -145,3 +145,15 @@ def test_a_term_on_one_output_reads_its_own_labels():
     assert got["decoupled_soft_target"] == pytest.approx(float(expected), rel=1e-4)
     with says("`y` holds 9 in row 3"):
         model.fit(x, {"kind": np.where(np.arange(N) == 3, 9, y), "size": y}, verbose=0)
+
+
+def test_the_recipe_for_several_labels_is_what_its_formula_says():
+    x, y = labelled()
+    several = np.maximum(np.eye(CLASSES, dtype="float32")[y], np.eye(CLASSES)[(y + 1) % CLASSES])
+    model = compiled(BINARY, keras_kd.recipes.binary(temperature=2.0, alpha=0.25))
+    logs = model.evaluate(x, several.astype("float32"), verbose=0, return_dict=True)
+    s, t = (m.predict(x, verbose=0).astype("float64") for m in (model.student, model.teacher))
+    hard = np.mean(np.logaddexp(0, s) - several * s)
+    p, q = (1 / (1 + np.exp(-z / 2.0)) for z in (t, s))
+    soft = 4.0 * (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(axis=1).mean()
+    assert logs["loss"] == pytest.approx(0.75 * hard + 0.25 * soft, rel=1e-5)

@@ -60,6 +60,7 @@ def alone():
 
 # name: the models, the terms, and the weights that LOSSES are published with.
 RECIPES = {
+    "binary": (networks, lambda m: recipes.binary(), [0.1, 0.9]),
     "hinton": (networks, lambda m: recipes.hinton(), [0.1, 0.9]),
     "regression": (networks, lambda m: recipes.regression(0.75), [0.25, 0.75]),
     "logit_standardization": (networks, lambda m: recipes.logit_standardization(), [0.1, 9]),
@@ -202,6 +203,7 @@ def test_every_recipe_is_in_the_table():
 
 
 SETTINGS = {
+    "binary": {"temperature": 4.0},
     "hinton": {"temperature": 4.0},
     "logit_standardization": {"temperature": 2.0},
     "dkd": {"alpha": 1.0, "beta": 8.0, "temperature": 4.0},
