@@ -50,6 +50,13 @@ def test_the_lower_bounds_are_what_the_lower_end_is_run_with():
     assert {name: numbers(version) for name, version in pins().items()} == wanted
 
 
+def test_the_readme_names_them():
+    said = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, title in (("keras", "Keras"), ("tensorflow", "TensorFlow"), ("numpy", "NumPy")):
+        major, minor, *_ = bounds()[name].split(".")
+        assert re.search(rf"{title} {major}\.{minor}\b.* will do", said), name
+
+
 def test_no_requirement_has_an_upper_bound():
     """What is installed stays: for an upper bound pip would replace a newer Keras or TensorFlow."""
     assert not [line for line in PROJECT["dependencies"] if not re.fullmatch(BOUND, line)]

@@ -1,8 +1,10 @@
 """What the process that converts does: reads the job, has Keras write the file."""
 
+import functools
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,17 +102,24 @@ def _litert(job: Job, student: keras.Model) -> None:
 
 
 def _export(job: Job, model: keras.Model, settings: dict[str, Any]) -> None:
+    """What `model.export(format="litert")` does, which older Keras has no word for."""
     import tensorflow as tf
 
-    # By default, operations that no interpreter runs would be let through.
-    plain = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
-    model.export(
-        job.path,
-        format="litert",
-        verbose=False,
-        input_signature=[_specs(job)],
-        **{**plain, **settings},
-    )
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    call = functools.partial(model.__call__, training=False)
+    archive.add_endpoint("serve", call, input_signature=[_specs(job)])
+    with tempfile.TemporaryDirectory() as folder:
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.experimental_enable_resource_variables = True
+        # By default, operations that no interpreter runs would be let through.
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        for name, value in settings.pop("target_spec", {}).items():
+            setattr(converter.target_spec, name, value)
+        for name, value in settings.items():
+            setattr(converter, name, value)
+        Path(job.path).write_bytes(converter.convert())
 
 
 def _settings(job: Job) -> dict[str, Any]:
