@@ -116,7 +116,7 @@ def test_the_folder_of_a_run(tmp_path):
     options = types.SimpleNamespace(
         **{**dict.fromkeys(names, "x"), "set": [("temperature", "4")], "out": tmp_path, "epochs": 3}
     )
-    _folder.settle(options)
+    _folder.settle(options, [])
     settings = tmp_path / "settings.json"
     whole = settings.read_bytes()
     log = tmp_path / "log.csv"
@@ -127,7 +127,7 @@ def test_the_folder_of_a_run(tmp_path):
     def reads(content, text, value):
         for each in (content, json.dumps(value).encode()):
             settings.write_bytes(each)
-            only((ValueError, OSError), _folder.settle, options)
+            only((ValueError, OSError), _folder.settle, options, [])
         log.write_bytes(text)
         only((ValueError, OSError), _folder.trim, log, 1)
 
@@ -176,7 +176,16 @@ def run(tmp_path_factory):
 
 
 def distill(folder, out):
-    argv = ["distill", folder / "teacher.keras", "mlp-16", "--epochs", 1, "--out", out]
+    argv = [
+        "distill",
+        folder / "teacher.keras",
+        "mlp-16",
+        "--epochs",
+        1,
+        "--no-check",
+        "--out",
+        out,
+    ]
     return main([*map(str, argv), "--batch-size", "512"])
 
 
