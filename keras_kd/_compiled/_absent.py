@@ -12,8 +12,8 @@ def warn_of_absent(
     """Says what is left out for want of `absent`, and what the loss holds then.
 
     Args:
-        absent: The absent of which nothing came.
-        terms: The absent that each term asks for, by its name.
+        absent: The addresses of which nothing came.
+        terms: The addresses that each term asks for, by its name.
         metrics: Those that each metric asks for.
     """
     out = [name for of in (terms, metrics) for name, asked in of.items() if absent & set(asked)]
