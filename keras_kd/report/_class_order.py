@@ -70,7 +70,9 @@ def class_order(answers: Any, labels: Any) -> ClassOrder:
     training says so. Here the examples of each class are counted by answer, and the outputs are
     given to the classes so that most of these pairs are met, largest count first. Two halves of
     the examples judge each other's order; another order than that of the labels is believed when
-    a sign test on the examples that the two orders decide differently gives p < 0.001.
+    a sign test on the examples that the two orders decide differently gives p < 0.001, and when on
+    the classes that change places it is right at least half as often again as it is on all: a weak
+    model that takes some examples of two classes for one another has no other order.
 
     Args:
         answers: Logits or probabilities, `(examples, classes)`.
@@ -118,11 +120,15 @@ def class_order(answers: Any, labels: Any) -> ClassOrder:
     accuracy, reordered = float(plain.mean()), float(other.mean())
     won, lost = int((other & ~plain).sum()), int((plain & ~other).sum())
     verdict: Literal["right", "permuted", "chance"] = "right"
-    if won > lost and _at_least(won, won + lost, 0.5) < _UNLIKELY:
+    order = _matched(decided, labels, classes)
+    moved = float((order[labels] != labels).mean())
+    sure = won > lost and _at_least(won, won + lost, 0.5) < _UNLIKELY
+    if sure and reordered - accuracy >= 0.5 * moved * reordered:
         verdict = "permuted"
     elif _at_least(int(plain.sum()), n, chance) >= _UNLIKELY:
         verdict = "chance"
-    order = range(classes) if verdict != "permuted" else _matched(decided, labels, classes)
+    if verdict != "permuted":
+        order = np.arange(classes)
     return ClassOrder(verdict, accuracy, reordered, chance, tuple(map(int, order)), n)
 
 

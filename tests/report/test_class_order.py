@@ -43,6 +43,20 @@ def test_two_classes_of_a_hundred_that_changed_places_are_found():
     assert found.verdict == "permuted" and found.order == tuple(swapped)
 
 
+def test_two_classes_that_a_weak_model_takes_for_one_another_are_no_other_order():
+    labels = np.arange(1000) % 10
+    decided = answered(labels, 10, 0.5).argmax(axis=1)
+    rng = np.random.default_rng(3)
+    share, anything = rng.random(len(labels)), rng.integers(0, 10, len(labels))
+    for one, other in ((1, 6), (6, 1)):
+        mine = labels == one
+        decided[mine] = np.where(
+            share[mine] < 0.15, one, np.where(share[mine] < 0.5, other, anything[mine])
+        )
+    found = class_order(np.eye(10)[decided], labels)
+    assert found.verdict == "right" and found.reordered > found.accuracy
+
+
 def test_nothing_is_found_where_nothing_is():
     """A weak teacher is no permuted one, and one that knows nothing is found out."""
     verdicts = []
