@@ -15,12 +15,11 @@ from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
     FORMAT,
     MANIFEST,
-    Manifest,
     Path,
     differences,
-    load,
     replace,
     sealed,
+    to_go_on,
 )
 from keras_kd.stores._progress import size
 
@@ -31,12 +30,11 @@ def settle(folder: Path, settings: dict[str, Any]) -> None:
     """Puts the settings down, or proves that the store begun here has the same."""
     settings = json.loads(json.dumps(settings))
     try:
-        content = load(folder / MANIFEST)
+        there = to_go_on(folder).settings
     except FileNotFoundError:
         content = {"format": FORMAT, "settings": settings, "complete": False}
         replace(folder / MANIFEST, sealed(content))
         return
-    there = Manifest(folder, content).settings
     if told := differences(settings, there):
         raise StoreError(
             f"'{folder}' holds a store written otherwise: {'; '.join(told[:3])}. Write to another "

@@ -16,13 +16,13 @@ from keras_kd.stores import _digest
 from keras_kd.stores._answers import Answers
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
-    MANIFEST,
-    Manifest,
+    RECORD,
     Path,
     checksums,
-    load,
     replace,
+    sealed,
     shard_name,
+    to_go_on,
 )
 
 
@@ -39,7 +39,7 @@ class ShardWriter:
     ):
         self.folder, self.answers, self.augment, self.pool = folder, answers, augment, pool
         self.settings = settings
-        self.manifest = Manifest(folder, load(folder / MANIFEST))
+        self.manifest = to_go_on(folder)
         self.shard: int | None = None
         self.columns: dict[str, list[np.ndarray]] = {}
         self.known: np.ndarray | None = None
@@ -50,8 +50,8 @@ class ShardWriter:
         if shard != self.shard:
             self.close()
             self.shard = shard
-            there = self.folder / shard_name(shard) / "ids.npy"
-            self.known = np.load(there) if there.exists() else None
+            there = self.manifest.record(shard) is not None
+            self.known = self.manifest.kept(shard, "ids.npy") if there else None
             self.met = 0
         if self.known is not None:
             self._compare(batch.ids)
@@ -130,6 +130,7 @@ class ShardWriter:
                 "bytes": (aside / name).stat().st_size, "crc32": checksums(aside / name)
             }  # fmt: skip
         examples = sum(len(part) for part in self.columns["ids.npy"])
-        replace(aside / "shard.json", {"examples": examples, "files": files})
+        record = {"examples": examples, "files": files, "settings": self.manifest.settings_sum}
+        replace(aside / RECORD, sealed(record))
         os.rename(aside, final)
         self.columns, self.shard = {}, None

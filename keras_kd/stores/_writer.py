@@ -23,6 +23,7 @@ from keras_kd.stores._manifest import (
     Path,
     fingerprint,
     replace,
+    sealed,
 )
 from keras_kd.stores._plan import check_arguments, check_room, described, settle, share
 from keras_kd.stores._progress import progress, size
@@ -166,5 +167,5 @@ def write(
                     writer.take(shard, batch)
                     advance(len(batch.ids))
             writer.close()
-        replace(folder / EXAMPLES, {"examples": total})
+        replace(folder / EXAMPLES, sealed({"examples": total}))
         return finish(folder)

@@ -339,7 +339,7 @@ def test_data_without_ids(tmp_path, model, part):
 def test_the_manifest_tells_all(written, model):
     content = json.loads((written / "manifest.json").read_text())
     settings = content["settings"]
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["examples"] == 200
     assert len(content["shards"]) == 4
     assert settings["teacher"] == {"name": "teacher", "fingerprint": stores.fingerprint(model)}
