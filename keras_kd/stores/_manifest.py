@@ -21,6 +21,8 @@ import keras
 import numpy as np
 
 from keras_kd.stores._codecs import Codec, StoreError, from_config
+from keras_kd.stores._digest import Digest
+from keras_kd.stores._digest_of_format_1 import DigestOfFormat1
 
 #: 1: nothing but the manifest has a checksum of its own; such stores are read, not written on.
 FORMAT = 2
@@ -142,6 +144,9 @@ class Manifest:
             self.index: dict[str, Any] = dict(content.get("index", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"'{folder / MANIFEST}' is damaged: {error}.") from error
+        old = version == 1
+        #: What tells whether an example is the one that it was.
+        self.digest = DigestOfFormat1() if old else Digest(self.settings["data"]["inputs"])
         #: By which a shard knows that it belongs here.
         self.settings_sum = zlib.crc32(json.dumps(self.settings, sort_keys=True).encode())
         self.files = file_names(self.signals, self.codecs)

@@ -10,7 +10,6 @@ from keras_kd.data._batches import Batch
 from keras_kd.data._ids import as_bytes, shown
 from keras_kd.data._mixes import Pool
 from keras_kd.data._views import Augment
-from keras_kd.stores import _digest
 from keras_kd.stores._codecs import StoreError, TopK
 from keras_kd.stores._columns import Column, Shards
 from keras_kd.stores._manifest import INDEX, Manifest, Path, differences, fingerprint
@@ -119,13 +118,14 @@ class Store:
                 f"The store '{self.manifest.folder}' was written for inputs of shape "
                 f"{shapes}. Received: {[tuple(np.shape(leaf)[1:]) for leaf in leaves]}."
             )
-        good = _digest.same(_digest.of(batch.x), self.shards.take("data.npy", rows))
-        if not good.all():
+        digest = self.manifest.digest
+        apart = digest.apart(digest.of(batch.x), self.shards.take("data.npy", rows))
+        if not (apart <= 1).all():
             raise StoreError(
                 f"The store '{self.manifest.folder}' was written for other data: the example "
-                f"{shown(batch.ids[good.argmin()])} looked different then. Give the very images "
-                "(scaled in the same way) that the teacher was asked about; what changes them at "
-                "random belongs into `augment`."
+                f"{shown(batch.ids[np.argmax(~(apart <= 1))])} looked different then. Give the very "
+                "images (scaled in the same way) that the teacher was asked about; what changes "
+                "them at random belongs into `augment`."
             )
 
     def check_teacher(self, teacher: keras.Model | str) -> None:
