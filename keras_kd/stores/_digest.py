@@ -132,8 +132,8 @@ class _Many:
 
     def of(self, leaf: np.ndarray) -> np.ndarray:
         few = max(1, _CHUNK // self.count)
-        starts = range(0, len(leaf), few) or [0]
-        return np.concatenate([self._of(leaf[i : i + few]) for i in starts])
+        parts = [self._of(leaf[i : i + few]) for i in range(0, len(leaf), few)]
+        return np.concatenate(parts) if parts else np.zeros((0, NUMBERS), "float32")
 
     def _of(self, leaf: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
