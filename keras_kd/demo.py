@@ -4,10 +4,8 @@
 """
 
 import contextlib
-import os
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from keras_kd._core.files import replacing
 from keras_kd.data import Dataset, load
 from keras_kd.distiller import Distiller
 from keras_kd.exporting import export
@@ -291,7 +290,7 @@ def _write(settings: Settings, trial: Trial) -> list[str]:
 
 def _write_student(settings: Settings, trial: Trial) -> str:
     path = settings.out / "student.keras"
-    with _unbroken(path) as unfinished:
+    with replacing(path) as unfinished:
         trial.distilled[KEPT].model.save(unfinished)
     return f"{path}: the distilled student of seed {KEPT + 1}."
 
@@ -314,7 +313,7 @@ def _write_picture(settings: Settings, trial: Trial) -> str:
     path = settings.out / "demo.png"
     before, after, names = trial.alone[KEPT], trial.distilled[KEPT], trial.data.info.class_names
     percent = 100 / len(after.wrong)
-    with _unbroken(path) as unfinished:
+    with replacing(path) as unfinished:
         draw_pairs(
             unfinished,
             title=f"{settings.data}, {settings.labels:,} labels: one student, alone and distilled",
@@ -330,17 +329,6 @@ def _write_picture(settings: Settings, trial: Trial) -> str:
     return (
         f"{path}: the errors of every seed, and images that only the distilled student gets right."
     )
-
-
-@contextlib.contextmanager
-def _unbroken(path: Path) -> Iterator[Path]:
-    """A name to write under; what is there takes the place of `path` once it is whole."""
-    unfinished = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # The progress, on the standard error.

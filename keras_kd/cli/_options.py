@@ -103,6 +103,13 @@ def above_zero(text: str) -> float:
     return number(text, float, lambda t: 0 < t < float("inf"), "a number above 0")
 
 
+def seconds(text: str) -> float | None:
+    """A limit of time; 0 is none."""
+    return (
+        number(text, float, lambda t: 0 <= t < float("inf"), "seconds, or 0 for no limit") or None
+    )
+
+
 def share(text: str) -> float:
     return number(text, float, lambda a: 0 <= a <= 1, "a number from 0 to 1")
 

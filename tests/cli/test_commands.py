@@ -122,7 +122,9 @@ def test_export_is_the_librarys(exported, folder, digits, capsys):
     assert (exported["quantization"], exported["integer_io"], exported["min_agreement"]) == (
         "int8", True, 0.9,
     )  # fmt: skip
-    assert main([*argv[:3], "--json"]) == 0
+    assert exported["timeout"] == 600.0
+    assert main([*argv[:3], "--timeout", "0", "--json"]) == 0
+    assert exported["timeout"] is None
     found = json.loads(capsys.readouterr().out)
     assert (found["path"], found["bytes"], found["agreement"]) == (str(path), 4300, 0.995)
     assert exported["quantization"] == "float32"

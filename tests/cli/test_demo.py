@@ -167,21 +167,6 @@ def test_stopping_leaves_the_former_files_whole(tmp_path):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == FILES
 
 
-def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
-    path = tmp_path / "student.keras"
-    path.write_bytes(b"former")
-    with pytest.raises(KeyboardInterrupt), demo._unbroken(path) as unfinished:
-        unfinished.write_bytes(b"half")
-        raise KeyboardInterrupt
-    assert path.read_bytes() == b"former"
-    with demo._unbroken(path) as unfinished:
-        assert unfinished.suffix == ".keras"
-        unfinished.write_bytes(b"whole")
-        assert path.read_bytes() == b"former"
-    assert path.read_bytes() == b"whole"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 # The verdict.
 
 
