@@ -156,13 +156,17 @@ def verdict(change: Paired, images: int) -> str:
         return f"One seed cannot tell whether distillation helps: {many} {of}. Try --seeds 5."
     over = f"{of}, the mean of {change.pairs} seeds"
     if change.direction == "unclear":
-        return (
-            f"This run cannot tell whether distillation helps: {many} {over}, and the 95 % interval "
-            f"reaches from {max(-change.low, 0):.1f} fewer to {max(change.high, 0):.1f} more."
-        )
-    ends = sorted((abs(change.low), abs(change.high)))
+        if change.too_few:
+            reach = "and so few, or such as are all alike, have no interval. Try --seeds 5 or more"
+        else:
+            reach = f"and the 95 % interval reaches from {abs(change.low):.1f} fewer to {abs(change.high):.1f} more"
+        return f"This run cannot tell whether distillation helps: {many} {over}, {reach}."
+    low, high = (
+        f"{end:.1f}" if end >= 0.05 else f"{end:.1g}"
+        for end in sorted((abs(change.low), abs(change.high)))
+    )
     helped = "helped" if change.direction == "less" else "did not help"
-    return f"Distillation {helped}: {many} {over} (95 % interval {ends[0]:.1f} to {ends[1]:.1f})."
+    return f"Distillation {helped}: {many} {over} (95 % interval {low} to {high})."
 
 
 # The three ways to train.
