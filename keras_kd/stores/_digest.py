@@ -29,6 +29,9 @@ _MOST = 1 << 15  # numbers of an example that get a sign of their own, spread ev
 class Tolerance(NamedTuple):
     """How far an example may be from what it was, as parts of its spread.
 
+    Noise and drift are estimated by random signs: of what is half as large nothing is refused, of
+    what is twice as large nothing is accepted.
+
     Args:
         level: Its mean and its spread.
         noise: The root mean square of what changes each number for itself.
@@ -57,7 +60,7 @@ class Digest:
 
     def __init__(self, inputs: Sequence[dict[str, Any]]):
         self._inputs = [_kind_of(tuple(entry["shape"]), entry["dtype"]) for entry in inputs]
-        self.shape = (len(self._inputs), NUMBERS)
+        self.shape: tuple[int, ...] = (len(self._inputs), NUMBERS)
 
     def of(self, x: Any) -> np.ndarray:
         """The digests of a batch."""
@@ -148,8 +151,8 @@ class _Many:
         cells = (cells - channels[:, None]).reshape(len(x), -1)
         spread = some.std(axis=1)
         against = channels @ np.resize([1, -1], channels.shape[1]) / channels.shape[1]
-        coarse = cells @ _signs(cells.shape[1], _COARSE) / math.sqrt(cells.shape[1])
-        fine = (some - mean[:, None]) @ _signs(some.shape[1], _FINE) / math.sqrt(some.shape[1])
+        coarse = cells @ signs(cells.shape[1], _COARSE) / math.sqrt(cells.shape[1])
+        fine = (some - mean[:, None]) @ signs(some.shape[1], _FINE) / math.sqrt(some.shape[1])
         return np.concatenate([mean[:, None], spread[:, None], against[:, None], coarse, fine], 1)
 
     def _cells(self, x: np.ndarray) -> np.ndarray:
@@ -175,6 +178,8 @@ class _Many:
 
 
 @functools.lru_cache(maxsize=16)
-def _signs(count: int, projections: int) -> np.ndarray:
-    rng = np.random.default_rng(count)
-    return rng.choice(np.array([-1, 1], "float32"), (count, projections))
+def signs(count: int, projections: int) -> np.ndarray:
+    """Random signs, `(count, projections)`: the same ones for ever, as stores are kept for long."""
+    drawn = hashlib.shake_128(b"%d %d" % (count, projections)).digest(-(-count * projections // 8))
+    bits = np.unpackbits(np.frombuffer(drawn, "uint8"), count=count * projections)
+    return (2 * bits.astype("float32") - 1).reshape(count, projections)

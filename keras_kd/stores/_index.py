@@ -21,6 +21,7 @@ from keras_kd.stores._manifest import (
     sealed,
     to_go_on,
 )
+from keras_kd.stores._probe import check_probe
 
 
 def finish(folder: Path) -> Manifest | None:
@@ -104,10 +105,11 @@ def merge(paths: list[str | os.PathLike[str]], path: str | os.PathLike[str]) -> 
         except FileNotFoundError:
             raise StoreError(f"There is no store in '{source}': no {MANIFEST} is there.") from None
         first = first or manifest
+        whose = f"'{source}' and '{first.folder}' are not parts of one store:"
         if told := differences(manifest.settings, first.settings):
-            raise StoreError(
-                f"'{source}' and '{first.folder}' are not parts of one store: {'; '.join(told[:3])}."
-            )
+            raise StoreError(f"{whose} {'; '.join(told[:3])}.")
+        if manifest.probe is not None:
+            check_probe(manifest.probe, first.probe, first.digest, f"{whose} the second")
         for shard in sorted(source.glob("shard-?????")):
             if (folder / shard.name).exists():
                 continue
@@ -120,7 +122,7 @@ def merge(paths: list[str | os.PathLike[str]], path: str | os.PathLike[str]) -> 
     if first is None:
         raise ValueError("`paths` must name at least one folder. Received: an empty list.")
     if not (folder / MANIFEST).exists():
-        content = {k: first.content[k] for k in ("format", "settings")}
+        content = {k: first.content[k] for k in ("format", "settings", "probe")}
         replace(folder / MANIFEST, sealed({**content, "complete": False}))
     finished = finish(folder) if (folder / EXAMPLES).exists() else None
     if finished is None:

@@ -9,7 +9,6 @@
 Shard `s` holds the examples `s * size` to `(s + 1) * size` of the data, whoever wrote it.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -17,7 +16,6 @@ import re
 import zlib
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_kd.stores._codecs import Codec, StoreError, from_config
@@ -31,16 +29,6 @@ INDEX = ("index.ids.npy", "index.rows.npy")
 #: The bytes that one checksum is of.
 BLOCK = 1 << 20
 Path = pathlib.Path
-
-
-def fingerprint(teacher: keras.Model) -> str:
-    """A hash of all of a model's weights: equal weights in the same order, equal fingerprint."""
-    digest = hashlib.sha256()
-    for weight in teacher.weights:
-        array = np.ascontiguousarray(np.asarray(keras.ops.convert_to_numpy(weight.value)))
-        digest.update(f"{weight.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:32]
 
 
 def checksums(path: Path) -> list[int]:
@@ -138,6 +126,8 @@ class Manifest:
             self.batch_size = int(self.settings["batch_size"])
             self.augment: dict[str, Any] | None = self.settings["augment"]
             self.teacher: dict[str, Any] = self.settings["teacher"]
+            self.values: dict[str, str | None] = {e["address"]: e.get("values") for e in entries}
+            self.probe: dict[str, Any] | None = content.get("probe")
             self.complete = bool(content["complete"])
             self.examples = int(content.get("examples", 0))
             self.shards: list[dict[str, Any]] = list(content.get("shards", []))
@@ -146,7 +136,7 @@ class Manifest:
             raise StoreError(f"'{folder / MANIFEST}' is damaged: {error}.") from error
         old = version == 1
         #: What tells whether an example is the one that it was.
-        self.digest = DigestOfFormat1() if old else Digest(self.settings["data"]["inputs"])
+        self.digest: Digest = DigestOfFormat1() if old else Digest(self.settings["data"]["inputs"])
         #: By which a shard knows that it belongs here.
         self.settings_sum = zlib.crc32(json.dumps(self.settings, sort_keys=True).encode())
         self.files = file_names(self.signals, self.codecs)

@@ -355,12 +355,6 @@ def test_verify(tmp_path, part, model, copied, written):
     assert result.largest["output"] < 1e-5
     with pytest.raises(stores.StoreError, match=r"its weights are others"):
         stores.verify(written, teacher(seed=1), part)
-    # A teacher of the same weights that computes something else.
-    other = keras.Sequential([*model.layers[:-1], keras.layers.Dense(10, activation="tanh")])
-    other.layers[-1].build((None, 64))
-    other.layers[-1].set_weights(model.layers[-1].get_weights())
-    with pytest.raises(stores.StoreError, match=r"is not what the teacher says: its 'output' for"):
-        stores.verify(written, other, part)
     path = copied / "shard-00003" / "0-output.values.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.raises(

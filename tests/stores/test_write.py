@@ -342,8 +342,16 @@ def test_the_manifest_tells_all(written, model):
     assert content["format"] == 2
     assert content["examples"] == 200
     assert len(content["shards"]) == 4
+    weights = settings["teacher"].pop("weights")
     assert settings["teacher"] == {"name": "teacher", "fingerprint": stores.fingerprint(model)}
+    assert len(weights) == 32
     assert settings["signals"] == [
-        {"address": "output", "codec": "dense", "dtype": "float32", "shape": [10]}
+        {
+            "address": "output",
+            "codec": "dense",
+            "dtype": "float32",
+            "shape": [10],
+            "values": "logits",
+        }
     ]
     assert settings["data"]["inputs"] == [{"dtype": "float32", "shape": [8, 8, 1]}]
