@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.files import check_folder
 from keras_kd._core.models import no_model
 from keras_kd.data._batches import batches_of, count_of
 from keras_kd.data._pipelines import pool_of
@@ -118,6 +119,7 @@ def write(
         raise no_model(teacher, "teacher")
     folder = Path(path)
     check_arguments(addresses, views, augment, dtype, batch_size, shard_index, num_shards)
+    check_folder(folder)
     pool = pool_of(data, augment, among)
     stream = batches_of(data, batch_size)
     first = next(stream, None)

@@ -133,8 +133,9 @@ def test_export_is_the_librarys(exported, folder, digits, capsys):
 def test_export_keeps_the_order_of_the_run(exported, folder, tmp_path, digits, capsys):
     student = tmp_path / "student.keras"
     student.write_bytes((folder / "other order.keras").read_bytes())
-    kept = {"student": "run/student.keras", "classes": [str(digit) for digit in ORDER]}
-    (tmp_path / "summary.json").write_text(json.dumps(kept))
+    kept = {"student": "mlp-16", "classes": [str(digit) for digit in ORDER]}
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps(kept))
     argv = ["export", str(student), str(tmp_path / "s.tflite")]
     assert main(argv) == 0
     assert exported.pop("class_names") == kept["classes"] and "labels" not in exported
@@ -142,7 +143,10 @@ def test_export_keeps_the_order_of_the_run(exported, folder, tmp_path, digits, c
     assert exported["class_names"] == tuple(kept["classes"])
     np.testing.assert_array_equal(np.array(ORDER)[exported["labels"]], digits.y_test)
     assert capsys.readouterr().err == ""
-    (tmp_path / "summary.json").unlink()
+    settings.write_text('{"classes": ')
+    assert main(argv) == main([*argv, "--data", "digits"]) == 2
+    assert capsys.readouterr().err.count("settings.json' is damaged") == 2
+    settings.unlink()
     assert main([*argv, "--data", "digits"]) == 0
     assert "See --classes." in capsys.readouterr().err
 
