@@ -10,7 +10,8 @@ from typing import Any
 STUDENTS = ("tiny", "small", "medium", "large", "cnn-small", "cnn-medium", "mlp-16", "mlp-64")
 RAW = argparse.RawDescriptionHelpFormatter
 EXIT_CODES = """\
-exit codes: 0 done, 1 failed on the way, 2 a bad option or data that cannot be had, 130 stopped"""
+exit codes: 0 done, 1 failed on the way, 2 a bad option or data that cannot be had, 130 stopped,
+141 nobody reads its output any more"""
 
 
 def command(

@@ -224,6 +224,21 @@ def test_images_of_a_folder(tmp_path):
     assert sorted(set(scaled.x_train.ravel().round())) == [51, 102]
 
 
+def test_images_that_are_not_read_are_counted(tmp_path, capsys):
+    for number in range(4):
+        picture(tmp_path / "a" / f"{number}.png", 10)
+        picture(tmp_path / "b" / f"{number}.png", 10)
+    images(str(tmp_path), (6, 6, 3))
+    assert capsys.readouterr().err == ""
+    for name in ("a/4.webp", "b/5.TIF", "b/6.webp", "b/notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    images(str(tmp_path), (6, 6, 3))
+    assert capsys.readouterr().err == (
+        f"keras-kd: 3 of the files of '{tmp_path}' are left out, for of images only PNG, JPEG, GIF "
+        "and BMP are read, not .tif, .webp. Convert them to have them read.\n"
+    )
+
+
 def test_a_folder_with_parts_of_its_own(tmp_path):
     for part, count in (("train", 3), ("test", 2), ("val", 1)):
         for kind in ("a", "b"):

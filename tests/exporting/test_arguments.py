@@ -185,3 +185,22 @@ def test_what_is_not_installed_is_named(student, digits, tmp_path, monkeypatch):
             ):
                 exporting.export(student, tmp_path / name, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+@converts
+@pytest.mark.parametrize(
+    ("given", "tolerance"),
+    [({}, 0.01), ({"quantization": "dynamic"}, 0.05), ({"tolerance": 0.2}, 0.2)],
+    ids=["floats", "integers", "asked"],
+)
+def test_values_are_held_to_the_tolerance_of_the_format(
+    student, tmp_path, monkeypatch, given, tolerance
+):
+    def held(*args, **kwargs):
+        assert kwargs["tolerance"] == tolerance
+        raise KeyError
+
+    monkeypatch.setattr(_export, "convert", lambda student, path, *a, **k: path.write_bytes(b""))
+    monkeypatch.setattr(_export, "prove", held)
+    with pytest.raises(KeyError):
+        exporting.export(student, tmp_path / "student.tflite", **given)
