@@ -1,12 +1,14 @@
 """What a batch brings: the models' input, and signals beside it; and inputs that do not fit."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 
+from keras_kd._core.addresses import RESERVED
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd.taps import Signals, input_of
+from keras_kd.taps import Signals, Tap, input_of
 
 _BESIDE = "{'inputs': x, 'signals': {'teacher:output': answers}}"
 
@@ -44,6 +46,63 @@ def _all_addresses(value: Any) -> bool:
 
 def _other(inputs: Mapping[str, Any]) -> str:
     return next((key for key in inputs if key != "inputs"), "")
+
+
+def check_some(x: Any, what: str) -> None:
+    """Proves that arrays hold at least one example."""
+    for leaf in keras.tree.flatten(x):
+        shape = getattr(leaf, "shape", None)
+        if shape is not None and len(shape) > 0 and shape[0] == 0:
+            raise ValueError(
+                f"{what} holds no examples: an array of shape {tuple(shape)}. {LEAVE_OUT}"
+            )
+    if isinstance(x, list) and not x:
+        raise ValueError(f"{what} holds no examples: an empty list. {LEAVE_OUT}")
+
+
+#: What to do about batches of no examples.
+LEAVE_OUT = "Give at least one example, and leave out batches without any."
+
+
+def no_batches() -> ValueError:
+    """The error of data that gave no batch."""
+    return ValueError(
+        "The data gave no batch: they are empty, or spent. A generator gives its batches once; for "
+        "several epochs give arrays, a keras.utils.PyDataset, a tf.data.Dataset, or a generator "
+        "without an end and `steps_per_epoch`."
+    )
+
+
+def check_read(given: Signals, asked: Iterable[str], models: Mapping[str, keras.Model]) -> None:
+    """Raises when a signal that came is one that is asked for, misspelt; warns of signals that
+    nobody reads."""
+    asked = dict.fromkeys(asked)
+    unread = [a for a in given if a not in asked and a not in RESERVED]
+    for address in unread:
+        missing = [a for a in asked if a not in given]
+        nearest = "" if _names_a_layer(address, models) else did_you_mean(address, missing)
+        if nearest:
+            raise ValueError(
+                f"The batch brings the signal '{address}', which no term and no metric reads."
+                + nearest
+            )
+    if unread:
+        warnings.warn(
+            f"The batch brings {listing(unread)}, which no term and no metric reads: they ask for "
+            f"{listing(asked)}. Leave it out, or name it in a term.",
+            stacklevel=2,
+        )
+
+
+def _names_a_layer(address: str, models: Mapping[str, keras.Model]) -> bool:
+    role, _, path = address.partition(":")
+    if role not in models:
+        return False
+    try:
+        Tap(role, models[role], {path: "a batch"})
+    except ValueError:
+        return False
+    return True
 
 
 def absent(asker: str, address: str, came: Any, roles: Any) -> ValueError:

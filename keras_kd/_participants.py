@@ -1,5 +1,6 @@
 """Who takes part in a distillation: students and teachers by role, and what they must satisfy."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -88,6 +89,48 @@ def check_shared(students: Models, teachers: Models) -> None:
                     "for example by keras.models.clone_model and set_weights; or freeze the shared "
                     "layer in both: layer.trainable = False."
                 )
+
+
+def freeze(teachers: Models) -> None:
+    """Has the teachers stand still."""
+    for model in teachers.values():
+        for layer in layers_of(model):  # TensorFlow hands down no flag that the model has already
+            layer.trainable = False
+
+
+def check_still(teachers: Models) -> None:
+    """Proves that no layer of a teacher was set free since the distiller froze it."""
+    for role, model in teachers.items():
+        for layer in layers_of(model):
+            if layer.trainable and own_variables(layer):
+                raise ValueError(
+                    f"The {role} '{model.name}' stands still, and its layer '{layer.name}' was given "
+                    "trainable=True after the distiller was made. Set it back to False; or train "
+                    "the model by itself, before."
+                )
+
+
+def check_learners(students: Models, terms: Iterable[Term | Labels]) -> None:
+    """Proves that something can learn; warns when a student cannot."""
+    still = {role: model for role, model in students.items() if not model.trainable_variables}
+    if not still:
+        return
+    projectors = [p for term in terms for p in term.projectors() if p.trainable_variables]
+    names = " and ".join(f"the {role} '{model.name}'" for role, model in still.items())
+    has = "has" if len(still) == 1 else "have"
+    remedy = "Set student.trainable = True (or that of its layers), and call compile() again."
+    if len(still) == len(students) and not projectors:
+        raise ValueError(f"Nothing would learn: {names} {has} no trainable weights. {remedy}")
+    rest = (
+        f"{len(projectors)} projectors of the terms learn alone"
+        if len(still) == len(students)
+        else "the other students learn alone"
+    )
+    warnings.warn(
+        f"{names[0].upper()}{names[1:]} {has} no trainable weights and will stay as now: {rest}. "
+        f"If that is not meant: {remedy[0].lower()}{remedy[1:]}",
+        stacklevel=2,
+    )
 
 
 def _finite(variable: keras.Variable) -> bool:

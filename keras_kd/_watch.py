@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._as_logits import cause, complain
+from keras_kd._batch import LEAVE_OUT, no_batches
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.probabilities import ENOUGH, Looks
 from keras_kd.taps import Signals
@@ -42,12 +43,14 @@ def _fault(signal: Any) -> Any:
     return 1.0 - ops.cast(ops.all(ops.stack(good)), "float32")
 
 
-def all_faults(teachers: Any, labels: Any, total: Any) -> Any:
-    """What is at fault in a batch, in one vector: teachers, labels, and the student last.
+def all_faults(teachers: Any, labels: Any, total: Any, empty: Any) -> Any:
+    """What is at fault in a batch, in one vector: teachers, labels, no examples in it, and the
+    student last.
 
-    A loss of a batch in which a teacher or a label is at fault is no fault of the student's.
+    A loss of a batch in which anything else is at fault is no fault of the student's.
     """
-    others = ops.concatenate([ops.cast(teachers, "float32"), ops.cast(labels, "float32")])
+    parts = (teachers, labels, ops.reshape(empty, (1,)))
+    others = ops.concatenate([ops.cast(part, "float32") for part in parts])
     lost = 1.0 - ops.cast(ops.all(ops.isfinite(total)), "float32")
     return ops.concatenate([others, ops.reshape(lost * (1.0 - ops.max(others)), (1,))])
 
@@ -70,7 +73,7 @@ class Faults(keras.metrics.Metric):
         super().__init__(name="skipped", dtype="float32")
         self.addresses, self.skip, self.logits, self.met = addresses, skip, logits, 0
         self.teachers = max(len(addresses), 1)
-        shape = (self.teachers + LABEL_CHECKS + 1,)
+        shape = (self.teachers + LABEL_CHECKS + 2,)
         counts = (max(len(logits), 1), len(Looks._fields))
         self.bad, self.first, self.seen, self.skipped, self.looked, self.looks = (
             self.add_variable(s, "zeros", name=name, aggregation="only_first_replica")
@@ -147,6 +150,14 @@ class Faults(keras.metrics.Metric):
             if n:
                 raise ValueError(say(f"the labels hold others {where} (counted from 0)"))
 
+    def complain_of_batches(self) -> None:
+        """Raises when there was no batch, or one without examples."""
+        if not int(ops.convert_to_numpy(self.seen)):
+            raise no_batches()
+        n, where = self._counts()[-2]
+        if n:
+            raise ValueError(f"The data hold no examples {where} (counted from 0). {LEAVE_OUT}")
+
     def complain_of_student(self, terms: Mapping[str, Any], learners: Iterable[Any]) -> None:
         """Raises when the loss was NaN or infinite; `terms` are their values, to tell which."""
         n, where = self._counts()[-1]
@@ -184,6 +195,8 @@ def broken_weights(learners: Iterable[Any]) -> str | None:
 class Watcher(keras.callbacks.Callback):
     """Complains after 1, 2, 4, 8, ... batches, for to look has a price, and after each epoch.
 
+    It also sees to it that what was changed meanwhile counts, or is refused.
+
     Args:
         student: Whether to complain of the student as well; no need, when another callback ends
             the training in its own way.
@@ -191,6 +204,7 @@ class Watcher(keras.callbacks.Callback):
 
     _next = 1
     _training = False
+    _looks: Any = 0.0
 
     def __init__(self, student: bool = True):
         super().__init__()
@@ -199,12 +213,20 @@ class Watcher(keras.callbacks.Callback):
     def _complain(self, training: bool = True, midway: bool = False) -> None:
         model = self.model
         model.settle()
+        model.watch.complain_of_batches()
         model.watch.complain_of_labels(model.label_faults())
         model.watch.complain_of_probabilities()
         if not (midway and model.watch.skip):  # a batch to keep may be yet to come
             model.watch.complain_of_teachers()
         if training and self.of_student:
             model.watch.complain_of_student(model.term_values(), self._learners())
+
+    def look(self, training: bool) -> None:
+        """Complains at once, of batches that are given one by one: Keras counts anew for each."""
+        self._complain(training, midway=True)
+        watch = self.model.watch
+        self._looks = self._looks + ops.convert_to_numpy(watch.looks)
+        complain(self._looks, watch.logits)
 
     def _learners(self) -> list[Any]:
         return [*self.model.students.values(), *self.model.terms]
@@ -214,9 +236,16 @@ class Watcher(keras.callbacks.Callback):
         if batch >= self._next:
             self._next = 2 * batch
             self._complain(midway=True)
+        self._look_for_changes()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._next, self._training = 1, True
+        self._look_for_changes()
+
+    def _look_for_changes(self) -> None:
+        self.model.check_unchanged()
+        self.model.check_trainable()
+        self.model.make_train_function()  # anew, if a constant changed
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self._training:  # else a validation has complained already, before it counted anew

@@ -1,16 +1,27 @@
 """The Distiller: a Keras model with students, teachers and a list of terms."""
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 from keras import ops
 
-from keras_kd import _averages, _watch
+from keras_kd import _watch
 from keras_kd._as_logits import logits_among, looked_at
-from keras_kd._batch import absent, cannot_run, check_batched, fits, split
+from keras_kd._batch import (
+    absent,
+    cannot_run,
+    check_batched,
+    check_read,
+    check_some,
+    fits,
+    no_batches,
+    split,
+)
+from keras_kd._changes import Changes
 from keras_kd._compiled._absent import warn_of_absent
-from keras_kd._compiled._label_values import Check, check_arrays, explained, label_checks
+from keras_kd._compiled._label_values import Check, label_checks
 from keras_kd._compiled._label_values import faults as label_faults
 from keras_kd._compiled._losses import check_losses
 from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
@@ -27,25 +38,29 @@ from keras_kd._core.keras_private import (
     unframed,
 )
 from keras_kd._core.messages import listing, text_of
-from keras_kd._core.numbers import at, plain
+from keras_kd._core.numbers import at
 from keras_kd._core.registry import export
+from keras_kd._fitting import Fitting
 from keras_kd._padding import mark_padding
 from keras_kd._participants import (
     Participants,
     as_given,
     as_list,
     by_role,
+    check_learners,
     check_participants,
     check_roles,
     check_shared,
+    check_still,
     check_terms,
     followers,
+    freeze,
     only,
     policy,
 )
 from keras_kd._saving import Saving, uncompiled
 from keras_kd._trainers import BackendStep
-from keras_kd._trainers._base import Outcome
+from keras_kd._trainers._base import Outcome, batch_size
 from keras_kd._trainers._means import SumOfMeans
 from keras_kd.metrics._signals import SignalMetrics, parted, path_of
 from keras_kd.taps import Signals, Tap, input_of, lengths_unknown, on_zeros, reason, symbolic
@@ -54,7 +69,7 @@ from keras_kd.terms import Labels, Term
 
 
 @export
-class Distiller(BackendStep, Saving, keras.Model):
+class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
     """Trains a student from a teacher with `compile`, `fit` and `evaluate`.
 
     A distiller has students, teachers and terms. One pass of each model gives signals; each term
@@ -64,9 +79,14 @@ class Distiller(BackendStep, Saving, keras.Model):
     `loss = Σ weight_i · term_i`
 
     Nothing is renormalised. Teachers are frozen (`teacher.trainable = False` is set on them) and
-    always run in inference mode; none of their variables moves. The metrics given to `compile`
+    always run in inference mode; none of their state moves: no variable, no seed, no state of a
+    stateful RNN. A `Momentum` alone follows its student. The metrics given to `compile`
     judge the student's output; those of `keras_kd.metrics` that compare with a teacher are given
     its answers. The logs hold each term by name, before its weight.
+
+    Models and terms are read when the distiller is made: set later, they are refused. A term's
+    `weight` and the numbers of its loss may be set at any time, and count from the next step on;
+    what is `trainable` counts from the next `compile` on.
 
     The teacher's answers may also come with the batch, as `{"inputs": x, "signals": {"teacher:
     output": ...}}` in place of `x`; a teacher whose every answer is there is not run. So do the
@@ -134,8 +154,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         name_answers(self.terms, {**students, **teachers})
         check_logits(self.terms, {**students, **teachers}, set(students))
         self._followers = followers(students, teachers)
-        for model in teachers.values():
-            model.trainable = False
+        freeze(teachers)
         self.step = self.add_weight(
             name="step", shape=(), dtype="int32", initializer="zeros", trainable=False,
             aggregation="only_first_replica",
@@ -152,6 +171,9 @@ class Distiller(BackendStep, Saving, keras.Model):
         self._told_of_absent = False
         self._input_config: Any = None
         self._prepared = False
+        self._learners_known = False
+        self._read: set[str] = set()
+        self.seal()
         inputs = input_of(next(iter(students.values())))
         if inputs is not None:
             self._rehearse(inputs)
@@ -265,7 +287,10 @@ class Distiller(BackendStep, Saving, keras.Model):
             return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def _split(self, inputs: Any) -> tuple[Any, Signals]:
+        if inputs is None:  # what Keras calls a model on, where torch got no batch
+            raise no_batches()
         x, given = split(inputs)
+        check_some(x, "The batch")
         check_batched(x, input_of(next(iter(self.students.values()))))
         return x, given
 
@@ -273,6 +298,7 @@ class Distiller(BackendStep, Saving, keras.Model):
         """The teachers' signals for a batch: those that came with it, and those computed now."""
         x, given = self._split(inputs)
         signals = dict(given)
+        self._check_given(signals)
         for role in self.teachers:
             asked = [f"{role}:{path}" for path in self._asked_of(role)]
             if not all(address in given for address in asked):
@@ -281,10 +307,20 @@ class Distiller(BackendStep, Saving, keras.Model):
                 signals.update({a: s for a, s in said.items() if a not in given})
         return signals
 
+    def _check_given(self, given: Signals) -> None:
+        """Proves, with the first batch, that somebody reads the signals that came with it."""
+        if given.keys() <= self._read:
+            return
+        asked = [a for term in self.terms for a in term.addresses()]
+        asked += [a for one in self.signal_metrics.asking for a in (one.target, one.pred)]
+        check_read(given, asked, {**self.students, **self.teachers})
+        self._read |= given.keys()
+
     def _asked(self, role: str, x: Any) -> Signals:
         """A teacher's signals for the input `x`."""
         try:
-            return self._taps[role](x, training=False)[1]
+            with self.still() if self.teachers[role].built else contextlib.nullcontext():
+                return self._taps[role](x, training=False)[1]
         except (TypeError, ValueError) as error:
             wants = input_of(next(iter(self.students.values())))
             if wants is not None and not fits(x, wants):
@@ -312,6 +348,9 @@ class Distiller(BackendStep, Saving, keras.Model):
         outputs, said = self._respond(x, training=training)
         signals = {**answers, **said, LABELS: y}
         self._prepare(signals, x)
+        if training and not self._learners_known:
+            check_learners(self.students, self.terms)
+            self._learners_known = True
         total: Any = ops.zeros(())
         values: list[Any] = []
         counts: list[Any] = []
@@ -349,7 +388,8 @@ class Distiller(BackendStep, Saving, keras.Model):
         asked = {a: signals[a] for a in self.signal_metrics.addresses() if a in signals}
         found = self.faults(answers), label_faults(self._label_checks, y, said)
         looks = self.first_looks(lambda: looked_at(signals, self._logits))
-        return Outcome(total, values, counts, parts, outputs, *found, asked, looks)
+        empty = ops.equal(batch_size(x), 0) if self.gather is None else ops.zeros(())
+        return Outcome(total, values, counts, parts, outputs, *found, empty, asked, looks)
 
     def _leave_out(self, signals: Signals) -> None:
         """Says once what an evaluation without the teacher's answers leaves out."""
@@ -410,7 +450,9 @@ class Distiller(BackendStep, Saving, keras.Model):
         given to each of them.
         """
         self.check_places("compile")
+        self.check_unchanged()
         check_shared(self.students, self.teachers)  # a layer may have been unfrozen since
+        check_still(self.teachers)
         labels = [term for term in self.terms if isinstance(term, Labels)]
         if labels and loss is None:
             raise ValueError(
@@ -446,6 +488,8 @@ class Distiller(BackendStep, Saving, keras.Model):
         apply(self.terms, self.students, loss, loss_weights, compiled_loss(self))
         self.signal_metrics.use(asking, given)
         self._taps.update(self._tapped())
+        self._learners_known, self._read = False, set()
+        self.note_trainable()
 
     def _for_each_student(self, metrics: Any) -> Any:
         if metrics is None or len(self.students) == 1 or isinstance(metrics, dict):
@@ -524,38 +568,6 @@ class Distiller(BackendStep, Saving, keras.Model):
                 frozen.update(id(v) for v in teacher.variables)
         unique = {id(v): v for v in [*self.variables, *self.optimizer.variables]}
         return [v for i, v in unique.items() if i not in frozen]
-
-    def fit(
-        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
-    ):
-        """As `keras.Model.fit`."""
-        self.check_places("fit")
-        callbacks = _averages.with_averages(_watch.with_watcher(callbacks))
-        judged = kwargs.get("validation_data")
-        for labels in (y, judged[1] if isinstance(judged, tuple) and len(judged) > 1 else None):
-            check_arrays(self._label_checks, labels)
-        with explained(self._label_checks):
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
-
-    def evaluate(
-        self, x: Any = None, y: Any = None, *args: Any, return_dict: bool = False, **kwargs: Any
-    ) -> Any:
-        """As `keras.Model.evaluate`: the same sum of terms, in inference mode; moves nothing.
-
-        Without `return_dict=True`, a list in the order of `metrics_names`.
-        """
-        kwargs["callbacks"] = _watch.with_watcher(kwargs.get("callbacks"))
-        check_arrays(self._label_checks, y)
-        try:
-            with explained(self._label_checks):
-                logs = super().evaluate(x, y, *args, return_dict=True, **kwargs)
-            logs = keras.tree.map_structure(plain, logs)
-        finally:
-            self.settle()  # an error midway leaves the models as they were
-        if return_dict:
-            return logs
-        values = [logs[name] for name in self.metrics_names if name in logs]
-        return values[0] if len(values) == 1 else values
 
     @property
     def metrics_names(self) -> list[str]:

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_kd._core.numbers import finite
+from keras_kd._core.numbers import finite, positive
 from keras_kd._core.registry import export
 
 
@@ -25,9 +25,7 @@ class _Rise(LearningRateSchedule):
 
     def __init__(self, value: float, steps: int):
         super().__init__()
-        if not steps > 0:
-            raise ValueError(f"`steps` must be above 0. Received: steps={steps!r}.")
-        self.value, self.steps = value, steps
+        self.value, self.steps = finite(value, "value"), positive(steps, "steps")
 
     def get_config(self) -> dict[str, Any]:
         return {"value": self.value, "steps": self.steps}

@@ -657,7 +657,7 @@ def test_signals_in_another_form():
         fitted_on({"inputs": x, "signal": answers}, y)
     with says("The batch holds signals in another form than {'inputs': x, 'signals': {"):
         fitted_on({"inputs": x, **answers}, y)
-    with says("in place of x. The batch brought 'output', which is no such address."):
+    with says("the signal 'output', which no term and no metric reads. Did you mean 'teacher:outp"):
         fitted_on({"inputs": x, "signals": {"output": answers["teacher:output"]}}, y)
 
 

@@ -18,9 +18,9 @@ def positive(value: Number, argument: str) -> Number:
     """`value`, checked as far as a constant can be: a schedule is trusted."""
     if isinstance(value, LearningRateSchedule):
         return value
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+    if not _is_number(value) or not 0 < value < float("inf"):
         raise ValueError(
-            f"`{argument}` must be a number above 0 or a "
+            f"`{argument}` must be a number above 0 (and finite) or a "
             f"keras.optimizers.schedules.LearningRateSchedule. Received: {argument}={value!r}."
         )
     return value
@@ -30,17 +30,16 @@ def finite(value: Number, argument: str) -> Number:
     """`value`, checked to be a finite number or a schedule."""
     if isinstance(value, LearningRateSchedule):
         return value
-    if (
-        not isinstance(value, (int, float))
-        or isinstance(value, bool)
-        or value != value
-        or value in (float("inf"), float("-inf"))
-    ):
+    if not _is_number(value) or not abs(value) < float("inf"):
         raise ValueError(
             f"`{argument}` must be a finite number or a "
             f"keras.optimizers.schedules.LearningRateSchedule. Received: {argument}={value!r}."
         )
     return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def count(value: int, argument: str) -> int:

@@ -10,6 +10,7 @@ The files beside this one say it in each backend's words for state and gradients
 teacher or a student is, only the distiller knows: it gives `answers`, `objective` and `advance`.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,7 @@ class Outcome(NamedTuple):
     outputs: Any  # what the students returned
     faults: Any  # per watched target, 1 when it holds NaN or Inf
     labels: Any  # per check of the labels, 1 when they cannot be right
+    empty: Any  # 1 when the batch holds no examples
     asked: dict[str, Any]  # the signals that metrics ask for
     looks: Any  # of the first examples: what each signal that is read as logits looks like
 
@@ -98,8 +100,33 @@ class Step(Base):
 
     def look(self, outcome: Outcome) -> None:
         """Tells the watch what was at fault in a batch."""
-        found = _watch.all_faults(outcome.faults, outcome.labels, outcome.total)
+        found = _watch.all_faults(outcome.faults, outcome.labels, outcome.total, outcome.empty)
         self.watch.update_state(self.everywhere(found))
+
+    def still(self, *models: Any) -> contextlib.AbstractContextManager[Any]:
+        """A scope that forgets what is assigned in it: models answer, and their state stays.
+
+        `models` are those of which regularisers read the weights.
+        """
+        weights = [v for model in models for v in model.trainable_variables]
+        return keras.StatelessScope([(v, v.value) for v in weights], collect_losses=True)
+
+    def judged(self, x: Any, y: Any, sample_weight: Any, answers: Any) -> Outcome:
+        """The objective in inference mode. Of the students nothing moves but metrics in them."""
+        if not self._prepared:  # what is built in such a scope would have no values
+            return self.objective(x, y, sample_weight, answers, training=False)
+        with self.still(*self.students.values(), *self.terms) as scope:
+            outcome = self.objective(x, y, sample_weight, answers, training=False)
+        for variable in self.metrics_variables:
+            value = scope.get_current_value(variable)
+            if value is not None:
+                variable.assign(value)
+        return outcome
+
+    def alone(self) -> contextlib.AbstractContextManager[Any]:
+        """Holds up other threads that need the same variables, where a backend takes their values
+        out of them while it trains."""
+        return contextlib.nullcontext()
 
     def settle(self) -> None:
         """Brings the metrics' variables up to date, where a backend keeps them elsewhere."""

@@ -1,5 +1,6 @@
 """The step on JAX: state goes in and comes out, nothing is changed in place."""
 
+import contextlib
 import functools
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 
 from keras_kd._core.keras_private import KeepsJaxState
 from keras_kd._trainers._base import Outcome, Step
+from keras_kd._trainers._turns import in_turn
 
 Values = list[Any]
 
@@ -16,7 +18,7 @@ class JAXStep(KeepsJaxState, Step):
     def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
         trainable, non_trainable, optimizer, metrics = state
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        answers = self._answers_of(trainable, non_trainable, x)
+        answers = self._answers_of(trainable, non_trainable, metrics, x)
 
         def scaled(trainable: Values) -> tuple[Any, tuple]:
             scope, outcome = self._objective_of(
@@ -43,7 +45,7 @@ class JAXStep(KeepsJaxState, Step):
     def test_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
         trainable, non_trainable, metrics = state
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        answers = self._answers_of(trainable, non_trainable, x)
+        answers = self._answers_of(trainable, non_trainable, metrics, x)
         scope, outcome = self._objective_of(
             trainable, non_trainable, metrics, x, y, sample_weight, answers, training=False
         )
@@ -72,6 +74,12 @@ class JAXStep(KeepsJaxState, Step):
     def settle(self) -> None:
         self.jax_state_sync()
 
+    def still(self, *models: Any) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext()  # the step's own scopes forget already
+
+    def alone(self) -> contextlib.AbstractContextManager[Any]:
+        return in_turn(self.variables)
+
     def _holding(
         self,
         trainable: Values,
@@ -88,8 +96,10 @@ class JAXStep(KeepsJaxState, Step):
             pairs += zip(self.metrics_variables, metrics, strict=True)
         return keras.StatelessScope(pairs, **options)
 
-    def _answers_of(self, trainable: Values, non_trainable: Values, x: Any) -> Any:
-        with self._holding(trainable, non_trainable):  # what a teacher changes is forgotten
+    def _answers_of(self, trainable: Values, non_trainable: Values, metrics: Values, x: Any) -> Any:
+        with self._holding(
+            trainable, non_trainable, metrics
+        ):  # what a teacher changes is forgotten
             return self.answers(x)
 
     def _objective_of(

@@ -14,6 +14,10 @@ Logs = dict[str, Any]
 
 class TensorFlowStep(Step):
     def train_step(self, data: Any) -> Logs:
+        with _once_there(data):
+            return self._train(data)
+
+    def _train(self, data: Any) -> Logs:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         answers = self.answers(x)
 
@@ -30,11 +34,15 @@ class TensorFlowStep(Step):
         return self._or_skip(learn, answers, self.moving)
 
     def test_step(self, data: Any) -> Logs:
+        with _once_there(data):
+            return self._test(data)
+
+    def _test(self, data: Any) -> Logs:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         answers = self.answers(x)
 
         def judge() -> tuple[Logs, Outcome]:
-            outcome = self.objective(x, y, sample_weight, answers, training=False)
+            outcome = self.judged(x, y, sample_weight, answers)
             return self.record(x, y, sample_weight, outcome), outcome
 
         return self._or_skip(judge, answers, list)
@@ -106,6 +114,13 @@ class TensorFlowStep(Step):
     def everywhere(self, found: Any) -> Any:
         context = _one_of_many()
         return tf.minimum(context.all_reduce("sum", found), 1.0) if context else found
+
+
+def _once_there(data: Any) -> Any:
+    """Has every operation wait for the batch: counters would be moved else by the attempt to read
+    one more batch than there are."""
+    tensors = tf.nest.flatten(data, expand_composites=True)
+    return tf.control_dependencies([x for x in tensors if x is not None])
 
 
 def _weights(models: dict[str, keras.Model]) -> dict[str, list[keras.Variable]]:

@@ -41,7 +41,7 @@ class TorchStep(Step):
             answers = self.answers(x)
             if self._skipped(answers):
                 return self.get_metrics_result()
-            outcome = self.objective(x, y, sample_weight, answers, training=False)
+            outcome = self.judged(x, y, sample_weight, answers)
             return self._recorded(x, y, sample_weight, outcome)
 
     def _recorded(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
@@ -62,7 +62,8 @@ class TorchStep(Step):
         if not found.any():
             return False
         none = found.new_zeros(_watch.LABEL_CHECKS)
-        self.watch.update_state(_watch.all_faults(found, none, found.new_zeros(())))
+        zero = found.new_zeros(())
+        self.watch.update_state(_watch.all_faults(found, none, zero, zero))
         return True
 
 

@@ -36,8 +36,10 @@ class Monitor:
             raise ValueError(
                 f"`mode` must be one of {listing(get_args(Mode))}. Received: {mode!r}."
             )
-        if not min_delta >= 0:
-            raise ValueError(f"`min_delta` must be 0 or more. Received: min_delta={min_delta!r}.")
+        if not 0 <= min_delta < float("inf"):
+            raise ValueError(
+                f"`min_delta` must be 0 or more, and finite. Received: min_delta={min_delta!r}."
+            )
         self.name, self.min_delta = name, min_delta
         self.sign = -1.0 if (_mode_of(name) if mode == "auto" else mode) == "min" else 1.0
         self.best: float | None = None

@@ -68,11 +68,11 @@ class Plateau(keras.callbacks.Callback):
         super().__init__()
         if not 0 <= factor < 1:
             raise ValueError(f"`factor` must be from 0 to below 1. Received: factor={factor!r}.")
-        if not patience >= 1:
+        if not 1 <= patience < float("inf"):
             raise ValueError(f"`patience` must be 1 or more. Received: patience={patience!r}.")
-        if not cooldown >= 0:
+        if not 0 <= cooldown < float("inf"):
             raise ValueError(f"`cooldown` must be 0 or more. Received: cooldown={cooldown!r}.")
-        if not min_weight >= 0:
+        if not 0 <= min_weight < float("inf"):
             raise ValueError(
                 f"`min_weight` must be 0 or more. Received: min_weight={min_weight!r}."
             )

@@ -10,6 +10,7 @@ from rich.control import Control
 from rich.segment import ControlType
 from rich.table import Table
 
+from keras_kd._core.numbers import finite
 from keras_kd.callbacks._schedules import moving, shares
 
 _BAR = 20
@@ -52,7 +53,8 @@ class Progress(keras.callbacks.Callback):
         file: IO[str] | None = None,
     ):
         super().__init__()
-        self.baseline, self.monitor, self.file = baseline, monitor, file
+        self.baseline = None if baseline is None else finite(baseline, "baseline")
+        self.monitor, self.file = monitor, file
         self._rows: list[dict[str, str]] = []
 
     def on_train_begin(self, logs: Any = None) -> None:

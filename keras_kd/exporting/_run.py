@@ -25,14 +25,9 @@ def times(seconds: Any) -> Times:
     return Times(float(median), (float(low), float(high)))
 
 
-def run(path: Path, format: str, inputs: Arrays, timeout: float | None) -> tuple[Arrays, Times]:
-    """The file's outputs on `inputs` by name, and how long one example takes on one thread.
-
-    `timeout` is for a process of its own.
-    """
-    if format == "tf_saved_model":
-        return _saved_model(path, inputs, timeout)
-    return (_litert if format == "litert" else _onnx)(path, inputs)
+def run(path: Path, format: str, inputs: Arrays) -> tuple[Arrays, Times]:
+    """The file's outputs on `inputs` by name, and how long one example takes on one thread."""
+    return {"litert": _litert, "onnx": _onnx, "tf_saved_model": _saved_model}[format](path, inputs)
 
 
 def _rows(inputs: Arrays, call: Any) -> Arrays:
@@ -63,20 +58,17 @@ def _onnx(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
     return answers, times(_alone.timed(lambda: session.run(None, one)))
 
 
-def _saved_model(path: Path, inputs: Arrays, timeout: float | None) -> tuple[Arrays, Times]:
-    outputs, _ = run_alone("saved_model", path, inputs, f"Running '{path.name}'", timeout)
+def _saved_model(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
+    outputs, _ = run_alone("saved_model", path, inputs, "Running the SavedModel that was written")
     seconds = outputs.pop("_seconds")
     return outputs, times(seconds)
 
 
-def run_alone(
-    kind: str, path: Path, inputs: Arrays, what: str, timeout: float | None
-) -> tuple[Arrays, str]:
+def run_alone(kind: str, path: Path, inputs: Arrays, what: str) -> tuple[Arrays, str]:
     """The outputs that a process of its own saw, and what it said."""
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder, "inputs.npz"), **inputs)  # type: ignore[arg-type]
-        command = ["-P", _alone.__file__, kind, str(path.absolute()), folder]
-        said = run_python(command, what, timeout=timeout)
+        said = run_python(["-P", _alone.__file__, kind, str(path.absolute()), folder], what)
         with np.load(Path(folder, "outputs.npz")) as arrays:
             return {name: arrays[name] for name in arrays.files}, "\n".join(said)
 
@@ -94,7 +86,7 @@ def _litert(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
         interpreter = module.Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()
         answers = _signature_answers(interpreter, inputs)
-    except Exception as error:  # of whatever kind it makes of a damaged file
+    except (ValueError, RuntimeError, KeyError) as error:
         raise ExportError(_unreadable(path, error)) from error
     # By now it has its runner back, without which it would not run.
     return answers, times(_alone.timed(interpreter.invoke))

@@ -40,7 +40,6 @@ class SimilarityMatrix(Loss):
     arXiv:1907.09682, section 3.
     """
 
-    joins_positions = True
     same_shape = False
     relational = True
 
@@ -84,7 +83,6 @@ class DistanceRelation(Loss):
     section 3.2.1.
     """
 
-    joins_positions = True
     same_shape = False
     relational = True
 
@@ -133,7 +131,6 @@ class AngleRelation(Loss):
     section 3.2.2.
     """
 
-    joins_positions = True
     same_shape = False
     relational = True
 

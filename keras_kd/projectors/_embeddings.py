@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
 from keras_kd.losses._geometry import unit
 from keras_kd.projectors._join import pooled
@@ -76,7 +77,7 @@ class QueuedEmbedding(keras.layers.Layer):
 
     def __init__(self, units: int = 128, *, size: int = 16384, **kwargs: Any):
         super().__init__(**kwargs)
-        self.units, self.size = units, size
+        self.units, self.size = count(units, "units"), count(size, "size")
         self.embedding = UnitEmbedding(units)
 
     def build(self, input_shape: tuple) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.numbers import positive
 from keras_kd._core.registry import export
 from keras_kd.projectors._maps import Resize
 from keras_kd.projectors._shapes import channel_axis, channels, pair, positions
@@ -56,7 +57,7 @@ class Paraphraser(keras.layers.Layer):
 
     def __init__(self, rate: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
-        self.rate = rate
+        self.rate = positive(rate, "rate")
 
     def build(self, input_shape: tuple) -> None:
         shape = tuple(input_shape)
@@ -103,7 +104,7 @@ class Translator(keras.layers.Layer):
 
     def __init__(self, rate: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
-        self.rate = rate
+        self.rate = positive(rate, "rate")
 
     def build(self, input_shape: Any) -> None:
         shape, target = pair("Translator", input_shape)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
 from keras_kd.projectors._maps import Conv1x1, Conv3x3
 from keras_kd.projectors._shapes import (
@@ -54,7 +55,7 @@ class Fusion(keras.layers.Layer):
 
     def __init__(self, width: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.width = width
+        self.width = None if width is None else count(width, "width")
 
     def build(self, input_shape: Any) -> None:
         shapes = [tuple(shape) for shape in input_shape]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._core import numbers
 from keras_kd._core.registry import export
 from keras_kd.projectors._maps import Conv3x3, Resize
 from keras_kd.projectors._regressors import layers_to
@@ -107,7 +108,7 @@ class Bottleneck(keras.layers.Layer):
 
     def __init__(self, factor: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
-        self.factor = factor
+        self.factor = numbers.count(factor, "factor")
 
     def build(self, input_shape: Any) -> None:
         shape, target = pair("Bottleneck", input_shape)

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
+from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
 
 
@@ -81,7 +82,7 @@ class Heads(keras.layers.Layer):
 
     def __init__(self, heads: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.heads = heads
+        self.heads = count(heads, "heads")
         self.supports_masking = True
 
     def call(self, signals: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
 from keras_kd.projectors._shapes import channels, pair, position_axes
 
@@ -83,7 +84,8 @@ class MLP(keras.layers.Layer):
 
     def __init__(self, units: int, *, hidden: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.units, self.hidden = units, hidden
+        self.units = count(units, "units")
+        self.hidden = None if hidden is None else count(hidden, "hidden")
 
     def build(self, input_shape: tuple) -> None:
         policy = self.dtype_policy

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
 
 
@@ -115,7 +116,8 @@ class ConvTransposed(keras.layers.Layer):
 
     def __init__(self, filters: int, *, strides: int = 2, use_bias: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.filters, self.strides, self.use_bias = filters, strides, use_bias
+        self.filters, self.strides = count(filters, "filters"), count(strides, "strides")
+        self.use_bias = use_bias
         self.conv = keras.layers.Conv2DTranspose(
             filters, 4, strides, "same", use_bias=use_bias, dtype=self.dtype_policy
         )

@@ -85,9 +85,9 @@ class MemoryBank(keras.layers.Layer):
                     f"`{argument}` must be a whole number from {least} on. "
                     f"Received: {argument}={value!r}."
                 )
-        if not temperature > 0:
+        if not 0 < temperature < float("inf"):
             raise ValueError(
-                f"`temperature` must be above 0. Received: temperature={temperature!r}."
+                f"`temperature` must be above 0, and finite. Received: temperature={temperature!r}."
             )
         if not 0 <= momentum < 1:
             raise ValueError(f"`momentum` must be from 0 up to 1. Received: momentum={momentum!r}.")

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.numbers import positive
 from keras_kd._core.registry import export
 from keras_kd.projectors._maps import Conv1x1, Conv3x3, ConvTransposed, Resize
 from keras_kd.projectors._shapes import Shape, as_map, channel_axis, channels, pair, positions
@@ -249,7 +250,7 @@ class VariationalRegressor(keras.layers.Layer):
 
     def __init__(self, *, initial_variance: float = 5.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.initial_variance = initial_variance
+        self.initial_variance = positive(initial_variance, "initial_variance")
 
     def build(self, input_shape: Any) -> None:
         shape, target = pair("VariationalRegressor", input_shape)

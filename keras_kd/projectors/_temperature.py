@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.numbers import finite, positive
 from keras_kd._core.registry import export
 
 
@@ -44,9 +45,8 @@ class Temperature(keras.layers.Layer):
 
     def __init__(self, steps: int = 1, *, lowest: float = 1.0, span: float = 20.0, **kwargs: Any):
         super().__init__(**kwargs)
-        if not steps > 0:
-            raise ValueError(f"`steps` must be above 0. Received: steps={steps!r}.")
-        self.steps, self.lowest, self.span = steps, lowest, span
+        self.steps, self.span = positive(steps, "steps"), finite(span, "span")
+        self.lowest = positive(lowest, "lowest")
 
     def build(self, input_shape: Any) -> None:
         self.theta = self.add_weight(name="theta", shape=(), initializer="ones", autocast=False)

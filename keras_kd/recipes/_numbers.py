@@ -51,7 +51,7 @@ def regression(
     """
     check_share(alpha)
     is_number = isinstance(delta, (int, float)) and not isinstance(delta, bool)
-    if delta is not None and not (is_number and delta > 0):
+    if delta is not None and not (is_number and 0 < delta < float("inf")):
         raise ValueError(f"`delta` must be a number above 0, or None. Received: delta={delta!r}.")
     loss = losses.FeatureMatch() if delta is None else keras.losses.Huber(delta)
     near = Term(loss, pred=student, target=teacher, weight=alpha, name="imitation")

@@ -4,7 +4,7 @@ import keras
 
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import LABELS
-from keras_kd._core.numbers import Number
+from keras_kd._core.numbers import Number, finite
 from keras_kd.recipes._lists import Layers, Terms, labels, listed
 from keras_kd.schedules import SigmoidWarmup
 from keras_kd.terms import Labels, Term
@@ -94,6 +94,7 @@ def own_teacher(
     Reference: Zhang et al., "Be Your Own Teacher: Improve the Performance of Convolutional Neural
     Networks via Self Distillation", ICCV 2019, arXiv:1905.08094, section 3.
     """
+    finite(hint, "hint")  # also where there is no deepest layer, and so no hint
     terms: Terms = labels(1.0, student)
     for layer in listed(pred):
         terms.append(

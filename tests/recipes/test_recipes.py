@@ -320,7 +320,7 @@ def test_labels_can_be_left_to_another_recipe():
         (lambda: recipes.mutual("a", "a"), "two or more students"),
         (lambda: recipes.ca_mkd("a"), "two or more teachers"),
         (lambda: recipes.deit(1.5), "between 0 and 1"),
-        (lambda: recipes.ctkd(steps=0), "`steps` must be above 0"),
+        (lambda: recipes.ctkd(steps=0), "`steps` must be a number above 0"),
         (lambda: recipes.ofd(convolutional("t"), **ONE), "is a BatchNormalization layer of 't'"),
         (
             lambda: recipes.fitnets(**TWO, projector=keras_kd.projectors.Conv1x1(3)),

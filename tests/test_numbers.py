@@ -1,0 +1,79 @@
+"""No argument that is a number takes infinity or NaN, whatever it is an argument of."""
+
+import inspect
+import math
+
+import keras
+import pytest
+
+import keras_kd
+from keras_kd import callbacks, losses, projectors, recipes, schedules, teachers
+from tests.models import mlp
+
+ROOMS = {
+    "losses": losses, "recipes": recipes, "projectors": projectors, "schedules": schedules,
+    "callbacks": callbacks, "teachers": teachers,
+}  # fmt: skip
+#: What arguments without a default are given.
+GIVEN = {
+    "loss": losses.SoftTarget, "student": lambda: mlp("s"), "teacher": lambda: mlp("t"),
+    "members": lambda: [mlp("m")], "model": lambda: mlp("m"), "head": lambda: mlp("h", features=3),
+    "units": lambda: 4, "filters": lambda: 4, "channels": lambda: 4, "features": lambda: 8,
+    "size": lambda: (4, 4), "value": lambda: 1.0, "steps": lambda: 10, "examples": lambda: 10,
+    "heads": lambda: 2, "margins": lambda: -1.0, "pred": lambda: "student:hidden",
+    "target": lambda: "teacher:hidden", "term": lambda: "soft_target", "key": lambda: "a",
+    "levels": lambda: (4, 2), "classes": lambda: [0, 1, 2], "path": lambda: "s.keras",
+}  # fmt: skip
+#: Other values than their functions know to take, and those that read a file or train.
+LEFT_OUT = {
+    "recipes.assistant", "recipes.born_again", "recipes.ca_mkd", "recipes.fsp", "recipes.minilm",
+    "recipes.mutual", "recipes.ofd", "recipes.reused_classifier", "callbacks.Checkpoint",
+}  # fmt: skip
+
+
+def public():
+    yield "Term", keras_kd.Term
+    yield "Labels", keras_kd.Labels
+    for room, module in ROOMS.items():
+        for name, thing in vars(module).items():
+            ours = getattr(thing, "__module__", "").startswith(f"keras_kd.{room}")
+            made = inspect.isclass(thing) or inspect.isfunction(thing)
+            if name[0] != "_" and ours and made and f"{room}.{name}" not in LEFT_OUT:
+                yield f"{room}.{name}", thing
+
+
+def parameters(thing):
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p for p in inspect.signature(thing).parameters.values() if p.kind in kinds]
+
+
+def is_number(parameter):
+    kinds = str(parameter.annotation)
+    return any(kind in kinds for kind in ("float", "int", "LearningRateSchedule"))
+
+
+@pytest.mark.parametrize("name, thing", list(public()), ids=[name for name, _ in public()])
+def test_numbers_are_finite(name, thing):
+    asked = parameters(thing)
+    required = {p.name: GIVEN[p.name]() for p in asked if p.default is inspect.Parameter.empty}
+    thing(**required)  # else the errors below would say nothing
+    for parameter in filter(is_number, asked):
+        for value in (math.inf, -math.inf, math.nan):
+            with pytest.raises((ValueError, TypeError)):
+                thing(**{**required, parameter.name: value})
+                pytest.fail(f"{name} takes {parameter.name}={value}")
+
+
+def test_it_finds_the_numbers_there_are():
+    found = {name: [p.name for p in parameters(t) if is_number(p)] for name, t in public()}
+    assert found["losses.SoftTarget"] == ["temperature"]
+    assert found["Term"] == ["weight"] and found["schedules.LinearWarmup"] == ["value", "steps"]
+    assert sum(map(len, found.values())) > 100
+
+
+def test_what_is_infinite_says_so():
+    with pytest.raises(ValueError, match=r"`temperature` must be a number above 0 \(and finite\)"):
+        losses.SoftTarget(temperature=math.inf)
+    assert isinstance(
+        losses.SoftTarget(keras.optimizers.schedules.CosineDecay(4.0, 9)), losses.Loss
+    )
