@@ -5,7 +5,7 @@
 From each seed the same student, from the same weights, with each share of the teacher: on the
 digits with 100 labels (and the teacher's answers to all 1,157 images) and with all labels; with
 `--data fashion_mnist`, on the 1,000 labelled images and with the networks of `recipes.py`. The
-interval is Student's t over the paired differences to a share of one half. Rows are kept in `--out`
+interval is over the paired differences to a share of one half. Rows are kept in `--out`
 as they come.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 from recipes import Bench, taught
-from rows import Rows
+from rows import Rows, points
 
 import keras_kd
 from keras_kd.report import paired
@@ -85,7 +85,7 @@ def table(rows: list[dict]) -> str:
         if share != CONTROL:
             control = found[task, CONTROL]
             change = paired([control[seed] for seed in runs], list(runs.values()))
-            spread = f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})"
+            spread = points(change)
         lines.append(f"| {task} | {share} | {statistics.mean(runs.values()):.2f} | {spread} |")
     return "\n".join(lines)
 

@@ -24,7 +24,7 @@ import time
 import keras
 import models
 import numpy as np
-from rows import Rows
+from rows import Rows, points
 
 import keras_kd as kd
 from keras_kd import callbacks, recipes
@@ -145,7 +145,7 @@ class Bench:
 
 
 def table(rows) -> str:
-    """What has been run and what has not; over the student alone, Student's t on paired seeds."""
+    """What has been run and what has not; over the student alone, an interval of paired seeds."""
     lines = [
         "| set, pair, epochs | | published on CIFAR-100, % | ours, % | each | over alone (95 %) |",
         "|---|---|---:|---:|---|---:|",
@@ -167,7 +167,7 @@ def table(rows) -> str:
             over = ""
             if len(pairs) > 1:
                 change = paired(*map(list, zip(*pairs, strict=True)))
-                over = f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})"
+                over = points(change)
             published = PUBLISHED.get((pair, method), "")
             lines.append(
                 f"| {data}, {pair}, {epochs} | {method} | {published} | {mean} | {each} | {over} |"

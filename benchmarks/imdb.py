@@ -5,8 +5,8 @@
 IMDb (Maas et al., "Learning Word Vectors for Sentiment Analysis", 2011), the first `--length` words
 of a review, one logit. The teacher learns from every training review; the student alone and the
 distilled one, from the same weights and for the same number of steps, from `--reviews` of them.
-Accuracy on `--test` test reviews; the difference with a 95 % interval over the seeds (Student's t
-on paired differences). Rows are kept in `--out` as they come; run again, it goes on.
+Accuracy on `--test` test reviews; the difference with a 95 % interval over the seeds (of five
+or more paired differences). Rows are kept in `--out` as they come; run again, it goes on.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 
 import keras
 import numpy as np
-from rows import Rows
+from rows import Rows, points
 
 import keras_kd as kd
 from keras_kd.report import paired
@@ -114,7 +114,7 @@ def main() -> None:
     for name, values in found.items():
         print(f"| {name} | {np.mean(values):.2f} | {', '.join(f'{v:.2f}' for v in values)} |")
     change = paired(found["LSTM 128 alone"], found["LSTM 128 distilled"])
-    print(f"\n{change.mean:+.2f} points ({change.low:+.2f} to {change.high:+.2f})")
+    print(f"\n{points(change)} points")
 
 
 if __name__ == "__main__":

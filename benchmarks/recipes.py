@@ -5,7 +5,7 @@
 A convolutional teacher, trained on more images than the student sees; then from each seed the
 same small student, from the same initial weights, alone and by every recipe at its published
 settings. One row a recipe: accuracy on the whole test set, the difference to the student alone
-with a 95 % interval over the seeds (Student's t on paired differences), seconds per epoch, and the
+with a 95 % interval over five seeds or more (of paired differences), seconds per epoch, and the
 parameters that only training needs. Rows are kept in `--out` as they come: run again, it goes on.
 
 Warm-ups are scaled: what a paper does over 20 of 240 epochs takes the same share here.
@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from rows import Rows
+from rows import Rows, points
 
 import keras_kd
 from keras_kd import recipes, teachers
@@ -234,7 +234,7 @@ def table(rows: list[dict]) -> str:
         if name != "student alone":
             before = [100 * float(control[seed]["accuracy"]) for seed in runs]
             change = paired(before, accuracy)
-            spread = f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})"
+            spread = points(change)
         seconds = statistics.median(float(r["seconds"]) for r in runs.values())
         extra = int(next(iter(runs.values()))["extra"])
         lines.append(

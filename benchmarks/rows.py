@@ -8,6 +8,8 @@ import subprocess
 
 import keras
 
+from keras_kd.report import Paired
+
 
 def circumstances() -> dict[str, str]:
     """What every row says of where it was measured."""
@@ -21,6 +23,13 @@ def circumstances() -> dict[str, str]:
         "backend": keras.config.backend(),
         "commit": commit,
     }
+
+
+def points(change: Paired) -> str:
+    """A difference and its interval; of too few seeds the difference alone."""
+    if change.too_few:
+        return f"{change.mean:+.2f}"
+    return f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})"
 
 
 class Rows(list):

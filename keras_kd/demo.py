@@ -4,10 +4,8 @@
 """
 
 import contextlib
-import os
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from keras_kd._core.files import replacing
 from keras_kd.data import Dataset, load
 from keras_kd.distiller import Distiller
 from keras_kd.exporting import export
@@ -157,13 +156,17 @@ def verdict(change: Paired, images: int) -> str:
         return f"One seed cannot tell whether distillation helps: {many} {of}. Try --seeds 5."
     over = f"{of}, the mean of {change.pairs} seeds"
     if change.direction == "unclear":
-        return (
-            f"This run cannot tell whether distillation helps: {many} {over}, and the 95 % interval "
-            f"reaches from {max(-change.low, 0):.1f} fewer to {max(change.high, 0):.1f} more."
-        )
-    ends = sorted((abs(change.low), abs(change.high)))
+        if change.too_few:
+            reach = "and so few, or such as are all alike, have no interval. Try --seeds 5 or more"
+        else:
+            reach = f"and the 95 % interval reaches from {abs(change.low):.1f} fewer to {abs(change.high):.1f} more"
+        return f"This run cannot tell whether distillation helps: {many} {over}, {reach}."
+    low, high = (
+        f"{end:.1f}" if end >= 0.05 else f"{end:.1g}"
+        for end in sorted((abs(change.low), abs(change.high)))
+    )
     helped = "helped" if change.direction == "less" else "did not help"
-    return f"Distillation {helped}: {many} {over} (95 % interval {ends[0]:.1f} to {ends[1]:.1f})."
+    return f"Distillation {helped}: {many} {over} (95 % interval {low} to {high})."
 
 
 # The three ways to train.
@@ -291,7 +294,7 @@ def _write(settings: Settings, trial: Trial) -> list[str]:
 
 def _write_student(settings: Settings, trial: Trial) -> str:
     path = settings.out / "student.keras"
-    with _unbroken(path) as unfinished:
+    with replacing(path) as unfinished:
         trial.distilled[KEPT].model.save(unfinished)
     return f"{path}: the distilled student of seed {KEPT + 1}."
 
@@ -314,7 +317,7 @@ def _write_picture(settings: Settings, trial: Trial) -> str:
     path = settings.out / "demo.png"
     before, after, names = trial.alone[KEPT], trial.distilled[KEPT], trial.data.info.class_names
     percent = 100 / len(after.wrong)
-    with _unbroken(path) as unfinished:
+    with replacing(path) as unfinished:
         draw_pairs(
             unfinished,
             title=f"{settings.data}, {settings.labels:,} labels: one student, alone and distilled",
@@ -330,17 +333,6 @@ def _write_picture(settings: Settings, trial: Trial) -> str:
     return (
         f"{path}: the errors of every seed, and images that only the distilled student gets right."
     )
-
-
-@contextlib.contextmanager
-def _unbroken(path: Path) -> Iterator[Path]:
-    """A name to write under; what is there takes the place of `path` once it is whole."""
-    unfinished = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # The progress, on the standard error.

@@ -9,7 +9,7 @@ from keras import ops
 from keras_kd._classes import check_classes, check_projectors
 from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
 from keras_kd._core.configs import restored
-from keras_kd._core.keras_private import takes_training
+from keras_kd._core.keras_private import mask_of, set_mask, takes_training
 from keras_kd._core.messages import shape_of, snake_case, text_of
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
@@ -385,7 +385,12 @@ def _whole(gather: Callable[[Any], Any], pred: Any, *others: Any) -> tuple[Any, 
     rows = ops.shape(keras.tree.flatten(pred)[0])[0]
 
     def whole(x: Any) -> Any:
-        return None if x is None else ops.concatenate([gather(x[:rows]), x[rows:]])
+        if x is None:
+            return None
+        joined = ops.concatenate([gather(x[:rows]), x[rows:]])
+        if (mask := mask_of(x)) is not None:
+            set_mask(joined, whole(mask))
+        return joined
 
     return tuple(keras.tree.map_structure(whole, side) for side in (pred, *others))
 

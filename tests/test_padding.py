@@ -56,7 +56,15 @@ def terms():
     ]
 
 
-def judged(tokens, batch_size, y=Y):
+def between_examples():
+    """Terms that compare the examples of a batch, whole sequences of them."""
+    hidden = {"pred": "student:hidden", "target": "teacher:hidden"}
+    kinds = ("DistanceRelation", "AngleRelation", "SimilarityMatrix", "CorrelationCongruence")
+    made = [keras_kd.Term(getattr(keras_kd.losses, kind)(), **hidden) for kind in kinds]
+    return [*made, keras_kd.Term(keras_kd.losses.CorrelationTarget())]
+
+
+def judged(tokens, batch_size, y=Y, terms=terms):
     distiller = keras_kd.Distiller(student=tagger("s", 1), teacher=tagger("t", 2), terms=terms())
     distiller.compile("adam", cross_entropy(), metrics=["accuracy", metrics.Agreement()])
     x = {"token_ids": tokens, "padding_mask": VALID}
@@ -68,6 +76,14 @@ def test_what_stands_at_padding_changes_nothing():
     other = judged(OTHER, 12, y=np.where(VALID, Y, (Y + 1) % CLASSES))
     assert {"attention", "values", "labels", "soft_target", "plain"} <= set(whole)
     assert other == pytest.approx(whole, rel=1e-4)
+
+
+def test_nor_where_whole_sequences_are_compared_with_one_another():
+    with_labels = lambda: [keras_kd.Labels(), *between_examples()]  # noqa: E731
+    y = np.where(VALID, Y, 0)
+    whole, other = (judged(t, 12, y, with_labels) for t in (TOKENS, OTHER))
+    assert other == pytest.approx(whole, rel=1e-4)
+    assert whole["distance_relation"] > 0
 
 
 def test_batches_of_any_size_join_to_the_same_numbers():

@@ -282,7 +282,9 @@ def test_a_store_of_a_softmax_is_not_written(part, tmp_path):
         stores._codecs.StoreError,
     ):
         stores.write(teacher("softmax"), part, tmp_path / "a")
-    with says("The teacher 'hidden' gives no logits: its 'output' is probabilities: all 40 rows"):
+    with says(
+        "The teacher 'hidden' gives no logits: its 'output' is probabilities: of all examples"
+    ):
         stores.write(Hidden(), part, tmp_path / "a", top_k=3)
     assert not (tmp_path / "a").exists()
     stores.write(teacher("softmax"), part, tmp_path / "layer", addresses=("last",))
@@ -295,9 +297,9 @@ def test_a_store_of_a_softmax_is_not_written(part, tmp_path):
 def test_a_store_of_probabilities_from_before_is_not_read(part, tmp_path, dtype, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr("keras_kd.stores._writer.check_ending", lambda *_: None)
-        m.setattr("keras_kd.stores._writer.check_values", lambda *_: None)
+        m.setattr("keras_kd.stores._writer.check_kinds", lambda *_: None)
         stores.write(teacher("softmax"), part, tmp_path / "a", dtype=dtype)
-    with says("holds no logits: its 'output' is probabilities: all 32 rows looked at"):
+    with says("holds no logits: its 'output' is probabilities: of all examples looked"):
         stores.read(tmp_path / "a", part)
     kept = stores.Store(tmp_path / "a")(part.ids[:2], np.zeros(2, "int64"))["teacher:output"]
     np.testing.assert_allclose(kept.sum(-1), 1.0, atol=1e-3)

@@ -71,7 +71,7 @@ def label_checks(
                     output.model, parse(output.address).role, output.keys, f"Term '{term.name}'"
                 )
                 made.append(Check.of(output, own, _mixed, _mixed_text(term.name, output)))
-    return made[:LABEL_CHECKS]
+    return made
 
 
 def _no_class(ignored: int | None) -> Callable[..., Any]:
@@ -151,9 +151,10 @@ def _mixed_text(name: str, output: Any) -> Callable[[str], str]:
 
 
 def faults(checks: Sequence[Check], y: Any, signals: Any) -> Any:
-    """Per check, 1 when a label of this batch is wrong."""
+    """Per check, 1 when a label of this batch is wrong: of the first `LABEL_CHECKS`, as many as the
+    watch has room for. `check_arrays` knows no such limit."""
     found = []
-    for check in checks:
+    for check in checks[:LABEL_CHECKS]:
         pred = signals.get(check.address) if y is not None else None
         width, rank = check.width, check.rank
         if pred is not None and ops.is_tensor(pred):

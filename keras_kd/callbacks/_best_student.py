@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_kd._core.files import replacing
+from keras_kd._core.files import replacing, writable
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.callbacks._monitor import Mode, Monitor, finite
 from keras_kd.distiller import Distiller
@@ -116,6 +116,7 @@ class BestStudent(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         student = self.student
         self._told = False
+        writable(self.path)  # an error now and not after an epoch
         best = read_best(self.path) if self.resume else None
         if best is None:
             return
@@ -145,7 +146,7 @@ class BestStudent(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         if self.restore and self.epoch is not None:
-            self.student.load_weights(self.path)
+            load_best(self.path, self.student)
 
     def _diverged(self, epoch: int) -> str:
         kept = (
@@ -177,6 +178,17 @@ def write_best(path: Path, student: keras.Model, best: Best) -> None:
         student.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_RECORD, json.dumps(best._asdict()))
+
+
+def load_best(path: Path, student: keras.Model) -> None:
+    """Gives `student` the weights of the file."""
+    try:
+        student.load_weights(path)
+    except Exception as error:  # of whatever kind zipfile, h5py and Keras make of a damaged one
+        raise ValueError(
+            f"'{path}' is damaged: the weights of the best student cannot be had from it ({error}). "
+            "Remove it, and train again from the beginning."
+        ) from error
 
 
 def read_best(path: str | os.PathLike[str]) -> Best | None:

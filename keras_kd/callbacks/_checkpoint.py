@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._core.files import replacing
+from keras_kd._core.files import replacing, writable
 from keras_kd.callbacks._monitor import finite
 from keras_kd.distiller import Distiller
 
@@ -90,6 +90,9 @@ class Checkpoint(keras.callbacks.Callback):
         for variable, values in zip(variables, state.values(), strict=True):
             variable.assign(values)
         return epochs
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        writable(self.path)  # an error now and not after an epoch
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not finite(self.model.trainable_variables):

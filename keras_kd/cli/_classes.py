@@ -1,7 +1,6 @@
 """The order of the classes: checked before anything is learnt from it, and kept with the student."""
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from keras_kd import report, stores
 from keras_kd._core.messages import listing
-from keras_kd.cli._folder import SUMMARY
+from keras_kd.cli._folder import STUDENT, read_settings
 from keras_kd.cli._images import images, numbered
 from keras_kd.cli._talk import tell
 from keras_kd.data import Dataset, Part
@@ -71,12 +70,9 @@ def images_for(options: argparse.Namespace, students: Iterable[Path], shape: Any
 
 def kept_beside(student: Path) -> list[str] | None:
     """The order in which a run kept the classes of its student."""
-    try:
-        kept = json.loads((student.parent / SUMMARY).read_text(encoding="utf-8"))
-        same = Path(kept["student"]).name == student.name
-        return [str(name) for name in kept["classes"]] if same else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    kept = read_settings(student.parent) if student.name == STUDENT else None
+    classes = None if kept is None else kept.get("classes")
+    return [str(name) for name in classes] if isinstance(classes, list) else None
 
 
 def tell_of_others(models: Mapping[str, keras.Model], data: Dataset) -> None:

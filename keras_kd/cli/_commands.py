@@ -15,6 +15,7 @@ from keras_kd.cli._options import (
     command,
     from_zero,
     named_model,
+    seconds,
     setting,
     share,
     takes_data,
@@ -226,7 +227,8 @@ Writes a student as a file for a device, and proves that the file answers as the
 
 FILE ends with .tflite (LiteRT) or .onnx, or is the name of a folder (SavedModel). The proof is
 written beside it, as FILE.json. With --data the file is compared on the set's test images, and its
-integers are chosen by training images; int8 and int16x8 need that.
+integers are chosen by training images; int8 and int16x8 need that. Without it, the file is proven
+on random inputs only.
 """
 _EXPORT_EXAMPLES = """\
   keras-kd export student.keras student.tflite
@@ -250,6 +252,8 @@ def _export(commands: Any) -> None:
     add("--integer-io", action="store_true", help="integers in and out as well, with int8, int16x8")
     add("--min-agreement", type=share, metavar="A",
         help="share of the decisions that must agree (default: 0.99; with integers 0.97)")  # fmt: skip
+    add("--timeout", type=seconds, default=600.0, metavar="S",
+        help="seconds after which a conversion is given up; 0: never (default: 600)")  # fmt: skip
     takes_data(made)
     takes_json(made)
 

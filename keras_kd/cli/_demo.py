@@ -1,8 +1,11 @@
 """`keras-kd demo`."""
 
 import argparse
+import contextlib
 
 from keras_kd import demo
+from keras_kd._core.files import check_folder
+from keras_kd.cli import _folder
 from keras_kd.cli._talk import bad_input
 
 
@@ -16,6 +19,9 @@ def run(options: argparse.Namespace) -> None:
         alpha=options.alpha,
         out=options.out,
     )
-    with bad_input():
-        data = demo.prepare(settings)
-    demo.run(settings, data)
+    with contextlib.ExitStack() as held:
+        with bad_input():
+            check_folder(settings.out)
+            data = demo.prepare(settings)
+            held.enter_context(_folder.held(settings.out))
+        demo.run(settings, data)

@@ -1,6 +1,7 @@
 """`keras-kd distill`: a teacher, a student, a set and a recipe; a folder with all that came of it."""
 
 import argparse
+import contextlib
 import json
 import math
 import sys
@@ -11,9 +12,9 @@ import keras
 import numpy as np
 
 from keras_kd import callbacks, metrics, stores, teachers
-from keras_kd._core.files import replacing
+from keras_kd._core.files import check_folder, replacing
 from keras_kd._core.messages import listing
-from keras_kd.callbacks._best_student import read_best
+from keras_kd.callbacks._best_student import load_best, read_best
 from keras_kd.cli import _classes, _folder, _students, _training
 from keras_kd.cli._folder import if_stopped as if_stopped
 from keras_kd.cli._images import images, input_shape
@@ -39,8 +40,13 @@ class _Run(NamedTuple):
 
 
 def run(options: argparse.Namespace) -> None:
-    with bad_input():
-        prepared = _prepare(options)
+    with contextlib.ExitStack() as held:
+        with bad_input():
+            prepared = _prepare(options, held)
+        _go_on(options, prepared)
+
+
+def _go_on(options: argparse.Namespace, prepared: _Run) -> None:
     if prepared.done >= options.epochs:
         tell(f"{options.out}: {prepared.done} epochs are done already; nothing is left to train.")
     elif prepared.done:
@@ -50,6 +56,8 @@ def run(options: argparse.Namespace) -> None:
         tell(f"The classes, in the order of the outputs: {names}")
         if prepared.why:
             tell(prepared.why)
+    if prepared.done < options.epochs:  # what it says will not be so of the student to come
+        (options.out / _folder.SUMMARY).unlink(missing_ok=True)
     _train(options, prepared)
     summary = _summary(options, prepared)
     with replacing(options.out / _folder.SUMMARY) as temporary:
@@ -60,7 +68,9 @@ def run(options: argparse.Namespace) -> None:
 # Before the first step.
 
 
-def _prepare(options: argparse.Namespace) -> _Run:
+def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> _Run:
+    """`held` then holds the folder."""
+    check_folder(options.out)
     keras.utils.set_random_seed(options.seed)
     teacher = None if options.teacher.is_dir() else load(options.teacher)
     student = load(Path(options.student)) if options.student.endswith(".keras") else None
@@ -85,7 +95,7 @@ def _prepare(options: argparse.Namespace) -> _Run:
     )  # fmt: skip
     rate = _training.rate(options, options.epochs * len(train))
     distiller = _compiled(student, teacher, terms, rate)
-    options.out.mkdir(parents=True, exist_ok=True)
+    held.enter_context(_folder.held(options.out))
     _folder.settle(options, data.info.class_names)
     done = callbacks.Checkpoint(options.out / _folder.STATE).restore(distiller)
     for _ in range(done):
@@ -172,7 +182,7 @@ def _summary(options: argparse.Namespace, run: _Run) -> dict[str, Any]:
             f"No student was good enough to keep in '{options.out}'. Try a smaller --learning-rate."
         )
     student = run.distiller.student
-    student.load_weights(path)
+    load_best(path, student)
     x, y = run.data.test
     ours = _decisions(student, x)
     theirs = None if run.teacher is None else _decisions(run.teacher, x)

@@ -13,6 +13,8 @@ from keras_kd.cli._talk import bad_input, give
 from keras_kd.exporting import export
 
 _CALIBRATION = 1000
+#: What a proof was made on, in words.
+_KINDS = {"examples": "images", "calibration": "calibration images", "random": "random inputs"}
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,12 +40,13 @@ def run(options: argparse.Namespace) -> None:
         target=options.target,
         integer_io=options.integer_io,
         min_agreement=options.min_agreement,
+        timeout=options.timeout,
         **inputs,
     )
     result = {**json.loads(proof.as_json()), "path": str(proof.path)}
     text = (
         f"{proof.path}: {proof.bytes / 1000:.1f} kB. It decides as the student on "
-        f"{proof.agreement:.1%} of {proof.examples:,} images and takes {proof.milliseconds:.3f} ms "
+        f"{proof.agreement:.1%} of {proof.examples:,} {_KINDS[proof.proven_on]} and takes {proof.milliseconds:.3f} ms "
         "for one."
     )
     give(options, result, text, *proof.notes)

@@ -10,10 +10,13 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import did_you_mean, listing
+from keras_kd.cli._talk import tell
 from keras_kd.data import Dataset, Info, NotAvailable, Part, load
 
 _COLOURS = {1: "grayscale", 3: "rgb", 4: "rgba"}
 _TEST = 0.2
+#: Images too, of kinds that are not read.
+_NOT_READ = {".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".ppm", ".svg"}
 _VALIDATION_FOLDERS = ("validation", "val")
 
 
@@ -104,6 +107,13 @@ def _read(
 ) -> tuple[Part, list[str]]:
     """The images of one folder with a subfolder for each class, in [0, 1]."""
     *size, channels = shape
+    others = [p for p in folder.glob("*/**/*") if p.suffix.lower() in _NOT_READ]
+    if others:
+        kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
+        tell(
+            f"keras-kd: {len(others):,} of the files of '{folder}' are left out, for of images only "
+            f"PNG, JPEG, GIF and BMP are read, not {kinds}. Convert them to have them read."
+        )
 
     def batches(size_of_one: int | None) -> Any:
         return keras.utils.image_dataset_from_directory(

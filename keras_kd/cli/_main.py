@@ -37,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             "keras_kd._everything"
         )  # files need to find all that may be in them
         _module_of(options.command).run(options)
+        sys.stdout.flush()
         return 0
+    except BrokenPipeError:  # as after `| head`: what is left to say goes nowhere
+        for number in (1, 2) if program else ():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        return 141
     except BaseException as error:  # a Ctrl-C, of which C++ on the way may have made another error
         if stopped or isinstance(error, KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, 0)

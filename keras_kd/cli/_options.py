@@ -10,7 +10,8 @@ from typing import Any
 STUDENTS = ("tiny", "small", "medium", "large", "cnn-small", "cnn-medium", "mlp-16", "mlp-64")
 RAW = argparse.RawDescriptionHelpFormatter
 EXIT_CODES = """\
-exit codes: 0 done, 1 failed on the way, 2 a bad option or data that cannot be had, 130 stopped"""
+exit codes: 0 done, 1 failed on the way, 2 a bad option or data that cannot be had, 130 stopped,
+141 nobody reads its output any more"""
 
 
 def command(
@@ -101,6 +102,13 @@ def from_zero(text: str) -> int:
 
 def above_zero(text: str) -> float:
     return number(text, float, lambda t: 0 < t < float("inf"), "a number above 0")
+
+
+def seconds(text: str) -> float | None:
+    """A limit of time; 0 is none."""
+    return (
+        number(text, float, lambda t: 0 <= t < float("inf"), "seconds, or 0 for no limit") or None
+    )
 
 
 def share(text: str) -> float:

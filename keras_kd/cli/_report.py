@@ -3,6 +3,7 @@
 import argparse
 
 from keras_kd import report
+from keras_kd._core.files import writable
 from keras_kd.cli._classes import images_for, tell_of_others
 from keras_kd.cli._images import input_shape
 from keras_kd.cli._models import load
@@ -16,6 +17,8 @@ def run(options: argparse.Namespace) -> None:
     if options.out is not None and not options.out.absolute().parent.is_dir():
         raise BadInput(f"there is no folder '{options.out.parent}' to write {options.out.name} to.")
     with bad_input():
+        if options.out is not None:
+            writable(options.out)
         models = {name: load(path) for name, path in options.models}
         shape = input_shape(next(iter(models.values())))
         data = images_for(options, (path for _, path in options.models), shape)

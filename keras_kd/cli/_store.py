@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 
 from keras_kd import stores, teachers
+from keras_kd._core.files import check_folder
 from keras_kd.cli._images import images, input_shape
 from keras_kd.cli._models import load
 from keras_kd.cli._talk import bad_input, give
@@ -14,6 +15,7 @@ from keras_kd.teachers._heads import last_activation
 
 def run(options: argparse.Namespace) -> None:
     with bad_input():
+        check_folder(options.out)
         teacher = load(options.teacher)
         data = images(options.data, input_shape(teacher), options.scale, options.classes)
     name = teacher.name

@@ -27,6 +27,15 @@ def check_student(student: Any, micro: bool) -> None:
         raise ValueError(f"The student '{student.name}' cannot go to a microcontroller: {why}.")
 
 
+def check_timeout(timeout: float | None) -> None:
+    """An error when the limit is no time."""
+    if timeout is not None and not timeout > 0:
+        raise ValueError(
+            "`timeout` must be a number of seconds above 0, or None for no limit. "
+            f"Received: timeout={timeout!r}."
+        )
+
+
 def check_numbers(
     min_agreement: float | None,
     tolerance: float | None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_kd._core.messages import listing
 from keras_kd.exporting._formats import format_of
+from keras_kd.exporting._proof import reading
 from keras_kd.exporting._signature import Arrays
 
 #: As the files that go with TensorFlow Lite's metadata are called.
@@ -74,6 +75,7 @@ def class_names(
 
     Raises:
         ValueError: If there is no such file.
+        keras_kd.exporting.ExportError: If it is damaged.
 
     Example:
 
@@ -89,15 +91,17 @@ def class_names(
     if found == "litert":
         if not zipfile.is_zipfile(path):
             return None
-        with zipfile.ZipFile(path) as archive:
+        with reading(path), zipfile.ZipFile(path) as archive:
             if _FILE not in archive.namelist():
                 return None
             return tuple(archive.read(_FILE).decode("utf-8").split("\n"))
     if found == "onnx":
         import onnx
 
-        model = onnx.load(path, load_external_data=False)
-        kept = {entry.key: entry.value for entry in model.metadata_props}
-        return tuple(json.loads(kept[_KEY])) if _KEY in kept else None
+        with reading(path):
+            model = onnx.load(path, load_external_data=False)
+            kept = {entry.key: entry.value for entry in model.metadata_props}
+            return tuple(json.loads(kept[_KEY])) if _KEY in kept else None
     file = path / _EXTRA / _FILE
-    return tuple(file.read_text(encoding="utf-8").split("\n")) if file.exists() else None
+    with reading(path):
+        return tuple(file.read_text(encoding="utf-8").split("\n")) if file.exists() else None

@@ -7,10 +7,9 @@ import keras
 import numpy as np
 
 from keras_kd._core.keras_private import origin
+from keras_kd.exporting._labels import Decision, by_output
 from keras_kd.exporting._proof import Answer, ExportError
 from keras_kd.exporting._signature import Arrays
-
-Decision = str | float
 
 
 class Comparison(NamedTuple):
@@ -73,7 +72,7 @@ def compared(
     teacher: Arrays | None = None,
 ) -> Comparison:
     """The file's answers beside the student's; an error where they cannot be compared."""
-    by_output = _labels_by_output(labels, list(ours))
+    truths = by_output(labels, list(ours))
     answers, unlike, all_agree = [], {}, None
     for name, wanted in ours.items():
         came = theirs.get(name)
@@ -82,6 +81,10 @@ def compared(
             raise ExportError(
                 f"The file should have the output '{name}' of shape {(1, *wanted.shape[1:])}. "
                 f"It has {had}."
+            )
+        if came.dtype.kind not in "fiub":
+            raise ExportError(
+                f"The file's output '{name}' should be numbers. It is of the type {came.dtype}."
             )
         wanted, came = wanted.astype("float64"), came.astype("float64")
         if not np.isfinite(wanted).all():
@@ -92,7 +95,7 @@ def compared(
         difference = np.abs(came - wanted)
         if not np.isfinite(difference).all():
             raise ExportError(f"The file's output '{name}' is not finite where the student's is.")
-        decision, truth = decisions[name], by_output.get(name)
+        decision, truth = decisions[name], truths.get(name)
         if decision == "values":
             agree = difference <= tolerance * _span(wanted)
         else:
@@ -134,17 +137,6 @@ def _span(values: np.ndarray) -> np.ndarray:
     return span if values.ndim > 1 else span[0]
 
 
-def _labels_by_output(labels: Any, names: list[str]) -> dict[str, np.ndarray]:
-    if labels is None:
-        return {}
-    if not isinstance(labels, Mapping):
-        leaves = keras.tree.flatten(labels) if isinstance(labels, (list, tuple)) else [labels]
-        if len(leaves) != len(names):
-            leaves = [labels]
-        labels = dict(zip(names, leaves, strict=False))
-    return {name: np.asarray(keras.ops.convert_to_numpy(y)) for name, y in labels.items()}
-
-
 def accuracy(answers: np.ndarray, decision: Decision, labels: np.ndarray | None) -> float | None:
     """Share of the decisions that are as `labels` say; those below 0 say nothing."""
     if labels is None or decision == "values":
@@ -154,10 +146,6 @@ def accuracy(answers: np.ndarray, decision: Decision, labels: np.ndarray | None)
         labels = labels.argmax(axis=-1)
     elif decision != "classes":
         labels = np.where(labels < 0, -1, labels > 0.5)
-    if labels.size != mine.size:
-        raise ValueError(
-            f"`labels` of the shape {labels.shape} do not go with answers of {answers.shape}."
-        )
     labels = labels.reshape(mine.shape)
     known = labels >= 0
     return float((mine == labels)[known].mean()) if known.any() else None

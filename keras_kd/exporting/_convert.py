@@ -67,6 +67,7 @@ def convert(
     outputs: list[str],
     *,
     backend: str,
+    timeout: float | None,
     calibration: Arrays | None = None,
     **settings: Any,
 ) -> None:
@@ -95,6 +96,7 @@ def convert(
         _, said = run_python(
             ["-c", "from keras_kd.exporting._worker import work; work()", str(told)],
             what,
+            timeout=timeout,
             backend=backend,
         )
     if not path.exists():

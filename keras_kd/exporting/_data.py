@@ -224,7 +224,8 @@ def check_calibration(student: keras.Model, calibration: Examples, examples: Exa
                 f"`calibration` is {x.flat[0]:g} throughout for the input '{name}': no range can "
                 "be read off it. Give real inputs."
             )
-        if reach and not 0.1 < span / reach < 10:
+        apart = max(x.min() - other.max(), other.min() - x.max())
+        if (reach and not 0.1 < span / reach < 10) or apart > span:
             raise ValueError(
                 f"`calibration` runs from {x.min():g} to {x.max():g} for the input '{name}', "
                 f"`examples` from {other.min():g} to {other.max():g}. Give both as the student is "

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_kd.exporting._checks import check_numbers, check_student
+from keras_kd.exporting._checks import check_numbers, check_student, check_timeout
 from keras_kd.exporting._classes import check_class_names, write_class_names
 from keras_kd.exporting._compare import decisions_of
 from keras_kd.exporting._convert import convert
@@ -20,6 +20,7 @@ from keras_kd.exporting._formats import (
     quantization_of,
 )
 from keras_kd.exporting._judge import judge
+from keras_kd.exporting._labels import check_labels
 from keras_kd.exporting._layers import worst
 from keras_kd.exporting._micro import c_header as c_header_of
 from keras_kd.exporting._place import checked_path, placing
@@ -49,6 +50,7 @@ def export(
     text: Any = None,
     class_names: Sequence[str] | None = None,
     c_header: bool = False,
+    timeout: float | None = 600.0,
     seed: int = 0,
 ) -> Proof:
     """A student written as a file for a device, proven to answer as the student does.
@@ -61,7 +63,9 @@ def export(
 
     Then the file is run, and its answers are compared with the student's. Whatever goes wrong,
     nothing is left at `path` but what was there before. The proof is also written beside the file,
-    as `path` + `.json`.
+    as `path` + `.json`. It says on what the answers were compared: without `examples` an int8 file
+    is proven on the calibration data only, and others on random inputs only. Where `path` is a
+    symbolic link, the file that it leads to is replaced.
 
     What quantization is for:
 
@@ -99,7 +103,9 @@ def export(
             `keras_kd.data.Part`, an iterable, a function that returns one). They also settle sizes
             that the student leaves open. Defaults to the calibration inputs; without these to 128
             random ones, from 0 to 1 for floats, below the smallest `Embedding`'s size for integers.
-        labels: The true answers to arrays of `examples`, for the accuracy. Defaults to `None`.
+        labels: The true answers to arrays of `examples`, for the accuracy: the number of a class
+            for each decision, below 0 where it is not known, or one-hot rows; 0 or 1 for a
+            threshold. Defaults to `None`.
         teacher: A `keras.Model`, or its answers to the examples, for the divergence from it.
             Defaults to `None`.
         decision: What must agree: `"classes"`, the largest entry along the last axis; a number,
@@ -120,6 +126,8 @@ def export(
             microcontroller, or with `c_header`, into the proof alone). Defaults to `None`.
         c_header: Whether a LiteRT file is also written as an array for C, `.h` instead of
             `.tflite`. Defaults to `False`.
+        timeout: Seconds after which work in a process of its own, above all the conversion, is ended and an
+            error. `None`: never. Defaults to `600`.
         seed: Seed of the random examples and of the draw of calibration batches. Defaults to `0`.
 
     Returns:
@@ -129,8 +137,8 @@ def export(
         TypeError: If `student` is not a model, or is a distiller.
         ValueError: If it is not built, has sizes left open, or an argument will not do.
         ModuleNotFoundError: If a package is not installed that the format needs.
-        keras_kd.exporting.ExportError: If the conversion fails, or the file does not agree. It
-            says which layers lose most.
+        keras_kd.exporting.ExportError: If the conversion fails or takes too long, the file does
+            not agree (it says which layers lose most), or another export to it is running.
 
     Example:
 
@@ -148,6 +156,7 @@ def export(
     check_student(student, micro)
     form = format_of(Path(path), format)
     settings = quantization_of(quantization, form, micro, integer_io)
+    check_timeout(timeout)
     check_numbers(min_agreement, tolerance, calibration_batches, settings, calibration)
     if c_header and form != "litert":
         raise ValueError("`c_header` needs a LiteRT file ('.tflite').")
@@ -157,9 +166,10 @@ def export(
     if settings.calibrated:
         ranges = calibration_of(student, calibration, calibration_batches, seed)
     if ranges and examples is None and labels is None:
-        given = ranges
+        given, proven_on = ranges, "calibration"
     else:
         given = examples_of(student, examples, labels, seed)
+        proven_on = "random" if examples is None else "examples"
     if ranges:
         check_calibration(student, ranges, given)
     tokens = any(x.dtype.kind in "iu" for x in given.inputs.values())
@@ -174,6 +184,7 @@ def export(
     free_batch &= all(tensor.shape[0] is None for tensor in tensors_of(student))
     ours = answers(student, given.signature, given.inputs)
     decisions = decisions_of(student, ours, decision)
+    check_labels(given.labels, ours, decisions)
     classes = check_class_names(class_names, ours)
     with placing(place) as stage:
         unfinished = stage / place.name
@@ -183,6 +194,7 @@ def export(
             given,
             list(ours),
             backend=backend,
+            timeout=timeout,
             calibration=ranges.inputs if ranges else None,
             format=form,
             quantization=quantization,
@@ -210,6 +222,8 @@ def export(
             ours,
             decisions=decisions,
             tolerance=settings.tolerance if tolerance is None else tolerance,
+            proven_on=proven_on,
+            timeout=timeout,
             teacher=teacher,
             micro=micro,
             notes=tuple(notes),

@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_kd.exporting import _alone
 from keras_kd.exporting._compare import Decision, compared
-from keras_kd.exporting._proof import ExportError, Micro
+from keras_kd.exporting._operators import litert_model
+from keras_kd.exporting._proof import ExportError, Micro, reading
 from keras_kd.exporting._run import run_alone
 from keras_kd.exporting._signature import Arrays
 
@@ -17,30 +18,27 @@ _MOST_EXAMPLES = 200
 
 
 def micro_proof(
-    path: Path, inputs: Arrays, ours: Arrays, decisions: dict[str, Decision], tolerance: float
+    path: Path,
+    inputs: Arrays,
+    ours: Arrays,
+    decisions: dict[str, Decision],
+    tolerance: float,
+    timeout: float | None,
 ) -> Micro:
     """How the file does in tflite-micro, on the first examples."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    graph = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-    signature, tensors = graph.signatureDefs[0], graph.subgraphs[0].tensors
-
-    def in_order(maps: Any, indices: Any) -> list[tuple[str, Any]]:
-        names = {m.tensorIndex: m.name.decode() for m in maps}
-        return [(names[index], tensors[index]) for index in indices]
-
     few = {name: x[:_MOST_EXAMPLES] for name, x in inputs.items()}
-    coded = {
-        f"{place:03}": _coded(few[name], tensor)
-        for place, (name, tensor) in enumerate(
-            in_order(signature.inputs, graph.subgraphs[0].inputs)
+    model = litert_model(path)
+    with reading(path):
+        graph, signature = model.subgraphs[0], model.signatureDefs[0]
+        names = {m.tensorIndex: m.name.decode() for m in (*signature.inputs, *signature.outputs)}
+        taken, given = (
+            [(names[index], graph.tensors[index]) for index in indices]
+            for indices in (graph.inputs, graph.outputs)
         )
-    }
-    came, said = run_alone("micro", path, coded, "Running the file in tflite-micro")
-    outputs = in_order(signature.outputs, graph.subgraphs[0].outputs)
-    theirs = {
-        name: _decoded(came[f"{place:03}"], tensor) for place, (name, tensor) in enumerate(outputs)
-    }
+        coded = {f"{i:03}": _coded(few[name], tensor) for i, (name, tensor) in enumerate(taken)}
+        what = "Running the file in tflite-micro"
+        came, said = run_alone("micro", path, coded, what, timeout)
+        theirs = {name: _decoded(came[f"{i:03}"], tensor) for i, (name, tensor) in enumerate(given)}
     result = compared(
         {name: x[:_MOST_EXAMPLES] for name, x in ours.items()}, theirs, decisions, tolerance
     )

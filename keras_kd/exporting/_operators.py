@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_kd.exporting._proof import ExportError
+from keras_kd.exporting._proof import ExportError, reading
 
 _INTEGERS = {"INT2", "INT4", "INT8", "UINT8", "INT16"}
 _FLOATS = {"FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16"}
@@ -33,20 +33,33 @@ def operators_of(path: Path, format: str) -> dict[str, int]:
     elif format == "onnx":
         import onnx
 
-        names = (node.op_type for node in onnx.load(path).graph.node)
+        with reading(path):
+            names = [node.op_type for node in onnx.load(path).graph.node]
     else:
         return {}
     return dict(Counter(names).most_common())
 
 
-def litert_operators(path: Path) -> Iterator[Operator]:
+def litert_operators(path: Path) -> list[Operator]:
     """Every operator of a LiteRT file, those inside of loops too."""
+    with reading(path):
+        return list(_operators(litert_model(path)))
+
+
+def litert_model(path: Path) -> Any:
+    """What is in a LiteRT file, as an object of its schema."""
     from ai_edge_litert import schema_py_generated as schema
 
-    content = path.read_bytes()
-    if content[4:8] != b"TFL3":
-        raise ExportError(f"The file '{path.name}' cannot be run: it is no LiteRT file.")
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    with reading(path):
+        content = path.read_bytes()
+        if content[4:8] != b"TFL3":
+            raise ExportError(f"The file '{path.name}' cannot be run: it is no LiteRT file.")
+        return schema.ModelT.InitFromPackedBuf(content, 0)
+
+
+def _operators(model: Any) -> Iterator[Operator]:
+    from ai_edge_litert import schema_py_generated as schema
+
     names = _names(schema.BuiltinOperator)
     types = _names(schema.TensorType)
 
@@ -83,7 +96,7 @@ def quantization_in(path: Path, format: str) -> str:
     """How numbers are stored and computed with, as far as their types tell."""
     if format != "litert":
         return "float32"
-    found = list(litert_operators(path))
+    found = litert_operators(path)
     stored = frozenset[str]().union(*(o.constants for o in found))
     computed = frozenset[str]().union(*(o.activations for o in found))
     if "INT4" in stored:

@@ -1,11 +1,14 @@
-"""Work in a process of its own: it serves students of every backend, and a crash is an error."""
+"""Work in a process of its own: it serves students of every backend; a crash is an error, and so is
+work without an end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from keras_kd._core.messages import listing
 from keras_kd.exporting._proof import ExportError
 
 _LAST_LINES = 12
@@ -30,36 +33,86 @@ _HINTS = {
 }
 
 
+#: How converters call the operators that they cannot convert.
+_UNKNOWN = re.compile(
+    r"(?:Custom|Flex) ops: ([\w, ]+)|'tf\.(\w+)' op|Tensorflow op \[[^\]]*: (\w+)\]"
+    r"|operator '?(\w+::\w+)'?|primitive '(\w+)'"
+)
+
+
 def run_python(
-    arguments: Sequence[str], what: str, *, backend: str = "tensorflow"
+    arguments: Sequence[str], what: str, *, timeout: float | None, backend: str = "tensorflow"
 ) -> tuple[str, str]:
     """Runs Python with `arguments`; what it wrote to its two outputs, or an error that starts
-    with `what`."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": backend,
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "CUDA_VISIBLE_DEVICES": "-1",  # the accelerator may be the student's
-            "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
+    with `what`, after `timeout` seconds too."""
+    env = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",  # the accelerator may be the student's
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
+    }
+    code, out, err = ended([sys.executable, *arguments], env, timeout)
+    if code:
+        how = f"died of {signal.Signals(-code).name}" if code and code < 0 else "failed"
+        raise ExportError(_explained(what, f"{how}.", f"{out}\n{err}"))
+    if code is None:
+        how = (
+            f"was not done after {timeout:g} seconds and was ended. Give it longer by `timeout` "
+            "(--timeout), or use other operators."
+        )
+        raise ExportError(_explained(what, how, f"{out}\n{err}"))
+    return out, err
+
+
+def ended(
+    command: Sequence[str], env: Mapping[str, str], timeout: float | None
+) -> tuple[int | None, str, str]:
+    """The exit code of a command, `None` when it was ended by force, and what it wrote.
+
+    However this ends, by an interrupt too, the command and all that it started are gone.
+    """
+    process = subprocess.Popen(
+        command,
+        env=env,
+        stdin=subprocess.PIPE,  # by whose end it knows that this process is no more
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        start_new_session=True,
     )
-    if done.returncode:
-        raise ExportError(_explained(what, done.returncode, f"{done.stdout}\n{done.stderr}"))
-    return done.stdout, done.stderr
+    held, process.stdin = process.stdin, None  # which `communicate` would close at once
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        return None, *process.communicate()
+    except BaseException:
+        _kill(process)
+        process.communicate()
+        raise
+    finally:
+        held.close()  # type: ignore[union-attr]
+    return process.returncode, out, err
 
 
-def _explained(what: str, code: int, said: str) -> str:
-    how = f"died of {signal.Signals(-code).name}" if code < 0 else "failed"
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Ends a process, and on POSIX all that it started."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def _explained(what: str, how: str, said: str) -> str:
     hint = hint_on(f"{how} {said}")
+    found = (part for groups in _UNKNOWN.findall(said) for part in ", ".join(groups).split(", "))
+    if names := sorted({name.strip() for name in found if name.strip()}):
+        hint = f" The operators in question: {listing(names)}.{hint}"
     lines = [line for line in said.splitlines() if line.strip()]
-    return f"{what} {how}.{hint} It said:\n" + "\n".join(lines[-_LAST_LINES:])
+    return f"{what} {how}{hint} It said:\n" + "\n".join(lines[-_LAST_LINES:])
 
 
 def hint_on(said: str) -> str:

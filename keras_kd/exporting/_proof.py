@@ -1,5 +1,6 @@
 """What an export gives back: the proof of what the file is and how it answers."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -17,7 +18,22 @@ _MAKERS = (
 
 
 class ExportError(RuntimeError):
-    """A student that could not be converted, or whose file does not answer as it does."""
+    """A student that could not be converted, or whose file does not answer as it does, or is
+    damaged."""
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """One error for whatever kind a parser makes of a damaged file."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(
+            f"The file '{path.name}' cannot be read: it is damaged, or not of the format that its "
+            f"name says ({type(error).__name__}: {error})."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,8 @@ class Proof:
         notes: What was chosen on the way, in words.
         micro: A `Micro`, when the file is for microcontrollers.
         classes: Names of the classes, in the order of the outputs, where they were given.
+        proven_on: What the examples are: `"examples"`, given as such; `"calibration"`, the data off
+            which the ranges of integers were read, and no other; or `"random"`.
     """
 
     path: Path
@@ -116,6 +134,7 @@ class Proof:
     notes: tuple[str, ...] = ()
     micro: Micro | None = None
     classes: tuple[str, ...] = ()
+    proven_on: str = "examples"
 
     @property
     def agreement(self) -> float:
@@ -161,6 +180,29 @@ def _versions() -> Iterator[tuple[str, str]]:
 def proof_path(path: Path) -> Path:
     """Where the proof of a file lies: beside it."""
     return path.with_name(f"{path.name}.json")
+
+
+def check_digest(path: Path) -> None:
+    """An error when a proof lies beside the file and is not of these very bytes."""
+    beside = proof_path(path)
+    if not beside.exists():
+        return
+    try:
+        proven = json.loads(beside.read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ExportError(
+            f"The proof '{beside}' cannot be read: it is damaged, or no proof. Export the student "
+            "again, or remove it to compare the file without it."
+        ) from error
+    with reading(path):
+        came = measured(path)["sha256"]
+    if came != proven:
+        raise ExportError(
+            f"'{path}' is not the file that the proof '{beside.name}' was written for: its sha256 "
+            f"is {came}, that of the proof {proven}. One of the two was damaged, or changed, or "
+            "belongs to another. Export the student again, or remove the proof to compare the "
+            "file as it is."
+        )
 
 
 def measured(path: Path) -> dict[str, Any]:

@@ -25,9 +25,14 @@ def times(seconds: Any) -> Times:
     return Times(float(median), (float(low), float(high)))
 
 
-def run(path: Path, format: str, inputs: Arrays) -> tuple[Arrays, Times]:
-    """The file's outputs on `inputs` by name, and how long one example takes on one thread."""
-    return {"litert": _litert, "onnx": _onnx, "tf_saved_model": _saved_model}[format](path, inputs)
+def run(path: Path, format: str, inputs: Arrays, timeout: float | None) -> tuple[Arrays, Times]:
+    """The file's outputs on `inputs` by name, and how long one example takes on one thread.
+
+    `timeout` is for a process of its own.
+    """
+    if format == "tf_saved_model":
+        return _saved_model(path, inputs, timeout)
+    return (_litert if format == "litert" else _onnx)(path, inputs)
 
 
 def _rows(inputs: Arrays, call: Any) -> Arrays:
@@ -58,17 +63,20 @@ def _onnx(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
     return answers, times(_alone.timed(lambda: session.run(None, one)))
 
 
-def _saved_model(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
-    outputs, _ = run_alone("saved_model", path, inputs, "Running the SavedModel that was written")
+def _saved_model(path: Path, inputs: Arrays, timeout: float | None) -> tuple[Arrays, Times]:
+    outputs, _ = run_alone("saved_model", path, inputs, f"Running '{path.name}'", timeout)
     seconds = outputs.pop("_seconds")
     return outputs, times(seconds)
 
 
-def run_alone(kind: str, path: Path, inputs: Arrays, what: str) -> tuple[Arrays, str]:
+def run_alone(
+    kind: str, path: Path, inputs: Arrays, what: str, timeout: float | None
+) -> tuple[Arrays, str]:
     """The outputs that a process of its own saw, and what it said."""
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder, "inputs.npz"), **inputs)  # type: ignore[arg-type]
-        said = run_python(["-P", _alone.__file__, kind, str(path.absolute()), folder], what)
+        command = ["-P", _alone.__file__, kind, str(path.absolute()), folder]
+        said = run_python(command, what, timeout=timeout)
         with np.load(Path(folder, "outputs.npz")) as arrays:
             return {name: arrays[name] for name in arrays.files}, "\n".join(said)
 
@@ -86,7 +94,7 @@ def _litert(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
         interpreter = module.Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()
         answers = _signature_answers(interpreter, inputs)
-    except (ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # of whatever kind it makes of a damaged file
         raise ExportError(_unreadable(path, error)) from error
     # By now it has its runner back, without which it would not run.
     return answers, times(_alone.timed(interpreter.invoke))

@@ -7,15 +7,24 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd.exporting._checks import check_timeout
 from keras_kd.exporting._classes import class_names
 from keras_kd.exporting._compare import Comparison, Decision, compared, decisions_of
 from keras_kd.exporting._data import Examples, examples_of
 from keras_kd.exporting._formats import QUANTIZATIONS, ask_for_packages, format_of
+from keras_kd.exporting._labels import check_labels
 from keras_kd.exporting._micro import micro_proof
 from keras_kd.exporting._operators import integer_share, operators_of, quantization_in
-from keras_kd.exporting._proof import Proof, measured
+from keras_kd.exporting._proof import Proof, check_digest, measured
 from keras_kd.exporting._run import run
 from keras_kd.exporting._signature import Arrays, answers
+
+#: What a proof does not prove, by what it was made on.
+_CAVEATS = {
+    "calibration": "Proven on the calibration data only, off which its ranges were read: data of "
+    "another scale may be answered otherwise. Give real `examples` to know.",
+    "random": "Proven on random inputs only. Give real `examples` to know how it answers them.",
+}
 
 
 def verify(
@@ -29,11 +38,13 @@ def verify(
     decision: Any = None,
     tolerance: float | None = None,
     target: str | None = None,
+    timeout: float | None = 600.0,
     seed: int = 0,
 ) -> Proof:
     """The proof of a file that is already there: it is run, and compared with its student.
 
-    Nothing is converted or written. Compare on examples that the student was not trained on.
+    Nothing is converted or written. Compare on examples that the student was not trained on. Where
+    the proof of an export lies beside the file, the file must be the very one of that proof.
 
     Args:
         path: The file that `export` wrote, or another one with the same inputs and outputs.
@@ -48,10 +59,17 @@ def verify(
         tolerance: How far a value may be off, as a share of what the student's values span.
             Defaults to `0.01`, and to `0.05` for a file with integers.
         target: `"micro"` to run the file in tflite-micro too. Defaults to `None`.
+        timeout: Seconds after which work in a process of its own, a SavedModel's or tflite-micro's, is ended and an
+            error. `None`: never. Defaults to `600`.
         seed: Seed of the random examples. Defaults to `0`.
 
     Returns:
         A `Proof`. Whether it is good enough is yours to say; `export` has a limit.
+
+    Raises:
+        ValueError: If there is no such file, or an argument will not do.
+        keras_kd.exporting.ExportError: If the file is damaged, is not the one of the proof beside
+            it, or cannot be compared with the student.
 
     Example:
 
@@ -63,10 +81,14 @@ def verify(
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no file '{path}'.")
+    check_timeout(timeout)
     found = format_of(path, format)
+    check_digest(path)
     ask_for_packages(found, ai_edge=False, micro=target == "micro", converts=False)
     given = examples_of(student, examples, labels, seed)
     ours = answers(student, given.signature, given.inputs)
+    decisions = decisions_of(student, ours, decision)
+    check_labels(given.labels, ours, decisions)
     stored = quantization_in(path, found)
     proof, _ = prove(
         path,
@@ -75,8 +97,10 @@ def verify(
         student,
         given,
         ours,
-        decisions=decisions_of(student, ours, decision),
+        decisions=decisions,
         tolerance=QUANTIZATIONS[stored].tolerance if tolerance is None else tolerance,
+        proven_on="random" if examples is None else "examples",
+        timeout=timeout,
         teacher=teacher,
         micro=target == "micro",
         classes=class_names(path, format=found) or (),
@@ -94,18 +118,21 @@ def prove(
     *,
     decisions: dict[str, Decision],
     tolerance: float,
+    proven_on: str,
+    timeout: float | None,
     teacher: Any = None,
     micro: bool = False,
     notes: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
 ) -> tuple[Proof, Comparison]:
     """The proof of the file at `path`, given the student's answers."""
-    theirs, times = run(path, format, examples.inputs)
+    theirs, times = run(path, format, examples.inputs, timeout)
     if (stored := quantization_in(path, format)) != quantization:
         notes += (
             f"Asked for {quantization}, the file is {stored}: nothing in it is large enough, or of "
             "a kind, to be quantized so.",
         )
+    notes += (_CAVEATS[proven_on],) if proven_on in _CAVEATS else ()
     taught = _taught(teacher, examples, list(ours))
     comparison = compared(ours, theirs, decisions, tolerance, examples.labels, taught)
     proof = Proof(
@@ -114,6 +141,7 @@ def prove(
         quantization=quantization,
         **measured(path),
         examples=len(next(iter(examples.inputs.values()))),
+        proven_on=proven_on,
         agreeing=comparison.agreeing,
         answers=comparison.answers,
         milliseconds=times.median,
@@ -124,7 +152,9 @@ def prove(
         inputs=tuple(examples.inputs),
         outputs=tuple(ours),
         notes=notes,
-        micro=micro_proof(path, examples.inputs, ours, decisions, tolerance) if micro else None,
+        micro=micro_proof(path, examples.inputs, ours, decisions, tolerance, timeout)
+        if micro
+        else None,
         classes=classes,
     )
     return proof, comparison

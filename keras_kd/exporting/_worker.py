@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd.exporting._alone import end_with_parent
 from keras_kd.exporting._convert import ROOT, Job
 from keras_kd.exporting._prepare import plain_embeddings, unroll
 
@@ -21,6 +22,7 @@ _RECIPES = {"int4": "dynamic_wi4_afp32", "int16x8": "static_wi8_ai16"}
 
 def work() -> None:
     """Does the job named on the command line."""
+    end_with_parent()
     job = Job.read(sys.argv[1])
     for module in job.modules:
         importlib.import_module(module)

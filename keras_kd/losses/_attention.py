@@ -48,6 +48,7 @@ class AttentionMap(Loss):
     section 3.1.
     """
 
+    joins_positions = True
     same_shape = False
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -57,6 +57,8 @@ class Loss(keras.losses.Loss):
     #: An example's value depends on the others in its batch: the global one, for a Distiller joins
     #: the rows of all replicas for it, on whatever engine.
     relational: ClassVar[bool] = False
+    #: It makes one value of all positions of an example. Padded ones are zeros on both sides then.
+    joins_positions: ClassVar[bool] = False
     #: Its `call` takes the mask of the predictions, `mask=`, to leave padded positions out within
     #: an example's value.
     reads_mask: ClassVar[bool] = False
@@ -102,6 +104,8 @@ class Loss(keras.losses.Loss):
         if self.among_classes and not isinstance(pred, tuple):
             _check_classes(self, shape_of(pred))
         mask = mask_of(y_pred[0] if isinstance(y_pred, tuple) else y_pred)
+        if self.joins_positions and mask is not None:
+            target, pred = keras.tree.map_structure(lambda x: _emptied(x, mask), (target, pred))
         if self.reads_mask and mask is not None:
             values = self.call(target, pred, mask=mask)  # type: ignore[call-arg]
         else:
@@ -182,6 +186,16 @@ def fits(mask: Any, values: Any) -> bool:
     return len(mask.shape) <= len(values.shape) and all(
         a == b or a is None or b is None for a, b in known
     )
+
+
+def _emptied(x: Any, mask: Any) -> Any:
+    """`x` with zeros at padded positions, where it has the mask's positions."""
+    if len(x.shape) <= len(mask.shape) or not fits(mask, x):
+        return x
+    kept = ops.cast(mask, "bool")
+    while len(kept.shape) < len(x.shape):
+        kept = ops.expand_dims(kept, axis=-1)
+    return ops.where(kept, x, ops.zeros_like(x))
 
 
 def spread(sample_weight: Any, values: Any) -> Any:

@@ -32,6 +32,10 @@ class _Composed(Loss):
     def relational(self) -> bool:  # type: ignore[override]
         return self.loss.relational
 
+    @property
+    def joins_positions(self) -> bool:  # type: ignore[override]
+        return self.loss.joins_positions
+
     def at(self, step: Any) -> Loss:
         held = object.__new__(type(self))
         held.__dict__.update(vars(super().at(step)), loss=self.loss.at(step))
@@ -294,6 +298,8 @@ class MaskedGeneration(Loss):
     Reference: Yang et al., "Masked Generative Distillation", ECCV 2022, arXiv:2205.01529,
     section 3.
     """
+
+    joins_positions = True
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         gap = ops.square(y_pred - y_true)

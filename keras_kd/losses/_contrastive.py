@@ -52,6 +52,7 @@ class ContrastiveMatch(Loss):
     arXiv:1911.05722, section 3.1.
     """
 
+    joins_positions = True
     same_shape = False
     relational = True
 
@@ -170,6 +171,7 @@ class PooledPower(Loss):
     Distillation", AAAI 2024, arXiv:2303.11098, section 3.
     """
 
+    joins_positions = True
     relational = True
 
     def __init__(self, power: Number = 4.0, **kwargs: Any):

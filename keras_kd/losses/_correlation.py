@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_kd._core.numbers import Number, finite, positive
 from keras_kd._core.registry import export
-from keras_kd.losses._base import Loss
+from keras_kd.losses._base import Loss, fits
 from keras_kd.losses._geometry import fading, length, square
 
 #: Probabilities that vary by less than this share of themselves are as good as equal.
@@ -58,6 +58,7 @@ class CorrelationTarget(Loss):
     on_logits = True
     among_classes = True
     relational = True
+    reads_mask = True
 
     def __init__(
         self,
@@ -70,18 +71,34 @@ class CorrelationTarget(Loss):
         self.beta, self.gamma = finite(beta, "beta"), finite(gamma, "gamma")
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
         p = ops.softmax(y_true / self.temperature, axis=-1)
         q = ops.softmax(y_pred / self.temperature, axis=-1)
         by_example = 1.0 - _correlation(p, q, axis=-1)
         examples = tuple(range(len(y_pred.shape) - 1))
-        by_class = 1.0 - ops.mean(_correlation(p, q, axis=examples))
+        by_class = 1.0 - ops.mean(_correlation(p, q, examples, _counted(mask, q)))
         return self.temperature**2 * (self.beta * by_example + self.gamma * by_class)
 
 
-def _correlation(a: Any, b: Any, axis: Any) -> Any:
+def _counted(mask: Any, x: Any) -> Any:
+    """1 at positions that count and 0 at padding, `(..., 1)`; `None` where all of them do."""
+    if mask is None or len(mask.shape) != len(x.shape) - 1 or not fits(mask, x):
+        return None
+    return ops.expand_dims(ops.cast(mask, x.dtype), axis=-1)
+
+
+def _correlation(a: Any, b: Any, axis: Any, counted: Any = None) -> Any:
+    if counted is not None:
+        a, b = a * counted, b * counted
     whole = ops.stop_gradient(length(b, axis))
-    a = a - ops.mean(a, axis, keepdims=True)
-    b = b - ops.mean(b, axis, keepdims=True)
+    a, b = (x - _mean(x, axis, counted) for x in (a, b))
     correlation = ops.sum(a * b, axis) / (length(a, axis) * length(b, axis) + 1e-8)
     return fading(correlation, square(b, axis), _FAINT, of=whole)
+
+
+def _mean(x: Any, axis: Any, counted: Any) -> Any:
+    if counted is None:
+        return ops.mean(x, axis, keepdims=True)
+    # Times `counted`, so that what is subtracted leaves padding at 0.
+    mean = ops.divide_no_nan(ops.sum(x, axis, keepdims=True), ops.sum(counted, axis, keepdims=True))
+    return mean * counted

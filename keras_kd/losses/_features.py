@@ -95,6 +95,8 @@ class FactorMatch(Loss):
     Transfer", NeurIPS 2018, arXiv:1802.04977, section 3.3.
     """
 
+    joins_positions = True
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return ops.mean(ops.abs(unit(flat(y_pred)) - unit(flat(y_true))), axis=-1)
 
@@ -171,6 +173,8 @@ class BoundaryMatch(Loss):
     Hidden Neurons", AAAI 2019, arXiv:1811.03233, section 3.
     """
 
+    joins_positions = True
+
     def __init__(self, margin: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.margin = positive(margin, "margin")
@@ -216,6 +220,8 @@ class MarginReLUMatch(Loss):
     Reference: Heo et al., "A Comprehensive Overhaul of Feature Distillation", ICCV 2019,
     arXiv:1904.01866, section 3.
     """
+
+    joins_positions = True
 
     def __init__(self, margins: float | Sequence[float], **kwargs: Any):
         super().__init__(**kwargs)

@@ -44,6 +44,7 @@ class ProbabilityMatch(Loss):
     Transfer", ECCV 2018, arXiv:1803.10837, section 3.
     """
 
+    joins_positions = True
     same_shape = False
     relational = True
 
@@ -97,6 +98,7 @@ class SelectivityMatch(Loss):
     Transfer", 2017, arXiv:1707.01219, section 4.
     """
 
+    joins_positions = True
     same_shape = False
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -147,6 +149,7 @@ class CorrelationCongruence(Loss):
     arXiv:1904.01802, section 3.
     """
 
+    joins_positions = True
     same_shape = False
     relational = True
 

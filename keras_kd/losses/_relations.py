@@ -40,6 +40,7 @@ class SimilarityMatrix(Loss):
     arXiv:1907.09682, section 3.
     """
 
+    joins_positions = True
     same_shape = False
     relational = True
 
@@ -83,6 +84,7 @@ class DistanceRelation(Loss):
     section 3.2.1.
     """
 
+    joins_positions = True
     same_shape = False
     relational = True
 
@@ -131,6 +133,7 @@ class AngleRelation(Loss):
     section 3.2.2.
     """
 
+    joins_positions = True
     same_shape = False
     relational = True
 

@@ -135,6 +135,7 @@ class EqualMassCalibrationError(_Binned):
 
     def places(self, log_p: Any) -> Any:
         share = (log_odds_of_first(log_p) - _LOWEST) / (_HIGHEST - _LOWEST)
+        share = ops.where(ops.isnan(share), 0.0, share)  # a NaN is no place, and is to be seen
         return ops.cast(ops.clip(ops.floor(share * self.cells), 0, self.cells - 1), "int32")
 
     def result(self) -> Any:

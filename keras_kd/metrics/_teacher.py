@@ -19,7 +19,8 @@ class Agreement(TeacherMetric):
 
     `agreement = mean[ argmax y_true = argmax y_pred ]`
 
-    One logit chooses by its sign. With `multi_label=True` it is the share of yes-no decisions that
+    Of equal answers the first class is the choice; an answer with NaN chooses nothing and agrees
+    with nothing. One logit chooses by its sign. With `multi_label=True` it is the share of yes-no decisions that
     are the same. Where the teacher's answers were stored as their largest logits, those serve.
 
     Shapes: `y_true`, `y_pred` `(batch, ..., classes)`, or `(batch, 1)`.
@@ -48,14 +49,16 @@ class Agreement(TeacherMetric):
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         choice, answers = _choice(self, y_true, y_pred)
-        return ops.cast(ops.equal(choice, ops.argmax(answers, axis=-1)), self.dtype)
+        same = ops.equal(choice, ops.argmax(answers, axis=-1))
+        return ops.cast(ops.logical_and(same, _answered(y_true, answers)), self.dtype)
 
 
 @export
 class TopKAgreement(TeacherMetric):
     """Share of examples whose first class, for the teacher, is among the student's first `k`.
 
-    For many classes, where the first few are all good answers.
+    For many classes, where the first few are all good answers. Of equal answers the first class
+    stands first, so that `k=1` is `Agreement`; an answer with NaN agrees with nothing.
 
     Shapes: `y_true`, `y_pred` `(batch, ..., classes)`.
 
@@ -91,9 +94,11 @@ class TopKAgreement(TeacherMetric):
                 f"`k` must be at most the number of classes, {answers.shape[-1]}. "
                 f"Received: k={self.k}."
             )
-        own = ops.take_along_axis(answers, ops.expand_dims(choice, -1), axis=-1)
-        before = ops.sum(ops.cast(answers > own, "int32"), axis=-1)
-        return ops.cast(before < self.k, self.dtype)
+        choice = ops.cast(ops.expand_dims(choice, -1), "int32")
+        own, place = ops.take_along_axis(answers, choice, axis=-1), ops.arange(answers.shape[-1])
+        equal_before = ops.logical_and(answers == own, place < choice)
+        before = ops.sum(ops.cast(ops.logical_or(answers > own, equal_before), "int32"), axis=-1)
+        return ops.cast(ops.logical_and(before < self.k, _answered(y_true, answers)), self.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.k}
@@ -161,6 +166,15 @@ class TeacherKL(TeacherMetric):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
+
+
+def _answered(y_true: Any, student: Any) -> Any:
+    """Where neither the teacher's answer nor the student's holds a NaN."""
+    teacher = y_true[0] if isinstance(y_true, tuple) else ops.convert_to_tensor(y_true)
+    if len(teacher.shape) == len(student.shape) - 1:  # a question in each column
+        teacher = ops.expand_dims(teacher, axis=-1)
+    nan = [ops.any(ops.isnan(side), axis=-1) for side in (teacher, student)]
+    return ops.logical_not(ops.logical_or(*nan))
 
 
 def _choice(metric: TeacherMetric, y_true: Any, y_pred: Any) -> tuple[Any, Any]:

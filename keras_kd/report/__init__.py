@@ -12,7 +12,6 @@ from keras_kd.report._importance import Importance as Importance
 from keras_kd.report._importance import importance as importance
 from keras_kd.report._intervals import Paired as Paired
 from keras_kd.report._intervals import bootstrap as bootstrap
-from keras_kd.report._intervals import mcnemar as mcnemar
 from keras_kd.report._intervals import paired as paired
 from keras_kd.report._intervals import proportion as proportion
 from keras_kd.report._plots_pairs import Example as Example
@@ -27,3 +26,4 @@ from keras_kd.report._tables import table as table
 from keras_kd.report._where import Changed as Changed
 from keras_kd.report._where import Confusion as Confusion
 from keras_kd.report._where import Group as Group
+from keras_kd.report._won_and_lost import mcnemar as mcnemar

@@ -14,7 +14,7 @@ from keras_kd.report._costs import costs, measured, timed
 from keras_kd.report._heads import FromLogits, reads_logits
 from keras_kd.report._importance import Importance
 from keras_kd.report._importance import importance as channels
-from keras_kd.report._intervals import Paired, bootstrap, mcnemar, paired
+from keras_kd.report._intervals import Paired
 from keras_kd.report._pictures import pictures_of
 from keras_kd.report._report import ModelReport, Report
 from keras_kd.report._scores import reliability
@@ -22,6 +22,7 @@ from keras_kd.report._similarity import Similarity
 from keras_kd.report._similarity import similarity as alignment
 from keras_kd.report._tasks import Classes, Task, task_of
 from keras_kd.report._who import known, layer_asked_for, parts, runs_of
+from keras_kd.report._won_and_lost import mcnemar
 
 
 def compare(
@@ -51,8 +52,8 @@ def compare(
     Each model answers each example once. Its answers are scored by scikit-learn's definitions and
     compared with the teacher's; its costs are counted; the judged model is compared with the
     baseline, with an interval that says what chance could do. With single models the interval is
-    over the examples (a paired bootstrap, with McNemar's exact test beside it); with equally many
-    runs of both, in the same order of seeds, over the runs.
+    over the examples, and leaves out 0 exactly when McNemar's exact test gives p < 0.05; with
+    equally many runs of both, in the same order of seeds, over the runs, of which it takes five.
 
     Whether outputs are logits is seen from the model's last layer, and may be told by
     `from_logits`. Labels that are class numbers or one-hot rows make it a classification (one
@@ -249,14 +250,11 @@ def _change(
     if pair is None:
         return None, None
     before, after = (reports[name].wrong for name in pair)
-    if len(before) == len(after) > 1:
-        return paired(list(before.mean(axis=1)), list(after.mean(axis=1))), None
-    change = bootstrap(list(before.mean(axis=0)), list(after.mean(axis=0)), seed=seed)
+    change = _where.change_of(before, after, seed)
     if not job.counts_errors or len(before) > 1 or len(after) > 1:
         return change, None
-    lost = int(((before[0] == 0) & (after[0] == 1)).sum())
-    won = int(((before[0] == 1) & (after[0] == 0)).sum())
-    return change, mcnemar(lost, won)
+    lost, won = ((after[0] - before[0] == sign).sum() for sign in (1, -1))
+    return change, mcnemar(int(lost), int(won))
 
 
 def _importance(

@@ -14,9 +14,9 @@ from keras_kd._core.files import replacing
 from keras_kd.report import _html, _plots, _rows, _tables
 from keras_kd.report._costs import Costs
 from keras_kd.report._importance import Importance
-from keras_kd.report._intervals import Paired
+from keras_kd.report._intervals import FEWEST, Paired
 from keras_kd.report._similarity import Similarity
-from keras_kd.report._verdict import verdict
+from keras_kd.report._verdict import p_value, verdict
 from keras_kd.report._where import Changed, Confusion, Group
 
 
@@ -109,8 +109,17 @@ class Report:
             errors={name: float(m.wrong.mean()) for name, m in self.models.items()},
             parameters={name: m.costs.parameters for name, m in self.models.items()},
             examples=self.examples,
+            runs=self._runs,
             counts_errors=self.counts_errors,
         )
+
+    @property
+    def _runs(self) -> int:
+        """The number of runs that are pairs; 0 when the examples are."""
+        if self.baseline is None:
+            return 0
+        before, after = (len(self.models[name].wrong) for name in (self.baseline, self.judged))
+        return before if before == after > 1 else 0
 
     def show(self, console: Console | None = None) -> None:
         """Prints verdict and tables to the terminal, or to a given `rich` console."""
@@ -124,15 +133,19 @@ class Report:
                 f"{len(self.changed.won):,} examples went from wrong to right, "
                 f"{len(self.changed.lost):,} from right to wrong"
                 + (
-                    f" (McNemar's exact test: p = {self.p_value:.2g})."
+                    f" (McNemar's exact test: p = {p_value(self.p_value)})."
                     if self.p_value is not None
                     else " (in the first runs)."
                 )
             )
         if self.change is not None:
-            over = "runs" if self.change.pairs != self.examples else "examples"
-            how = "Student's t" if over == "runs" else "paired bootstrap"
-            lines.append(f"The interval is over {over} ({how}).")
+            over = "runs" if self._runs else "examples"
+            how = "bootstrap-t" if self.p_value is None else "the dual of McNemar's test"
+            lines.append(
+                f"An interval over {over} needs {FEWEST} that do not all differ alike."
+                if self.change.too_few
+                else f"The interval is over {over} ({how})."
+            )
         return lines
 
     def __str__(self) -> str:

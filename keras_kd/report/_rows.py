@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from keras_kd.report._costs import Costs, Spread
+from keras_kd.report._intervals import Paired
 from keras_kd.report._where import Group
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def groups(report: "Report", title: str, found: Sequence[Group], first: str) -> 
         row = [group.name, f"{group.examples:,}", *(write(group.by_model[n]) for n in names)]
         if group.change is not None:
             row += [_signed(group.change.mean, report.counts_errors)]
-            row += [_interval(group.change.low, group.change.high, report.counts_errors)]
+            row += [_interval(group.change, report.counts_errors)]
         rows.append(row)
     if any(group.change is not None for group in found):
         headings += ["change", "95 % interval"]
@@ -163,11 +164,16 @@ def groups(report: "Report", title: str, found: Sequence[Group], first: str) -> 
 
 
 def _signed(value: float, shares: bool) -> str:
-    return f"{100 * value:+.1f}" if shares else f"{value:+.4g}"
+    if not shares:
+        return f"{value:+.4g}"
+    points = 100 * value
+    return f"{points:+.1g}" if 0 < abs(points) < 0.05 else f"{points:+.1f}"
 
 
-def _interval(low: float, high: float, shares: bool) -> str:
-    return f"{_signed(low, shares)} to {_signed(high, shares)}"
+def _interval(change: Paired, shares: bool) -> str:
+    if change.too_few:
+        return _NOTHING
+    return f"{_signed(change.low, shares)} to {_signed(change.high, shares)}"
 
 
 def confusions(report: "Report") -> Table:

@@ -19,9 +19,25 @@ def log_of(probabilities: np.ndarray) -> np.ndarray:
 
 
 def in_top(log_p: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
-    """Where the true class is among the `k` most likely."""
-    own = np.take_along_axis(log_p, y[:, None], axis=1)
-    return (log_p > own).sum(axis=1) < k
+    """Where the true class is among the `k` most likely.
+
+    Of equal ones the first stands first, as `argmax` has it: with `k=1` this is the accuracy.
+    """
+    own, place = np.take_along_axis(log_p, y[:, None], axis=1), np.arange(log_p.shape[1])
+    before = (log_p > own) | ((log_p == own) & (place < y[:, None]))
+    return before.sum(axis=1) < k
+
+
+def log_odds(log_p: np.ndarray) -> np.ndarray:
+    """`log(p / (1 - p))` of every class: it orders answers also where `p` would round to 1."""
+    first = log_p.argmax(axis=-1)[..., None] == np.arange(log_p.shape[-1])
+    rest = np.where(first, -np.inf, log_p)
+    second = rest.max(axis=-1, keepdims=True)
+    others = second + np.log(np.exp(rest - second).sum(axis=-1, keepdims=True))
+    # Only the first may be so near 1 that its complement has to be added up from the others.
+    with np.errstate(divide="ignore"):
+        complement = np.log1p(-np.exp(np.where(first, -1.0, log_p)))
+    return log_p - np.where(first, others, complement)
 
 
 def macro(confusion: np.ndarray) -> tuple[float, float, float]:
@@ -82,9 +98,13 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
 
 
 def equal_mass_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Over bins of equally many answers, sorted by confidence; the sizes differ by at most one."""
-    order = np.argsort(confidence, kind="stable")
-    gaps = np.array_split((right - confidence)[order], bins)
+    """Over bins of equally many answers, sorted by confidence; the sizes differ by at most one.
+
+    Where a bin's edge goes through answers of equal confidence, each counts as their mean does.
+    """
+    _, place, counts = np.unique(confidence, return_inverse=True, return_counts=True)
+    shared = np.bincount(place, right - confidence) / counts
+    gaps = np.array_split(np.repeat(shared, counts), bins)
     return float(sum(abs(gap.sum()) for gap in gaps) / len(confidence))
 
 

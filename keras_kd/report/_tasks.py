@@ -92,10 +92,11 @@ class Classes(Task):
         true = self.y[:, None] == np.arange(self.classes)
         precision, recall, f1 = _scores.macro(self.confusion(answers))
         confidence, right = self.confidence(answers)
+        odds = _scores.log_odds(answers)
         auc = (
-            _scores.roc_auc(p[:, 1], self.y == 1)
+            _scores.roc_auc(odds[:, 1], self.y == 1)
             if self.classes == 2
-            else _scores.mean_auc(p, true)
+            else _scores.mean_auc(odds, true)
         )
         return {
             "accuracy": float(1 - self.wrong(answers).mean()),
@@ -153,7 +154,7 @@ class ManyLabels(Task):
             "precision": float(precision),
             "recall": float(recall),
             "f1": float(f1),
-            "roc_auc": _scores.mean_auc(p, self.y == 1),
+            "roc_auc": _scores.mean_auc(answers[..., 1] - answers[..., 0], self.y == 1),
             "log_loss": float(-given.mean()),
             "brier": float(((p - self.y) ** 2).mean()),
             "ece": _scores.calibration_error(confidence, right),

@@ -1,6 +1,6 @@
 """The verdict: one sentence in plain words."""
 
-from keras_kd.report._intervals import Paired
+from keras_kd.report._intervals import FEWEST, Paired
 
 
 def verdict(
@@ -12,6 +12,7 @@ def verdict(
     errors: dict[str, float],
     parameters: dict[str, int],
     examples: int,
+    runs: int,
     counts_errors: bool,
 ) -> str:
     """Whether the judged model is better, by how much, and at what size.
@@ -24,15 +25,24 @@ def verdict(
         errors: Mean error per example, by name.
         parameters: Number of weights, by name.
         examples: Number of examples.
+        runs: Number of runs of both, when `change` is over them; 0 when it is over the examples.
         counts_errors: Whether answers are right or wrong; else near or far.
     """
     say = _Errors(examples) if counts_errors else _Distances(examples)
     if change is None or baseline is None:
         return f"{judged} {say.alone(errors[judged])}."
-    over_runs = change.pairs if change.pairs != examples else 0
-    over = f", the mean of {over_runs} runs" if over_runs else ""
+    over = f", the mean of {runs} runs" if runs else ""
+    if change.too_few and change.mean:
+        pairs = f"{runs} runs" if runs else f"{examples:,} examples"
+        why = "too few" if change.pairs < FEWEST else "too much alike"
+        return (
+            f"{judged} and {baseline}: {pairs} are {why} to say which is better "
+            f"({say.much(change.mean)} {say.on()}{over})."
+        )
     if change.direction == "unclear":
-        within = f" over {over_runs} runs" if over_runs else ""
+        within = f" over {runs} runs" if runs else ""
+        if change.too_few:
+            return f"{judged} and {baseline}: no difference on {examples:,} examples{within}."
         return (
             f"{judged} and {baseline}: no difference that this test set can show{within} "
             f"({say.much(change.mean)} {say.on()}, 95 % interval from {say.much(change.low)} to "
@@ -66,6 +76,15 @@ def _at_what_size(
     return f"; {_percent(-change.mean / gain)} of the teacher's gain {size}"
 
 
+def p_value(p: float) -> str:
+    """Two digits, or as many as keep it on its side of 0.05."""
+    return next(
+        text
+        for text in (f"{p:.{digits}g}" for digits in range(2, 18))
+        if (float(text) < 0.05) == (p < 0.05)
+    )
+
+
 def _percent(share: float) -> str:
     percent = 100 * share
     return f"{percent:.1f} %" if percent < 1 else f"{percent:.0f} %"
@@ -79,6 +98,8 @@ class _Errors:
 
     def number(self, per_example: float) -> str:
         count = per_example * self.examples
+        if 0 < abs(count) < 0.05:  # not 0: the interval that ends here leaves 0 out, or just not
+            return f"{count:.1g}"
         return f"{count:,.0f}" if abs(count - round(count)) < 0.05 else f"{count:,.1f}"
 
     def much(self, per_example: float) -> str:

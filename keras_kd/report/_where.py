@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_kd.report._intervals import Paired, bootstrap
+from keras_kd.report._intervals import Paired, bootstrap, paired
 from keras_kd.report._tasks import Classes
 
 #: More values than this are no slices but a measurement.
@@ -66,6 +66,17 @@ class Confusion:
     after: float
 
 
+def change_of(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Paired:
+    """From one model's errors to another's, both `(runs, examples)`.
+
+    Over the runs, when both have as many; over the examples, when it is one of each or when the
+    runs are no pairs, of which then the means are taken.
+    """
+    if len(before) == len(after) > 1:
+        return paired(before.mean(axis=1), after.mean(axis=1), seed=seed)
+    return bootstrap(before.mean(axis=0), after.mean(axis=0), seed=seed)
+
+
 def groups(
     values: np.ndarray,
     wrong: Mapping[str, np.ndarray],
@@ -82,10 +93,10 @@ def groups(
         name = str(value) if names is None else names[int(value)]
         change = None
         if pair is not None:
-            sides = [wrong[model][:, which].mean(axis=0) for model in pair]
-            if counts_errors:
-                sides = [1 - side for side in sides]
-            change = bootstrap(sides[0], sides[1], seed=seed)
+            before, after = (wrong[model][:, which] for model in pair)
+            # Right answers change as errors do, the other way round.
+            sides = (after, before) if counts_errors else (before, after)
+            change = change_of(*sides, seed=seed)
         by_model = {model: float(good(w[:, which])) for model, w in wrong.items()}
         found.append(Group(name, int(which.sum()), by_model, change))
     return found

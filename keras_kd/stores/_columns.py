@@ -114,7 +114,7 @@ class Shards:
         self.manifest, self._check = manifest, check
         self._open: dict[tuple[int, str], Column] = {}
         self._good: dict[tuple[int, str], np.ndarray] = {}
-        self._specs = {"ids.npy": (None, ()), "data.npy": ("float32", (3,))} | {
+        self._specs = {"ids.npy": (None, ()), "data.npy": ("float32", manifest.digest.shape)} | {
             names[column]: (kind, (manifest.views, *shape))
             for names, codec in zip(manifest.files, manifest.codecs, strict=True)
             for column, (kind, shape) in codec.columns().items()

@@ -15,28 +15,30 @@ from keras_kd.stores._manifest import (
     Path,
     checksums,
     differences,
+    examples_in,
     load,
     replace,
     sealed,
-    shard_name,
-)  # fmt: skip
+    to_go_on,
+)
+from keras_kd.stores._probe import check_probe
 
 
 def finish(folder: Path) -> Manifest | None:
     """Once every shard is there: the index and the last form of the manifest."""
-    manifest = Manifest(folder, load(folder / MANIFEST))
-    total = load(folder / EXAMPLES)["examples"]
-    names = [shard_name(n) for n in range(-(-total // manifest.shard_size))]
-    if not all((folder / name / "shard.json").exists() for name in names):
+    manifest = to_go_on(folder)
+    total = examples_in(folder)
+    found = [manifest.record(n) for n in range(-(-total // manifest.shard_size))]
+    shards = [record for record in found if record is not None]
+    if len(shards) < len(found):
         return None
-    shards = [load(folder / name / "shard.json") for name in names]
     if sum(shard["examples"] for shard in shards) != total:
         raise StoreError(
             f"The shards of '{folder}' hold {sum(s['examples'] for s in shards)} examples, "
             f"expected {total}: they were written for different data. Write to another folder."
         )
-    if not (manifest.complete and all((folder / name).exists() for name in INDEX)):
-        _write_index(folder, names)
+    if not _index_is_whole(manifest):
+        _write_index(manifest, len(shards))
     index = {
         name: {"bytes": (folder / name).stat().st_size, "crc32": checksums(folder / name)}
         for name in INDEX
@@ -50,8 +52,19 @@ def finish(folder: Path) -> Manifest | None:
     return Manifest(folder, content)
 
 
-def _write_index(folder: Path, names: list[str]) -> None:
-    ids = np.concatenate([np.load(folder / name / "ids.npy") for name in names])
+def _index_is_whole(manifest: Manifest) -> bool:
+    """Whether there is an index, just as it was when the store was sealed."""
+    try:
+        for name in INDEX:
+            manifest.check_file("", name, manifest.index[name], content=True)
+    except (StoreError, KeyError):
+        return False
+    return True
+
+
+def _write_index(manifest: Manifest, shards: int) -> None:
+    folder = manifest.folder
+    ids = np.concatenate([manifest.kept(number, "ids.npy") for number in range(shards)])
     rows = np.argsort(ids, kind="stable")
     ids = ids[rows]
     twice = ids[1:] == ids[:-1]
@@ -88,14 +101,15 @@ def merge(paths: list[str | os.PathLike[str]], path: str | os.PathLike[str]) -> 
     first: Manifest | None = None
     for source in map(Path, paths):
         try:
-            manifest = Manifest(source, load(source / MANIFEST))
+            manifest = to_go_on(source)
         except FileNotFoundError:
             raise StoreError(f"There is no store in '{source}': no {MANIFEST} is there.") from None
         first = first or manifest
+        whose = f"'{source}' and '{first.folder}' are not parts of one store:"
         if told := differences(manifest.settings, first.settings):
-            raise StoreError(
-                f"'{source}' and '{first.folder}' are not parts of one store: {'; '.join(told[:3])}."
-            )
+            raise StoreError(f"{whose} {'; '.join(told[:3])}.")
+        if manifest.probe is not None:
+            check_probe(manifest.probe, first.probe, first.digest, f"{whose} the second")
         for shard in sorted(source.glob("shard-?????")):
             if (folder / shard.name).exists():
                 continue
@@ -108,7 +122,7 @@ def merge(paths: list[str | os.PathLike[str]], path: str | os.PathLike[str]) -> 
     if first is None:
         raise ValueError("`paths` must name at least one folder. Received: an empty list.")
     if not (folder / MANIFEST).exists():
-        content = {k: first.content[k] for k in ("format", "settings")}
+        content = {k: first.content[k] for k in ("format", "settings", "probe")}
         replace(folder / MANIFEST, sealed({**content, "complete": False}))
     finished = finish(folder) if (folder / EXAMPLES).exists() else None
     if finished is None:

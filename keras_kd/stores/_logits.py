@@ -10,6 +10,8 @@ from keras_kd._core.probabilities import looks, read
 from keras_kd.stores._codecs import StoreError
 from keras_kd.teachers._heads import last_activation
 
+#: What a manifest says of signals that are probabilities of classes.
+PROBABILITIES = "probabilities"
 #: How many examples are looked at.
 SAMPLE = 64
 
@@ -25,22 +27,33 @@ def check_ending(teacher: keras.Model, paths: Sequence[str]) -> None:
             )
 
 
-def check_values(signals: Mapping[str, Any], where: str, already_kept: bool = False) -> None:
+def values_of(signals: Mapping[str, Any]) -> dict[str, str]:
+    """What some examples' signals are, by path: `"logits"`, `"probabilities"` or `"features"`.
+
+    By their values: an output counts as logits unless it can only be probabilities of classes.
+    """
+    kinds = {}
+    for path, signal in signals.items():
+        tensor = keras.tree.flatten(signal)[0][:SAMPLE]
+        seen = read(keras.ops.convert_to_numpy(looks(tensor)))
+        output = path.split("/")[0] == OUTPUT
+        kinds[path] = PROBABILITIES if seen.softmax else "logits" if output else "features"
+    return kinds
+
+
+def check_kinds(kinds: Mapping[str, str | None], where: str, already_kept: bool = False) -> None:
     """Raises when what is kept as an output can only be probabilities.
 
     Args:
-        signals: By path, what is kept of some examples.
+        kinds: By path, what is kept, as `values_of` says.
         where: Who says so, as the start of a sentence.
         already_kept: Whether it is read and not written. Defaults to `False`.
     """
-    for path, signal in signals.items():
-        if path.split("/")[0] != OUTPUT:
-            continue
-        seen = read(keras.ops.convert_to_numpy(looks(keras.tree.flatten(signal)[0][:SAMPLE])))
-        if seen.softmax:
+    for path, kind in kinds.items():
+        if path.split("/")[0] == OUTPUT and kind == PROBABILITIES:
             raise StoreError(
-                f"{where} '{path}' is probabilities: all {seen.distributions:.0f} rows looked at "
-                f"are nowhere negative and sum to 1. {_instead(already_kept)}"
+                f"{where} '{path}' is probabilities: of all examples looked at, no number is below "
+                f"0 and the sum is 1. {_instead(already_kept)}"
             )
 
 

@@ -9,7 +9,6 @@
 Shard `s` holds the examples `s * size` to `(s + 1) * size` of the data, whoever wrote it.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -17,27 +16,19 @@ import re
 import zlib
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_kd.stores._codecs import Codec, StoreError, from_config
+from keras_kd.stores._digest import Digest
+from keras_kd.stores._digest_of_format_1 import DigestOfFormat1
 
-FORMAT = 1
-MANIFEST, EXAMPLES = "manifest.json", "examples.json"
+#: 1: nothing but the manifest has a checksum of its own; such stores are read, not written on.
+FORMAT = 2
+MANIFEST, EXAMPLES, RECORD = "manifest.json", "examples.json", "shard.json"
 INDEX = ("index.ids.npy", "index.rows.npy")
 #: The bytes that one checksum is of.
 BLOCK = 1 << 20
 Path = pathlib.Path
-
-
-def fingerprint(teacher: keras.Model) -> str:
-    """A hash of all of a model's weights: equal weights in the same order, equal fingerprint."""
-    digest = hashlib.sha256()
-    for weight in teacher.weights:
-        array = np.ascontiguousarray(np.asarray(keras.ops.convert_to_numpy(weight.value)))
-        digest.update(f"{weight.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:32]
 
 
 def checksums(path: Path) -> list[int]:
@@ -73,6 +64,17 @@ def load(path: Path) -> dict[str, Any]:
         raise
     except (ValueError, TypeError, OSError) as error:
         raise StoreError(f"'{path}' is damaged: it is no JSON that a store writes.") from error
+
+
+def examples_in(folder: Path) -> int:
+    """How many examples the data had, which is known once they came to an end."""
+    content = load(folder / EXAMPLES)
+    if content != sealed(content):
+        raise StoreError(
+            f"'{folder / EXAMPLES}' is damaged: it does not have the checksum it was written with. "
+            "Run the same write again, and it is made anew."
+        )
+    return int(content["examples"])
 
 
 def shard_name(number: int) -> str:
@@ -111,7 +113,8 @@ class Manifest:
         if content != sealed(content):
             raise StoreError(
                 f"'{folder / MANIFEST}' is damaged: it does not have the checksum it was written "
-                "with. Write the store again, or copy it once more."
+                "with. Remove it and write the store again with the same arguments (the shards are "
+                "kept), or copy it once more."
             )
         try:
             self.settings: dict[str, Any] = content["settings"]
@@ -123,12 +126,19 @@ class Manifest:
             self.batch_size = int(self.settings["batch_size"])
             self.augment: dict[str, Any] | None = self.settings["augment"]
             self.teacher: dict[str, Any] = self.settings["teacher"]
+            self.values: dict[str, str | None] = {e["address"]: e.get("values") for e in entries}
+            self.probe: dict[str, Any] | None = content.get("probe")
             self.complete = bool(content["complete"])
             self.examples = int(content.get("examples", 0))
             self.shards: list[dict[str, Any]] = list(content.get("shards", []))
             self.index: dict[str, Any] = dict(content.get("index", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"'{folder / MANIFEST}' is damaged: {error}.") from error
+        old = version == 1
+        #: What tells whether an example is the one that it was.
+        self.digest: Digest = DigestOfFormat1() if old else Digest(self.settings["data"]["inputs"])
+        #: By which a shard knows that it belongs here.
+        self.settings_sum = zlib.crc32(json.dumps(self.settings, sort_keys=True).encode())
         self.files = file_names(self.signals, self.codecs)
 
     @classmethod
@@ -149,7 +159,7 @@ class Manifest:
         """What an unfinished store lacks, and what to do."""
         have = sorted(path.name for path in self.folder.glob("shard-?????"))
         try:
-            total = load(self.folder / EXAMPLES)["examples"]
+            total = examples_in(self.folder)
         except FileNotFoundError:
             return f"{len(have)} shards are written. Run the same write again, and it goes on."
         names = [shard_name(n) for n in range(-(-total // self.shard_size))]
@@ -159,6 +169,36 @@ class Manifest:
             f"{len(lacking)} of {len(names)} shards are missing ({shown}). Run the writers of all "
             "`shard_index`, then, if they wrote to different folders, keras_kd.stores.merge."
         )
+
+    def record(self, number: int) -> dict[str, Any] | None:
+        """What `shard.json` says of a shard; `None` when the shard is not there yet."""
+        shard = shard_name(number)
+        try:
+            content = load(self.folder / shard / RECORD)
+        except FileNotFoundError:
+            if (self.folder / shard).exists():
+                raise self.damaged(shard, RECORD, "is missing") from None
+            return None
+        except StoreError:
+            raise self.damaged(shard, RECORD, "is no JSON that a store writes") from None
+        if content != sealed(content):
+            raise self.damaged(shard, RECORD)
+        if content["settings"] != self.settings_sum:
+            raise StoreError(
+                f"{shard} of '{self.folder}' belongs to a store with other settings. Write to "
+                "another folder, or remove this one."
+            )
+        for name, entry in content["files"].items():
+            self.check_file(shard, name, entry, content=False)
+        return content
+
+    def kept(self, number: int, name: str) -> np.ndarray:
+        """A file of a shard that may belong to an unfinished store, once it is known to be whole."""
+        shard, record = shard_name(number), self.record(number)
+        if record is None:
+            raise self.damaged(shard, RECORD, "is missing")
+        self.check_file(shard, name, record["files"][name], content=True)
+        return np.load(self.folder / shard / name)
 
     def bytes_per_example(self) -> int:
         """What one example takes, all views, without its id."""
@@ -171,6 +211,8 @@ class Manifest:
         try:
             size = path.stat().st_size
         except OSError:
+            if shard and path.parent.exists():
+                raise self.damaged(shard, name, "is missing") from None
             raise StoreError(
                 f"{shard or 'index'} of the store '{self.folder}' is missing: no file "
                 f"'{path}'. Write the store again (what is there is kept), or copy it once more."
@@ -190,6 +232,18 @@ class Manifest:
             f"'{self.folder / (shard or name)}' and write the store again: the other shards are "
             "kept."
         )
+
+
+def to_go_on(folder: Path) -> Manifest:
+    """The manifest of a store that is to be written on; raises when its format is an older one."""
+    manifest = Manifest(folder, load(folder / MANIFEST))
+    if manifest.content["format"] < FORMAT:
+        raise StoreError(
+            f"The store '{folder}' was written by an earlier version of keras_kd, in format "
+            f"{manifest.content['format']}. It can be read as it is, and not written on. Write to "
+            "another folder, or remove this one."
+        )
+    return manifest
 
 
 def differences(wanted: dict[str, Any], found: dict[str, Any], prefix: str = "") -> list[str]:

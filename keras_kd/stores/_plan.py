@@ -15,33 +15,33 @@ from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
     FORMAT,
     MANIFEST,
-    Manifest,
     Path,
     differences,
-    load,
     replace,
     sealed,
+    to_go_on,
 )
+from keras_kd.stores._probe import Probe, check_probe
 from keras_kd.stores._progress import size
 
 DTYPES = ("float16", "float32", "int8")
 
 
-def settle(folder: Path, settings: dict[str, Any]) -> None:
+def settle(folder: Path, settings: dict[str, Any], probe: Probe) -> None:
     """Puts the settings down, or proves that the store begun here has the same."""
     settings = json.loads(json.dumps(settings))
     try:
-        content = load(folder / MANIFEST)
+        there = to_go_on(folder)
     except FileNotFoundError:
-        content = {"format": FORMAT, "settings": settings, "complete": False}
+        content = {"format": FORMAT, "settings": settings, "probe": probe, "complete": False}
         replace(folder / MANIFEST, sealed(content))
         return
-    there = Manifest(folder, content).settings
-    if told := differences(settings, there):
+    if told := differences(settings, there.settings):
         raise StoreError(
             f"'{folder}' holds a store written otherwise: {'; '.join(told[:3])}. Write to another "
             "folder, or remove this one."
         )
+    check_probe(probe, there.probe, there.digest, f"The store '{folder}'")
 
 
 def check_room(folder: Path, each: int, count: int | None, num_shards: int) -> None:

@@ -1,7 +1,7 @@
 """Reading: answers joined to examples by id, whatever their order, and the same views again."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,9 +13,10 @@ from keras_kd.data._sets import Part
 from keras_kd.data._tf_pipelines import Join
 from keras_kd.data._views import Augment
 from keras_kd.stores._codecs import StoreError
-from keras_kd.stores._logits import SAMPLE, check_values
+from keras_kd.stores._logits import SAMPLE, check_kinds, values_of
 from keras_kd.stores._manifest import differences
 from keras_kd.stores._store import Store
+from keras_kd.stores._verify import check_answers
 
 Paths = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 #: How many examples are looked at before reading begins.
@@ -39,7 +40,7 @@ def read(
     path: Paths,
     data: Any,
     *,
-    teacher: keras.Model | str | None = None,
+    teacher: keras.Model | Callable[[Any], Any] | str | None = None,
     augment: Augment | None = None,
     among: Part | None = None,
     temperature: float | None = None,
@@ -62,7 +63,10 @@ def read(
         path: The store's folder; or a dict of several by the role of each teacher.
         data: The examples, with ids, as `keras_kd.data.feed` takes them.
         teacher: The teacher that the answers must be of, its fingerprint, or the name it was
-            written under. Defaults to `None`: not asked.
+            written under. A model must have that fingerprint; a model, or any function from a
+            batch of inputs to the output, is asked about a few examples, and its answers must be
+            the stored ones, but for how another backend or device rounds. Defaults to `None`: not
+            asked.
         augment: The views that are expected. Defaults to `None`: those of the store.
         among: Where the views mix examples: the whole set that the teacher was asked about.
             Defaults to `None`: `data`, when that is a `Part`.
@@ -105,7 +109,8 @@ def read(
         if teacher is not None:
             store.check_teacher(teacher)
         drawn = store.check_augment(augment)
-        store.check_pool(pool_of(data, drawn, among))
+        pool = pool_of(data, drawn, among)
+        store.check_pool(pool)
         if told := differences(_views_of(store), _views_of(stores[0])):
             raise StoreError(
                 f"The stores '{store.manifest.folder}' and '{stores[0].manifest.folder}' hold "
@@ -115,8 +120,9 @@ def read(
             sample = _sample(data)
             if sample is not None:
                 store.check_data(sample)
-                views = np.zeros(len(sample.ids[:SAMPLE]), "int64")
-                _check_logits(store, store(sample.ids[:SAMPLE], views))
+                if teacher is not None and not isinstance(teacher, str):
+                    check_answers(store, teacher, sample, drawn, pool)
+            _check_logits(store, sample)
     return feed(
         data,
         augment=drawn,
@@ -129,10 +135,15 @@ def read(
     )
 
 
-def _check_logits(store: Store, signals: dict[str, Any]) -> None:
-    by_path = {address.partition(":")[2]: signal for address, signal in signals.items()}
+def _check_logits(store: Store, sample: Batch | None) -> None:
+    """Raises when an output is probabilities: the manifest says so or, in format 1, the values."""
+    kinds: Mapping[str, str | None] = store.manifest.values
+    if None in kinds.values() and sample is not None:
+        ids = sample.ids[:SAMPLE]
+        signals = store(ids, np.zeros(len(ids), "int64"))
+        kinds = values_of({address.partition(":")[2]: each for address, each in signals.items()})
     where = f"The store '{store.manifest.folder}' holds no logits: its"
-    check_values(by_path, where, already_kept=True)
+    check_kinds(kinds, where, already_kept=True)
 
 
 def _views_of(store: Store) -> dict[str, Any]:

@@ -12,17 +12,16 @@ from keras_kd.data._batches import Batch
 from keras_kd.data._ids import shown
 from keras_kd.data._mixes import Pool
 from keras_kd.data._views import Augment
-from keras_kd.stores import _digest
 from keras_kd.stores._answers import Answers
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
-    MANIFEST,
-    Manifest,
+    RECORD,
     Path,
     checksums,
-    load,
     replace,
+    sealed,
     shard_name,
+    to_go_on,
 )
 
 
@@ -39,10 +38,11 @@ class ShardWriter:
     ):
         self.folder, self.answers, self.augment, self.pool = folder, answers, augment, pool
         self.settings = settings
-        self.manifest = Manifest(folder, load(folder / MANIFEST))
+        self.manifest = to_go_on(folder)
         self.shard: int | None = None
         self.columns: dict[str, list[np.ndarray]] = {}
         self.known: np.ndarray | None = None
+        self.looked: np.ndarray | None = None
         self.met = 0
 
     def take(self, shard: int, batch: Batch) -> None:
@@ -50,14 +50,17 @@ class ShardWriter:
         if shard != self.shard:
             self.close()
             self.shard = shard
-            there = self.folder / shard_name(shard) / "ids.npy"
-            self.known = np.load(there) if there.exists() else None
+            there = self.manifest.record(shard) is not None
+            self.known, self.looked = (
+                self.manifest.kept(shard, name) if there else None
+                for name in ("ids.npy", "data.npy")
+            )
             self.met = 0
         if self.known is not None:
-            self._compare(batch.ids)
+            self._compare(batch)
             return
         self._put("ids.npy", batch.ids)
-        self._put("data.npy", _digest.of(batch.x))
+        self._put("data.npy", self.manifest.digest.of(batch.x))
         views = [self._view(batch, view) for view in range(self.settings["views"])]
         for names, parts in zip(self.manifest.files, zip(*views, strict=True), strict=True):
             for column, name in names.items():
@@ -94,8 +97,10 @@ class ShardWriter:
     def _put(self, name: str, part: np.ndarray) -> None:
         self.columns.setdefault(name, []).append(part)
 
-    def _compare(self, ids: np.ndarray) -> None:
-        assert self.known is not None
+    def _compare(self, batch: Batch) -> None:
+        """Raises when these are not the examples that the shard was written for."""
+        assert self.known is not None and self.looked is not None
+        ids = batch.ids
         known = self.known[self.met : self.met + len(ids)]
         if len(known) < len(ids) or not (known == ids).all():
             other = shown(ids[0] if len(known) < len(ids) else ids[(known != ids).argmax()])
@@ -103,6 +108,14 @@ class ShardWriter:
                 f"{shard_name(self.shard or 0)} of '{self.folder}' was written for other examples: "
                 f"{other} now stands where another stood. Give the data in the same order each "
                 "time, not shuffled, or write to another folder."
+            )
+        looked = self.looked[self.met : self.met + len(ids)]
+        apart = self.manifest.digest.apart(self.manifest.digest.of(batch.x), looked)
+        if not (apart <= 1).all():
+            raise StoreError(
+                f"{shard_name(self.shard or 0)} of '{self.folder}' was written for other data: the "
+                f"example {shown(ids[np.argmax(~(apart <= 1))])} looked different then. Give the "
+                "very data that the first run had, or write to another folder."
             )
         self.met += len(ids)
 
@@ -130,6 +143,7 @@ class ShardWriter:
                 "bytes": (aside / name).stat().st_size, "crc32": checksums(aside / name)
             }  # fmt: skip
         examples = sum(len(part) for part in self.columns["ids.npy"])
-        replace(aside / "shard.json", {"examples": examples, "files": files})
+        record = {"examples": examples, "files": files, "settings": self.manifest.settings_sum}
+        replace(aside / RECORD, sealed(record))
         os.rename(aside, final)
         self.columns, self.shard = {}, None

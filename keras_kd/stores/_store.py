@@ -6,14 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.models import no_model
 from keras_kd.data._batches import Batch
 from keras_kd.data._ids import as_bytes, shown
 from keras_kd.data._mixes import Pool
 from keras_kd.data._views import Augment
-from keras_kd.stores import _digest
 from keras_kd.stores._codecs import StoreError, TopK
 from keras_kd.stores._columns import Column, Shards
-from keras_kd.stores._manifest import INDEX, Manifest, Path, differences, fingerprint
+from keras_kd.stores._fingerprint import fingerprint, weights_hash
+from keras_kd.stores._manifest import INDEX, Manifest, Path, differences
 
 
 class Store:
@@ -119,17 +120,18 @@ class Store:
                 f"The store '{self.manifest.folder}' was written for inputs of shape "
                 f"{shapes}. Received: {[tuple(np.shape(leaf)[1:]) for leaf in leaves]}."
             )
-        good = _digest.same(_digest.of(batch.x), self.shards.take("data.npy", rows))
-        if not good.all():
+        digest = self.manifest.digest
+        apart = digest.apart(digest.of(batch.x), self.shards.take("data.npy", rows))
+        if not (apart <= 1).all():
             raise StoreError(
                 f"The store '{self.manifest.folder}' was written for other data: the example "
-                f"{shown(batch.ids[good.argmin()])} looked different then. Give the very images "
-                "(scaled in the same way) that the teacher was asked about; what changes them at "
-                "random belongs into `augment`."
+                f"{shown(batch.ids[np.argmax(~(apart <= 1))])} looked different then. Give the very "
+                "images (scaled in the same way) that the teacher was asked about; what changes "
+                "them at random belongs into `augment`."
             )
 
-    def check_teacher(self, teacher: keras.Model | str) -> None:
-        """Raises when the store holds another teacher's answers."""
+    def check_teacher(self, teacher: Any) -> None:
+        """Raises when the store holds another teacher's answers, by its name or fingerprint."""
         name, known = self.manifest.teacher["name"], self.manifest.teacher["fingerprint"]
         told = (
             f"The store '{self.manifest.folder}' holds the answers of the teacher '{name}' with "
@@ -139,9 +141,21 @@ class Store:
             if teacher not in (name, known):
                 raise StoreError(f"{told}. Received: teacher='{teacher}', which is neither.")
             return
-        if (now := fingerprint(teacher)) != known:
+        if not isinstance(teacher, keras.Model):
+            if callable(teacher) and not isinstance(teacher, type):
+                return  # has no fingerprint: by its answers
+            raise no_model(teacher, "teacher", "a keras.Model, a function, a name or a fingerprint")
+        weights = self.manifest.teacher.get("weights")
+        if weights is None:  # of format 1, whose fingerprint is of the weights alone
+            now, weights = weights_hash(teacher), known
+        else:
+            now = fingerprint(teacher)
+        if now != known:
+            others = "its weights are others"
+            if weights_hash(teacher) == weights:
+                others = "its weights are the same, and its layers compute something else"
             raise StoreError(
-                f"{told}; the teacher '{teacher.name}' given has {now}: its weights are others. "
+                f"{told}; the teacher '{teacher.name}' given has {now}: {others}. "
                 "Write a store of its own for it."
             )
 

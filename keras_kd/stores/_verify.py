@@ -1,18 +1,23 @@
 """Verifying: the teacher is asked again about some examples, and the answers are compared."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_kd.data._batches import batches_of
+from keras_kd._core.addresses import OUTPUT
+from keras_kd.data._batches import Batch, batches_of
 from keras_kd.data._ids import shown
+from keras_kd.data._mixes import Pool
 from keras_kd.data._pipelines import pool_of
 from keras_kd.data._sets import Part
+from keras_kd.data._views import Augment
 from keras_kd.stores._answers import Answers
 from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
+from keras_kd.stores._probe import EXAMPLES, TOLERANCE
 from keras_kd.stores._store import Store
 
 
@@ -87,29 +92,80 @@ def verify(
         some = batch._replace(ids=batch.ids[which], x=x, y=None, weight=None)
         store.check_data(some)
         if answers is None:
-            answers = _answers(teacher, store, x)
+            answers = _asked(teacher, store, x)
         views = rows[which] % manifest.views  # one view of each will do
         if augment is not None:
             x, _ = augment.mixed(x, None, ids=some.ids, views=views, pool=pool)
-        said = answers.ask(x, manifest.batch_size)
-        for address, codec, names, prepared in zip(
-            manifest.signals, manifest.codecs, manifest.files, said, strict=True
-        ):
-            columns = {c: store.shards.take(n, rows[which], views) for c, n in names.items()}
-            apart = _apart(codec, prepared, columns)
-            largest[address] = max(largest[address], float(apart.max()))
-            if not (apart <= codec.tolerance).all():
-                worst = int(np.argmax(~(apart <= codec.tolerance)))
-                raise StoreError(
-                    f"The store '{manifest.folder}' is not what the teacher says: its "
-                    f"'{address}' for the example {shown(some.ids[worst])}, view {views[worst]}, "
-                    f"differs by {apart[worst]:.2g} of the largest number (expected at most "
-                    f"{codec.tolerance:.2g})."
-                )
+        said = dict(zip(manifest.signals, answers.ask(x, manifest.batch_size), strict=True))
+        for address, apart in _compared(store, said, some.ids, views, 0.0).items():
+            largest[address] = max(largest[address], apart)
         compared += len(which)
     if not compared:
         raise StoreError("None of the sample is among `data`: give all of them, or sample more.")
     return Verified(compared, largest)
+
+
+def check_answers(
+    store: Store, teacher: Any, batch: Batch, augment: Augment | None, pool: Pool | None
+) -> None:
+    """Raises when a teacher answers otherwise for the first examples of a batch.
+
+    Rounding as on another backend or device is allowed, where `verify` wants the same again.
+    """
+    x = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:EXAMPLES], batch.x)
+    ids = batch.ids[:EXAMPLES]
+    views = np.zeros(len(ids), "int64")
+    if augment is not None:
+        x, _ = augment.mixed(x, None, ids=ids, views=views, pool=pool)
+    if isinstance(teacher, keras.Model):
+        said = dict(zip(store.manifest.signals, _asked(teacher, store, x)(x), strict=True))
+    else:
+        said = _outputs(teacher(x), store)
+    said = keras.tree.map_structure(keras.ops.convert_to_numpy, said)
+    _compared(store, said, ids, views, TOLERANCE)
+
+
+def _outputs(output: Any, store: Store) -> dict[str, Any]:
+    """What a function returned, prepared as the store holds it; layers it has none."""
+    said = {}
+    for address, codec in zip(store.manifest.signals, store.manifest.codecs, strict=True):
+        first, *keys = address.split("/")
+        if first == OUTPUT:
+            found = output
+            for key in keys:
+                found = found[key if isinstance(found, Mapping) else int(key)]
+            said[address] = codec.prepare(keras.ops.convert_to_tensor(found))
+    return said
+
+
+def _compared(
+    store: Store, said: Mapping[str, Any], ids: np.ndarray, views: np.ndarray, least: float
+) -> dict[str, float]:
+    """How far answers given now are from the stored ones, at most; raises when that is too far.
+
+    Args:
+        store: The store.
+        said: By address, the prepared answers for `ids` in their `views`.
+        least: A tolerance that is granted even where the codec loses less.
+    """
+    manifest, rows, largest = store.manifest, store.rows(ids), {}
+    for address, codec, names in zip(
+        manifest.signals, manifest.codecs, manifest.files, strict=True
+    ):
+        if address not in said:
+            continue
+        columns = {c: store.shards.take(n, rows, views) for c, n in names.items()}
+        apart, most = _apart(codec, said[address], columns), max(codec.tolerance, least)
+        largest[address] = float(apart.max())
+        if not (apart <= most).all():
+            worst = int(np.argmax(~(apart <= most)))
+            raise StoreError(
+                f"The store '{manifest.folder}' is not what the teacher says: its "
+                f"'{address}' for the example {shown(ids[worst])}, view {views[worst]}, "
+                f"differs by {apart[worst]:.2g} of the largest number (expected at most "
+                f"{most:.2g})."
+            )
+    return largest
 
 
 def _chosen(store: Store, sample: int, seed: int) -> np.ndarray:
@@ -117,7 +173,7 @@ def _chosen(store: Store, sample: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
 
 
-def _answers(teacher: keras.Model, store: Store, x: Any) -> Answers:
+def _asked(teacher: keras.Model, store: Store, x: Any) -> Answers:
     """The teacher asked for just what the store holds."""
     codecs = dict(zip(store.manifest.signals, store.manifest.codecs, strict=True))
     top = next((codec for codec in codecs.values() if isinstance(codec, TopK)), None)

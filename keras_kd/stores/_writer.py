@@ -8,23 +8,27 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.files import check_folder
 from keras_kd._core.models import no_model
 from keras_kd.data._batches import batches_of, count_of
 from keras_kd.data._pipelines import pool_of
 from keras_kd.data._sets import Part
 from keras_kd.data._views import Augment
 from keras_kd.stores._answers import Answers
+from keras_kd.stores._digest import Digest
+from keras_kd.stores._fingerprint import fingerprint, weights_hash
 from keras_kd.stores._index import finish
 from keras_kd.stores._lock import locked, refuse_others, writing
-from keras_kd.stores._logits import SAMPLE, check_ending, check_values
+from keras_kd.stores._logits import SAMPLE, check_ending, check_kinds, values_of
 from keras_kd.stores._manifest import (
     EXAMPLES,
     Manifest,
     Path,
-    fingerprint,
     replace,
+    sealed,
 )
 from keras_kd.stores._plan import check_arguments, check_room, described, settle, share
+from keras_kd.stores._probe import probe_of
 from keras_kd.stores._progress import progress, size
 from keras_kd.stores._shard_writer import ShardWriter
 
@@ -115,6 +119,7 @@ def write(
         raise no_model(teacher, "teacher")
     folder = Path(path)
     check_arguments(addresses, views, augment, dtype, batch_size, shard_index, num_shards)
+    check_folder(folder)
     pool = pool_of(data, augment, among)
     stream = batches_of(data, batch_size)
     first = next(stream, None)
@@ -130,28 +135,34 @@ def write(
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
     check_ending(teacher, addresses)
     answers = Answers(teacher, addresses, dtypes, top_k, temperatures, first.x)
-    check_values(
-        answers.said(first.x, SAMPLE), f"The teacher '{teacher.name}' gives no logits: its"
-    )
+    said = answers.said(first.x, SAMPLE)
+    kinds = values_of(said)
+    check_kinds(kinds, f"The teacher '{teacher.name}' gives no logits: its")
     each = views * sum(codec.bytes() for codec in answers.codecs.values())
     if shard_size is None:
         shard_size = max(1, _SHARD_BYTES // (each * batch_size)) * batch_size
+    inputs = described(first.x)
     settings = {
         "signals": [
-            {"address": path, **codec.get_config()} for path, codec in answers.codecs.items()
+            {"address": path, "values": kinds[path], **codec.get_config()}
+            for path, codec in answers.codecs.items()
         ],
         "views": views,
         "augment": None if augment is None else augment.get_config(),
         "shard_size": shard_size,
         "batch_size": batch_size,
-        "teacher": {"name": name or teacher.name, "fingerprint": fingerprint(teacher)},
-        "data": {"inputs": described(first.x), "mixed_among": pool and pool.identity},
+        "teacher": {
+            "name": name or teacher.name,
+            "fingerprint": fingerprint(teacher),
+            "weights": weights_hash(teacher),
+        },
+        "data": {"inputs": inputs, "mixed_among": pool and pool.identity},
     }
     folder.mkdir(parents=True, exist_ok=True)
     whose = f"The store '{folder}'"
     with locked(writing(folder, shard_index, num_shards), whose):
         refuse_others(folder, num_shards, whose)
-        settle(folder, settings)
+        settle(folder, settings, probe_of(first, said, Digest(inputs)))
         count = count_of(data)
         mine = share(count, num_shards)
         takes = f"{size(each)} each" if mine is None else f"{size(mine * each)}"
@@ -166,5 +177,5 @@ def write(
                     writer.take(shard, batch)
                     advance(len(batch.ids))
             writer.close()
-        replace(folder / EXAMPLES, {"examples": total})
+        replace(folder / EXAMPLES, sealed({"examples": total}))
         return finish(folder)

@@ -122,7 +122,9 @@ def test_export_is_the_librarys(exported, folder, digits, capsys):
     assert (exported["quantization"], exported["integer_io"], exported["min_agreement"]) == (
         "int8", True, 0.9,
     )  # fmt: skip
-    assert main([*argv[:3], "--json"]) == 0
+    assert exported["timeout"] == 600.0
+    assert main([*argv[:3], "--timeout", "0", "--json"]) == 0
+    assert exported["timeout"] is None
     found = json.loads(capsys.readouterr().out)
     assert (found["path"], found["bytes"], found["agreement"]) == (str(path), 4300, 0.995)
     assert exported["quantization"] == "float32"
@@ -131,8 +133,9 @@ def test_export_is_the_librarys(exported, folder, digits, capsys):
 def test_export_keeps_the_order_of_the_run(exported, folder, tmp_path, digits, capsys):
     student = tmp_path / "student.keras"
     student.write_bytes((folder / "other order.keras").read_bytes())
-    kept = {"student": "run/student.keras", "classes": [str(digit) for digit in ORDER]}
-    (tmp_path / "summary.json").write_text(json.dumps(kept))
+    kept = {"student": "mlp-16", "classes": [str(digit) for digit in ORDER]}
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps(kept))
     argv = ["export", str(student), str(tmp_path / "s.tflite")]
     assert main(argv) == 0
     assert exported.pop("class_names") == kept["classes"] and "labels" not in exported
@@ -140,7 +143,10 @@ def test_export_keeps_the_order_of_the_run(exported, folder, tmp_path, digits, c
     assert exported["class_names"] == tuple(kept["classes"])
     np.testing.assert_array_equal(np.array(ORDER)[exported["labels"]], digits.y_test)
     assert capsys.readouterr().err == ""
-    (tmp_path / "summary.json").unlink()
+    settings.write_text('{"classes": ')
+    assert main(argv) == main([*argv, "--data", "digits"]) == 2
+    assert capsys.readouterr().err.count("settings.json' is damaged") == 2
+    settings.unlink()
     assert main([*argv, "--data", "digits"]) == 0
     assert "See --classes." in capsys.readouterr().err
 
@@ -216,6 +222,21 @@ def test_images_of_a_folder(tmp_path):
     scaled = images(str(folder), (4, 4, 1), scale=255.0)
     assert scaled.x_train.shape == (16, 4, 4, 1)
     assert sorted(set(scaled.x_train.ravel().round())) == [51, 102]
+
+
+def test_images_that_are_not_read_are_counted(tmp_path, capsys):
+    for number in range(4):
+        picture(tmp_path / "a" / f"{number}.png", 10)
+        picture(tmp_path / "b" / f"{number}.png", 10)
+    images(str(tmp_path), (6, 6, 3))
+    assert capsys.readouterr().err == ""
+    for name in ("a/4.webp", "b/5.TIF", "b/6.webp", "b/notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    images(str(tmp_path), (6, 6, 3))
+    assert capsys.readouterr().err == (
+        f"keras-kd: 3 of the files of '{tmp_path}' are left out, for of images only PNG, JPEG, GIF "
+        "and BMP are read, not .tif, .webp. Convert them to have them read.\n"
+    )
 
 
 def test_a_folder_with_parts_of_its_own(tmp_path):

@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from keras_kd.cli import _main, _options, _students, main
-from tests.cli.program import ROOT
+from tests.cli.program import ROOT, started
 
 COMMANDS = ("demo", "distill", "store", "report", "export", "recipes")
 
@@ -135,6 +135,14 @@ def test_exit_codes(error, code, monkeypatch, capsys):
     assert main(["recipes"]) == code
     said = capsys.readouterr()
     assert said.out == "" and said.err == f"keras-kd recipes: {error}\n"
+
+
+def test_a_reader_who_has_seen_enough():
+    """`keras-kd recipes | head -1`: no traceback, and nothing of Python's at the end."""
+    running = started("recipes")
+    running.stdout.close()  # before there is anything to read
+    said = running.stderr.read()
+    assert running.wait() == 141 and said == ""
 
 
 def test_what_is_no_fault_of_the_user_is_shown_in_full(monkeypatch):

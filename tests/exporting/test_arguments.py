@@ -10,7 +10,7 @@ import pytest
 
 import keras_kd as kd
 from keras_kd import exporting
-from keras_kd.exporting import _export, _place
+from keras_kd.exporting import _export
 from tests.exporting.conftest import converts
 from tests.exporting.students import reader
 
@@ -86,6 +86,9 @@ def test_numbers_and_quantizations(student, digits, tmp_path, error):
     assert error(ValueError, student, path, min_agreement=1.5) == (
         "`min_agreement` must be a share from 0 to 1. Received: min_agreement=1.5."
     )
+    assert error(ValueError, student, path, timeout=0) == (
+        "`timeout` must be a number of seconds above 0, or None for no limit. Received: timeout=0."
+    )
     assert error(ValueError, student, path, quantization="int7") == (
         "`quantization` must be one of 'float32', 'float16', 'dynamic', 'int8', 'int16x8', 'int4'."
         " Received: quantization='int7'. Did you mean 'int8'?"
@@ -151,6 +154,8 @@ def test_calibration_that_does_not_fit(student, digits, tmp_path, error):
     assert said(255 * x).startswith(
         "`calibration` runs from 0 to 255 for the input 'image', `examples` from 0 to 1."
     )
+    assert said(x + 3).startswith("`calibration` runs from 3 to 4 for the input 'image'")
+    assert said(x / 1000).startswith("`calibration` runs from 0 to 0.001 for the input 'image'")
     assert said(np.zeros_like(x)).startswith("`calibration` is 0 throughout for the input 'image'")
     assert said(np.full_like(x, np.nan)) == "`calibration` is not finite for the input 'image'."
     tokens = np.arange(60).reshape(10, 6)
@@ -182,31 +187,20 @@ def test_what_is_not_installed_is_named(student, digits, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-# Where files are put.
+@converts
+@pytest.mark.parametrize(
+    ("given", "tolerance"),
+    [({}, 0.01), ({"quantization": "dynamic"}, 0.05), ({"tolerance": 0.2}, 0.2)],
+    ids=["floats", "integers", "asked"],
+)
+def test_values_are_held_to_the_tolerance_of_the_format(
+    student, tmp_path, monkeypatch, given, tolerance
+):
+    def held(*args, **kwargs):
+        assert kwargs["tolerance"] == tolerance
+        raise KeyError
 
-
-def test_all_is_placed_or_nothing(tmp_path, monkeypatch):
-    target = tmp_path / "b"
-    (tmp_path / "a").write_text("former a")
-    (tmp_path / "b").write_text("former b")
-    renamed, kept = [], os.rename
-
-    def fails_late(source, place):
-        if str(place) == str(target) and not renamed:
-            renamed.append(place)
-            raise OSError("the disk is full")
-        kept(source, place)
-
-    with monkeypatch.context() as failing:
-        failing.setattr(os, "rename", fails_late)
-        with pytest.raises(OSError, match="full"), _place.placing(target) as stage:
-            (stage / "a").write_text("new a")
-            (stage / "b").write_text("new b")
-    left = {p.name: p.read_text() for p in tmp_path.iterdir()}
-    assert left == {"a": "former a", "b": "former b"}
-    with _place.placing(target) as stage:
-        (stage / "a").write_text("new a")
-        (stage / "b").mkdir()
-    assert (tmp_path / "a").read_text() == "new a"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
-    assert (tmp_path / "b").is_dir()
+    monkeypatch.setattr(_export, "convert", lambda student, path, *a, **k: path.write_bytes(b""))
+    monkeypatch.setattr(_export, "prove", held)
+    with pytest.raises(KeyError):
+        exporting.export(student, tmp_path / "student.tflite", **given)

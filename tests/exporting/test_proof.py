@@ -1,5 +1,6 @@
 """The numbers of a proof, against closed forms; and `verify`, on a file that is there."""
 
+import json
 from dataclasses import dataclass
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_kd import exporting
-from keras_kd.exporting import _compare
+from keras_kd.exporting import _compare, _run, _verify
 from keras_kd.exporting._data import examples_of
 from keras_kd.exporting._formats import QUANTIZATIONS
 from keras_kd.exporting._judge import judge
@@ -46,8 +47,6 @@ def test_labels_in_one_hot_and_by_name_and_of_a_threshold():
     assert _compare.accuracy(wanted, "values", np.array([0, 1])) is None
     result = compared(wanted, wanted, labels={"o": np.array([1, 0])})
     assert result.answers[0].accuracy == 1.0
-    with pytest.raises(ValueError, match=r"`labels` of the shape \(3,\) do not go with"):
-        compared(wanted, wanted, labels=np.array([1, 0, 1]))
 
 
 def test_an_answer_to_everything_is_as_unlike_as_can_be():
@@ -189,11 +188,41 @@ def test_a_refusal_says_how_good_the_file_is_and_what_to_do():
 
 
 def test_limits():
-    """The agreement asked for: 0.99 of floats, 0.97 of integers."""
+    """The agreement asked for, and how far a value may be off: less of integers."""
+    floats = ("float32", "float16")
+    for name, found in QUANTIZATIONS.items():
+        assert found.tolerance == (0.01 if name in floats else 0.05)
+        assert found.most_unlike == (0.1 if name in floats else 0.5)
     assert {name: q.min_agreement for name, q in QUANTIZATIONS.items()} == {
         "float32": 0.99, "float16": 0.99,
         "dynamic": 0.97, "int8": 0.97, "int16x8": 0.97, "int4": 0.97,
     }  # fmt: skip
+
+
+# On what it is proven.
+
+
+@converts
+def test_a_proof_says_on_what_it_was_made(student, digits, kernel, tampered, tmp_path):
+    tampered(kernel, kernel)
+    path = tmp_path / "s.tflite"
+    x = digits.x_test[:16]
+
+    def told(**given):
+        proof = exporting.export(student, path, **given)
+        kept = json.loads((tmp_path / "s.tflite.json").read_text())
+        assert kept["proven_on"] == proof.proven_on and kept["notes"] == list(proof.notes)
+        return proof.proven_on, [note for note in proof.notes if note.startswith("Proven on")]
+
+    int8 = {"quantization": "int8", "calibration": digits.x_train}
+    assert told(examples=x) == ("examples", [])
+    assert told(examples=x, **int8) == ("examples", [])
+    kind, (note,) = told()
+    assert kind == "random" and note.startswith("Proven on random inputs only.")
+    kind, (note,) = told(**int8)
+    assert kind == "calibration" and note.startswith("Proven on the calibration data only")
+    assert exporting.verify(path, student, x).proven_on == "examples"
+    assert exporting.verify(path, student).proven_on == "random"
 
 
 # Verify.
@@ -208,6 +237,30 @@ def test_verify_finds_what_export_found(exported, student, digits):
         assert getattr(again, name) == getattr(exported, name), name
     of_dataset = exporting.verify(exported.path, student, digits["test"])
     assert of_dataset.answers == exported.answers
+
+
+@converts
+@pytest.mark.parametrize(
+    ("quantization", "off", "agreement"),
+    [("float32", 0.006, 1.0), ("float32", 0.03, 0.0), ("int8", 0.03, 1.0), ("int8", 0.3, 0.0)],
+)
+def test_verify_holds_values_to_the_tolerance_of_the_format(
+    exported, student, digits, monkeypatch, quantization, off, agreement
+):
+    """One hundredth of what the values span for floats, one twentieth for integers."""
+    monkeypatch.setattr(_verify, "quantization_in", lambda *a: quantization)
+    x = digits.x_test[:50]
+    wanted = student.predict(x, verbose=0)
+    came = {"output": wanted + off * np.ptp(wanted, axis=0)}
+    monkeypatch.setattr(_verify, "run", lambda *a: (came, _run.Times(1.0, (1.0, 1.0))))
+    found = exporting.verify(exported.path, student, x, decision="values")
+    assert found.agreement == agreement
+    assert exporting.verify(
+        exported.path, student, x, decision="values", tolerance=0.5
+    ).agreement == 1.0  # fmt: skip
+    assert exporting.verify(
+        exported.path, student, x, decision="values", tolerance=1e-4
+    ).agreement == 0.0  # fmt: skip
 
 
 @converts

@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from keras_kd import losses
+from keras_kd._core.keras_private import set_mask
 
 from . import oracles
 from .cases import BATCH, CASES, Case
@@ -142,6 +143,35 @@ def test_says_whether_an_example_depends_on_the_others(case):
     before = answer(case, target, pred).values[: BATCH - 1]
     after = answer(case, changed(target, other_target), changed(pred, other_pred)).values
     assert case.build().relational == (not np.allclose(before, after[: BATCH - 1], rtol=1e-4))
+
+
+@each
+def test_what_stands_at_padding_changes_nothing(case):
+    """Of sequences of vectors, for each loss that takes them."""
+    if case.loss is losses.AttentionScoreMatch:
+        pytest.skip("it takes attention scores")
+    loss = case.build()
+    rng = np.random.default_rng(0)
+    valid = np.arange(6) < np.array([[2], [6], [4], [5]])
+
+    def sides(seed):
+        other = np.random.default_rng(seed)
+        target, pred = (
+            np.where(valid[..., None], rng.normal(size=(BATCH, 6, 5)), other.normal(size=5) * 3)
+            for rng in map(np.random.default_rng, (0, 1))
+        )
+        target, pred = (ops.convert_to_tensor(side, "float32") for side in (target, pred))
+        set_mask(pred, ops.convert_to_tensor(valid))
+        return (target, labels) if loss.with_labels else target, pred
+
+    labels = ops.convert_to_tensor(rng.integers(0, 5, (BATCH, 6)))
+    try:
+        shape = loss.call(*sides(2)).shape
+    except (TypeError, ValueError, IndexError, RuntimeError):
+        pytest.skip("it takes no sequences of vectors")
+    assert loss.joins_positions == (len(shape) == 1 and case.loss is not losses.JacobianMatch)
+    if case.loss is not losses.JacobianMatch:  # slopes are the input's, and have no mask
+        np.testing.assert_allclose(loss(*sides(2)), loss(*sides(3)), rtol=2e-5, atol=1e-6)
 
 
 @each

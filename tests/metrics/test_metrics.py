@@ -284,3 +284,41 @@ def test_bad_input(make, words):
 )
 def test_whole_numbers_of_numpy(metric):
     json.dumps(metric.get_config())  # else the metric would not fit into a file
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_of_equal_answers_the_first_stands_first(k):
+    teacher, dead = np.eye(5, dtype="float32"), np.zeros((5, 5), "float32")
+    metric = M.TopKAgreement(k=k)
+    metric.update_state(teacher, dead)
+    assert float(metric.result()) == pytest.approx(k / 5)
+    if k == 1:
+        metric = M.Agreement()
+        metric.update_state(teacher, dead)
+        assert float(metric.result()) == pytest.approx(1 / 5)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("name", ["Agreement", "TopKAgreement"])
+def test_nan_agrees_with_nothing(name, from_logits):
+    kind = getattr(M, name)
+    metric = kind(from_logits=from_logits, **({"k": 3} if name == "TopKAgreement" else {}))
+    answers = 0.6 * np.eye(4, dtype="float32") + 0.1
+    broken = answers.copy()
+    broken[1], broken[2, 3] = np.nan, np.nan
+    metric.update_state(answers, broken)
+    assert float(metric.result()) == pytest.approx(0.5)
+    metric.reset_state()
+    metric.update_state(broken, answers)
+    assert float(metric.result()) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "name", ["CalibrationError", "EqualMassCalibrationError", "NegativeLogLikelihood", "BrierScore"]
+)
+def test_nan_is_seen(name):
+    metric = getattr(M, name)()
+    answers = np.eye(4, dtype="float32")
+    answers[2] = np.nan
+    metric.update_state(np.arange(4), answers)
+    assert np.isnan(float(metric.result()))

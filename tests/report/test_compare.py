@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd.report import compare
+from keras_kd.report import bootstrap, compare, mcnemar, paired
 from tests.metrics import oracles
 from tests.report.answering import examples, logits, says
 
@@ -111,18 +111,74 @@ def test_models_that_differ_by_chance():
     assert found.verdict.startswith("b and a: no difference that this test set can show (")
 
 
-def test_several_runs_are_compared_over_runs():
-    runs = {
-        name: [says(logits(Y, CLASSES, skill, 10 * i + seed)) for seed in range(3)]
+def runs_of(seeds):
+    return {
+        name: [says(logits(Y, CLASSES, skill, 10 * i + seed)) for seed in seeds]
         for i, (name, skill) in enumerate([("alone", 1.0), ("distilled", 2.0)])
     }
-    found = compare(runs, DATA, latency=False)
-    errors = [found.models[n].wrong.sum(axis=1) for n in runs]
-    assert found.change.pairs == 3 and found.p_value is None
-    assert found.change.mean * N == pytest.approx((errors[1] - errors[0]).mean())
-    assert len(found.models["alone"].scores["accuracy"]) == 3
-    assert "the mean of 3 runs (95 % interval" in found.verdict
-    assert "±" in str(found)
+
+
+def test_several_runs_are_compared_over_runs():
+    found = compare(runs_of(range(5)), DATA, latency=False, slices={"half": np.arange(N) % 2})
+    wrong = [found.models[name].wrong for name in ("alone", "distilled")]
+    errors = [w.mean(axis=1) for w in wrong]
+    assert found.change == paired(*errors) and found.change.direction == "less"
+    assert found.change.pairs == 5 and found.p_value is None
+    assert len(found.models["alone"].scores["accuracy"]) == 5
+    assert "the mean of 5 runs (95 % interval" in found.verdict
+    assert "±" in str(found) and "over runs (bootstrap-t)." in str(found)
+    for which, group in enumerate(found.slices["half"]):
+        right = [1 - w[:, which::2].mean(axis=1) for w in wrong]
+        assert group.change.mean == pytest.approx(paired(*right).mean)
+        assert group.change.low == pytest.approx(paired(*right).low)
+        assert group.change.pairs == 5 and group.change.direction == "more"
+
+
+def test_runs_are_paired_in_the_order_given():
+    """Each seed shifts both ways alike: paired so, the difference is sure, else it is not."""
+    hard = [0.2, 0.9, 1.5, 2.4, 3.2, 0.6]
+    models = {
+        name: [says(logits(Y, CLASSES, skill + more, seed)) for seed, skill in enumerate(hard)]
+        for name, more in (("alone", 0.0), ("distilled", 0.2))
+    }
+    found = compare(models, DATA, latency=False)
+    before, after = (found.models[name].wrong.mean(axis=1) for name in models)
+    assert paired(before, after[::-1]).direction == "unclear"
+    assert found.change == paired(before, after) and found.change.direction == "less"
+
+
+def test_few_runs_or_unequally_many():
+    models = runs_of(range(3))
+    found = compare(models, DATA, latency=False)
+    assert ": 3 runs are too few to say which is better (" in found.verdict
+    assert all(group.change.too_few for group in found.classes)
+    assert "An interval over runs needs 5 that do not all differ alike." in str(found)
+    found = compare({**models, "alone": models["alone"][:2]}, DATA, latency=False)
+    sides = [found.models[name].wrong.mean(axis=0) for name in models]
+    assert found.change == bootstrap(*sides) and found.change.pairs == N
+    assert "over examples (bootstrap-t)." in str(found) and "runs" not in found.verdict
+
+
+@pytest.mark.parametrize("won, lost", [(4, 0), (6, 0), (0, 6), (9, 2), (10, 2)])
+def test_verdict_and_p_never_contradict(won, lost):
+    right, wrong = (9 * np.eye(CLASSES)[(Y + away) % CLASSES] for away in (0, 1))
+    n = np.arange(N)
+    before = np.where((n < won)[:, None], wrong, right)
+    after = np.where(((n >= won) & (n < won + lost))[:, None], wrong, right)
+    found = report({"before": before, "after": after})
+    claimed = (
+        f"after makes {abs(won - lost)} {'fewer' if won > lost else 'more'} errors than before"
+    )
+    assert found.verdict.startswith(claimed) == (found.p_value < 0.05)
+    assert found.p_value == mcnemar(lost, won)
+    assert f"{won} examples went from wrong to right, {lost} from right to wrong" in str(found)
+    assert "over examples (the dual of McNemar's test)." in str(found)
+    # A class's share of right answers goes up where its errors go down.
+    for group in found.classes:
+        of_class = n[int(group.name) == Y]
+        gained = (of_class < won).sum() - ((of_class >= won) & (of_class < won + lost)).sum()
+        assert group.change.mean == pytest.approx(gained / len(of_class))
+        assert group.change.low < group.change.mean < group.change.high
 
 
 def test_probabilities_are_seen_by_the_head():

@@ -1,7 +1,12 @@
 """The report as a page and as pictures."""
 
+import itertools
+import os
+import random
 import re
+import signal
 import sys
+import time
 
 import keras
 import numpy as np
@@ -89,6 +94,38 @@ def test_a_full_disk_leaves_the_former_page(report, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         report.save(path)
     assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:os.fork")  # the child writes files, and no more
+def test_killed_at_any_moment_it_leaves_a_whole_page(report, tmp_path, monkeypatch):
+    """20 times, at moments drawn with a seed, a process is killed that saves without end."""
+    path, rng = tmp_path / "report.html", random.Random(0)
+    # The writing is what is to be hit: the pages are there already, and large.
+    pages = [mark * 3_000_000 + "</html>" for mark in "ab"]
+    drawn = itertools.cycle(pages)
+    monkeypatch.setattr("keras_kd.report._html.page", lambda report: next(drawn))
+    report.save(path)
+    found, torn = set(), 0
+    for _ in range(20):
+        process = os.fork()
+        if not process:
+            while True:
+                report.save(path)
+        time.sleep(0.01 + 0.03 * rng.random())
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        text = path.read_text(encoding="utf-8")
+        assert text in pages
+        found.add(text[0])
+        left = [one for one in tmp_path.iterdir() if one != path]
+        assert all(re.fullmatch(r"\.[0-9a-f]{8}-report\.html", one.name) for one in left)
+        torn += any(one.stat().st_size < len(pages[0]) for one in left)
+        for one in left:
+            one.unlink()
+    assert found == {"a", "b"} and torn  # it was hit while it wrote
+    report.save(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_print_is_plain_text_in_a_notebook_too(report, monkeypatch):

@@ -1,5 +1,7 @@
-from keras_kd.report import Paired
-from keras_kd.report._verdict import verdict
+import pytest
+
+from keras_kd.report import Paired, bootstrap, mcnemar, paired
+from keras_kd.report._verdict import p_value, verdict
 
 
 def said(change=None, n=2000, errors=(0.05, 0.072, 0.0515), sizes=(1000, 90, 90), **kwargs):
@@ -12,6 +14,7 @@ def said(change=None, n=2000, errors=(0.05, 0.072, 0.0515), sizes=(1000, 90, 90)
         "errors": dict(zip(names, errors, strict=True)),
         "parameters": dict(zip(names, sizes, strict=True)),
         "examples": n,
+        "runs": 0,
         "counts_errors": True,
     }
     return verdict(**{**told, **kwargs})
@@ -39,11 +42,49 @@ def test_no_difference():
 
 
 def test_over_runs():
-    assert said(Paired(-44.25 / 640, -63.1 / 640, -24.9 / 640, 5), n=640, teacher=None) == (
+    change = Paired(-44.25 / 640, -63.1 / 640, -24.9 / 640, 5)
+    assert said(change, n=640, runs=5, teacher=None) == (
         "distilled makes 44.2 fewer errors than student alone on 640 examples, the mean of 5 runs "
         "(95 % interval 24.9 to 63.1)."
     )
-    assert "can show over 5 runs (" in said(Paired(0.0, -0.1, 0.1, 5), n=640)
+    assert "can show over 5 runs (" in said(Paired(0.0, -0.1, 0.1, 5), n=640, runs=5)
+
+
+def test_as_many_runs_as_examples():
+    assert "on 5 examples, the mean of 5 runs (" in said(Paired(-0.6, -0.8, -0.4, 5), n=5, runs=5)
+    assert "on 5 examples (" in said(Paired(-0.6, -0.8, -0.4, 5), n=5)
+
+
+@pytest.mark.parametrize("runs, why", [(3, "too few"), (6, "too much alike")])
+def test_runs_that_cannot_say(runs, why):
+    change = paired([60] * runs, [30] * runs)
+    change = Paired(change.mean / 640, change.low, change.high, runs)
+    assert said(change, n=640, runs=runs) == (
+        f"distilled and student alone: {runs} runs are {why} to say which is better (30 fewer "
+        f"errors on 640 examples, the mean of {runs} runs)."
+    )
+
+
+def test_equal_answers():
+    assert said(paired([0.5] * 9, [0.5] * 9), n=9, counts_errors=False) == (
+        "distilled and student alone: no difference on 9 examples."
+    )
+    said_of_runs = said(paired([4, 7, 5], [4, 7, 5]), n=640, runs=3)
+    assert said_of_runs.endswith(": no difference on 640 examples over 3 runs.")
+
+
+def test_the_sentence_and_p_agree():
+    """4 examples won and none lost are no difference, with p = 0.125 beside it; 6 are one."""
+    for won, start in ((4, "distilled and student alone: no difference"), (6, "distilled makes 6")):
+        change = bootstrap([1] * won + [0] * (100 - won), [0] * 100)
+        assert said(change, n=100).startswith(start)
+        assert (mcnemar(0, won) < 0.05) == (change.direction == "less")
+
+
+def test_what_leaves_out_0_is_not_printed_as_0():
+    assert "(95 % interval 0.02 to 9)" in said(Paired(-0.045, -0.09, -0.0002, 100), n=100)
+    assert p_value(0.04996) == "0.04996" and p_value(0.05004) == "0.05" and p_value(0.2) == "0.2"
+    assert p_value(0.04999997) == "0.04999997" and p_value(1.23456e-7) == "1.2e-07"
 
 
 def test_against_the_teacher():

@@ -339,11 +339,19 @@ def test_data_without_ids(tmp_path, model, part):
 def test_the_manifest_tells_all(written, model):
     content = json.loads((written / "manifest.json").read_text())
     settings = content["settings"]
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["examples"] == 200
     assert len(content["shards"]) == 4
+    weights = settings["teacher"].pop("weights")
     assert settings["teacher"] == {"name": "teacher", "fingerprint": stores.fingerprint(model)}
+    assert len(weights) == 32
     assert settings["signals"] == [
-        {"address": "output", "codec": "dense", "dtype": "float32", "shape": [10]}
+        {
+            "address": "output",
+            "codec": "dense",
+            "dtype": "float32",
+            "shape": [10],
+            "values": "logits",
+        }
     ]
     assert settings["data"]["inputs"] == [{"dtype": "float32", "shape": [8, 8, 1]}]

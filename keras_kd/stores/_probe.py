@@ -1,0 +1,85 @@
+"""The probe: what the teacher says of the first examples, kept from the first moment of writing.
+
+Shards are written by whoever goes on with a store, in other processes and perhaps on other
+machines. The probe tells each of them whether it asks the same teacher about the same examples.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._core.messages import listing
+from keras_kd.data._batches import Batch
+from keras_kd.data._ids import shown
+from keras_kd.stores._codecs import StoreError
+from keras_kd.stores._digest import Digest, signs
+
+#: How many examples are asked about.
+EXAMPLES = 8
+#: How far an answer may be from what it was, as a part of its size: other backends, batch sizes
+#: and devices round otherwise, some of them to eight bits in each layer.
+TOLERANCE = 0.02
+_NUMBERS, _MOST = 16, 1 << 15  # that are kept, that are looked at
+
+Probe = dict[str, Any]
+
+
+def probe_of(batch: Batch, signals: Mapping[str, Any], digest: Digest) -> Probe:
+    """The probe of the first examples of `batch`, and what was said of them by path."""
+    some = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:EXAMPLES], batch.x)
+    answers = {path: _numbers_of(signal) for path, signal in signals.items()}
+    return {
+        "ids": [shown(each) for each in batch.ids[:EXAMPLES]],
+        "inputs": json.loads(json.dumps(digest.of(some).tolist())),
+        "answers": {path: _shortened(numbers) for path, numbers in answers.items()},
+    }
+
+
+def check_probe(now: Probe, then: Probe | None, digest: Digest, where: str) -> None:
+    """Raises when two probes are of different examples or teachers."""
+    if then is None:
+        return
+    advice = "Write to another folder, or remove this one."
+    if now["ids"] != then["ids"]:
+        raise StoreError(
+            f"{where} was begun with the examples {listing(then['ids'], 3)}; the data now begin "
+            f"with {listing(now['ids'], 3)}. Give the data in the same order each time. {advice}"
+        )
+    inputs = [np.array(probe["inputs"], "float32") for probe in (now, then)]
+    other = ~(digest.apart(*inputs) <= 1)
+    if other.any():
+        raise StoreError(
+            f"{where} was begun for other data: the example {now['ids'][other.argmax()]} looked "
+            f"different then. {advice}"
+        )
+    for path, said in then["answers"].items():
+        apart = _apart(now["answers"][path], said)
+        other = ~(apart <= TOLERANCE)
+        if other.any():
+            raise StoreError(
+                f"{where} was begun with a teacher that answers otherwise: its '{path}' for the "
+                f"example {now['ids'][other.argmax()]} differs by {apart[other.argmax()]:.2g} of "
+                f"its size (expected at most {TOLERANCE}). {advice}"
+            )
+
+
+def _numbers_of(signal: Any) -> np.ndarray:
+    said = np.asarray(keras.ops.convert_to_numpy(signal), "float32")[:EXAMPLES]
+    flat = np.nan_to_num(said.reshape(len(said), -1))
+    flat = flat[:, :: -(-flat.shape[1] // _MOST)]
+    count = flat.shape[1]
+    return flat if count <= _NUMBERS else flat @ signs(count, _NUMBERS) / np.sqrt(count)
+
+
+def _shortened(numbers: Iterable[Iterable[float]]) -> list[list[float]]:
+    """Six digits are enough, and are the same on most machines."""
+    return [[float(f"{number:.6g}") for number in row] for row in numbers]
+
+
+def _apart(now: Any, then: Any) -> np.ndarray:
+    now, then = np.array(now), np.array(then)
+    size = np.sqrt(np.mean(then**2, axis=1))
+    return np.sqrt(np.mean((now - then) ** 2, axis=1)) / np.maximum(size, 1e-6)
