@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_kd import callbacks, metrics, stores, teachers
+from keras_kd import callbacks, metrics, stores
 from keras_kd._core.files import check_folder, replacing
 from keras_kd._core.messages import listing
 from keras_kd.callbacks._best_student import load_best, read_best
 from keras_kd.cli import _classes, _folder, _students, _training
 from keras_kd.cli._folder import if_stopped as if_stopped
 from keras_kd.cli._images import images, input_shape
-from keras_kd.cli._models import load
+from keras_kd.cli._models import load, teaching
 from keras_kd.cli._recipes import terms_of
 from keras_kd.cli._talk import bad_input, give, tell
 from keras_kd.data import Augment, Dataset, feed
@@ -138,8 +138,7 @@ def _batches(
 def _compiled(
     student: keras.Model, teacher: keras.Model | None, terms: Any, rate: Any
 ) -> Distiller:
-    if teacher is not None and last_activation(teacher) == "softmax":
-        teacher = teachers.FromProbabilities(teacher)
+    teacher = None if teacher is None else teaching(teacher)
     distiller = Distiller(student=student, teacher=teacher, terms=terms)
     logits = last_activation(student) is None
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)

@@ -4,13 +4,12 @@ import argparse
 
 import numpy as np
 
-from keras_kd import stores, teachers
+from keras_kd import stores
 from keras_kd._core.files import check_folder
 from keras_kd.cli._images import images, input_shape
-from keras_kd.cli._models import load
+from keras_kd.cli._models import load, teaching
 from keras_kd.cli._talk import bad_input, give
 from keras_kd.data import Dataset, Part
-from keras_kd.teachers._heads import last_activation
 
 
 def run(options: argparse.Namespace) -> None:
@@ -18,17 +17,14 @@ def run(options: argparse.Namespace) -> None:
         check_folder(options.out)
         teacher = load(options.teacher)
         data = images(options.data, input_shape(teacher), options.scale, options.classes)
-    name = teacher.name
-    if not options.address and last_activation(teacher) == "softmax":
-        teacher = teachers.FromProbabilities(teacher)
     manifest = stores.write(
-        teacher,
+        teaching(teacher),
         _to_learn_from(data),
         options.out,
         addresses=options.address or ("output",),
         dtype=options.dtype,
         batch_size=options.batch_size,
-        name=name,
+        name=teacher.name,
     )
     assert manifest is not None, "there is one writer alone"
     result = {
@@ -36,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
         "examples": manifest.examples,
         "bytes_per_example": manifest.bytes_per_example(),
         "teacher": manifest.teacher["name"],
+        "values": manifest.values,
         "fingerprint": manifest.teacher["fingerprint"],
     }
     text = (

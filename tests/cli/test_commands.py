@@ -38,6 +38,37 @@ def test_stored_answers_stand_in_for_the_teacher(folder, tmp_path, digits, capsy
     assert said[answers]["teacher_test_accuracy"] is None
 
 
+@pytest.mark.parametrize("recipe", ["hinton", "attention_transfer"])
+def test_of_a_softmax_stored_and_live_the_training_is_the_same(folder, tmp_path, recipe, capsys):
+    teacher = "soft.keras"
+    student = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(3, 3, name="conv"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )
+    student.save(tmp_path / "student.keras")
+    settings = ["--recipe", recipe, "--epochs", "1", "--seed", "5", "--batch-size", "256"]
+    store = ["store", folder / teacher, "--out", tmp_path / "answers", "--dtype", "float32"]
+    if recipe == "attention_transfer":
+        settings += ["--set", "pred=student:conv", "--set", "target=teacher:block1"]
+        store += ["--address", "output", "--address", "block1"]
+    assert main([*map(str, store), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["values"]
+    assert said["output"] == "logits" and set(said.values()) <= {"logits", "features"}
+    logs = []
+    for source in (folder / teacher, tmp_path / "answers"):
+        out = tmp_path / f"run {source.name}"
+        argv = ["distill", source, tmp_path / "student.keras", *settings, "--out", out]
+        assert main([*map(str, argv)]) == 0
+        header, row = (out / "log.csv").read_text().splitlines()
+        logs.append(dict(zip(header.split(","), map(float, row.split(",")), strict=True)))
+    for name, value in logs[0].items():
+        assert logs[1][name] == pytest.approx(value, rel=1e-4), name
+
+
 def test_answers_of_which_only_the_largest_were_kept(folder, tmp_path, digits, capsys):
     teacher = keras.saving.load_model(folder / "teacher.keras")
     keras_kd.stores.write(teacher, digits["train"], tmp_path / "few", top_k=3)
