@@ -26,7 +26,7 @@ from keras_kd._compiled._label_values import faults as label_faults
 from keras_kd._compiled._losses import check_losses
 from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
 from keras_kd._compiled._outputs import name_answers
-from keras_kd._compiled._own import apply
+from keras_kd._compiled._own import apply, own
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.keras_private import (
@@ -367,7 +367,7 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
                 parts.append(ops.zeros(()))
                 continue
             self._check_present(term.addresses(), signals, f"Term '{term.name}'")
-            weights = _weights_for(term, sample_weight)
+            weights = _weights_for(term, sample_weight, self.students)
             value, count = term.measured(
                 signals,
                 step=self.step,
@@ -601,13 +601,17 @@ def _tensor(x: Any) -> Any:
     return None if x is None else ops.convert_to_tensor(x)
 
 
-def _weights_for(term: Term | Labels, sample_weight: Any) -> Any:
+def _weights_for(
+    term: Term | Labels, sample_weight: Any, students: Mapping[str, keras.Model]
+) -> Any:
     """Weights given per output serve the labels, and a term on just that output."""
     if isinstance(term, Labels) or not keras.tree.is_nested(sample_weight):
         return sample_weight
-    if isinstance(sample_weight, Mapping) and isinstance(term.pred, str):
-        return sample_weight.get(term.pred.rpartition("/")[2])
-    return None
+    if not isinstance(term.pred, str) or parse(term.pred).role not in students:
+        return None
+    part = own(term, students)
+    found = part.find(sample_weight) if part.keys else None
+    return None if keras.tree.is_nested(found) else found
 
 
 def _symbolic_inputs(config: Any) -> Any:

@@ -139,6 +139,38 @@ def test_several_outputs_and_dict_inputs():
     assert logs["kind_accuracy"] == pytest.approx((s["kind"].argmax(-1) == y).mean())
 
 
+@pytest.mark.parametrize("kind", ["dict", "list"])
+def test_weights_by_output_weigh_the_terms_on_that_output(kind):
+    x, y = data()
+    rng = np.random.default_rng(0)
+    weights = [rng.uniform(0, 2, 48).astype("float32") for _ in range(2)]
+
+    def build(name):
+        inputs = keras.Input((8,))
+        said = [keras.layers.Dense(CLASSES, name=part)(inputs) for part in ("kind", "size")]
+        outputs = said if kind == "list" else dict(zip(("kind", "size"), said, strict=True))
+        return keras.Model(inputs, outputs, name=name)
+
+    student, teacher = build("s"), build("t")
+    keys = [0, 1] if kind == "list" else ["kind", "size"]
+    paths = [f"output/{key}" for key in keys]
+    terms = [keras_kd.Labels()] + [
+        Term(FeatureMatch(), pred=f"student:{p}", target=f"teacher:{p}", name=n)
+        for p, n in zip(paths, ("first", "second"), strict=True)
+    ]
+    distiller = keras_kd.Distiller(student=student, teacher=teacher, terms=terms)
+    given = [cross_entropy(), cross_entropy()], [y, y], weights
+    if kind == "dict":
+        given = [dict(zip(keys, each, strict=True)) for each in given]
+    loss, labels, by_output = given
+    distiller.compile("sgd", loss)
+    logs = distiller.evaluate(x, labels, 48, 0, by_output, return_dict=True)
+    s, t = student.predict(x, verbose=0), teacher.predict(x, verbose=0)
+    for key, weight, name in zip(keys, weights, ("first", "second"), strict=True):
+        expected = (weight * ((s[key] - t[key]) ** 2).mean(-1)).mean()
+        assert logs[name] == pytest.approx(expected, rel=1e-4)
+
+
 def test_outputs_as_a_list_are_addressed_by_number():
     x, _ = data()
 

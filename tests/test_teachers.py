@@ -49,6 +49,16 @@ def test_an_ensemble_answers_with_the_mean_of_the_probabilities():
     np.testing.assert_allclose(said, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_an_ensemble_of_one_model_twice_answers_as_that_model(temperature):
+    """Also in value, for what compares logits and no softmax."""
+    x, _ = data()
+    member = mlp("a")
+    said = answer(teachers.Ensemble([member, member], temperature=temperature), x)
+    expected = temperature * np.log(softmax(answer(member, x), temperature))
+    np.testing.assert_allclose(said, expected, atol=1e-5)
+
+
 def test_an_ensemble_at_a_temperature_is_exact_for_soft_targets_at_that_temperature():
     x, _ = data()
     members, student = [mlp("a"), mlp("b", units=9)], mlp("s")
