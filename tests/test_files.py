@@ -43,6 +43,15 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path):
     assert target.read_text() == "again" and link.is_symlink()
 
 
+def test_of_two_that_write_one_file_the_last_one_counts(tmp_path):
+    path = tmp_path / "report.html"
+    with replacing(path) as one, replacing(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"  # the outer one ends last
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_no_folder_is_said_before_anything_is_written(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder '.*/none' to write 'a.txt' to. Create"):  # noqa: SIM117
         with replacing(tmp_path / "none" / "a.txt"):

@@ -50,7 +50,12 @@ def _onnx(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(
+            str(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=False,  # which prints, and tries the same again
+        )
         names = [output.name for output in session.get_outputs()]
 
         def call(example: Arrays) -> Arrays:
