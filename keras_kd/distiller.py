@@ -23,7 +23,7 @@ from keras_kd._changes import Changes
 from keras_kd._compiled._absent import warn_of_absent
 from keras_kd._compiled._label_values import Check, label_checks
 from keras_kd._compiled._label_values import faults as label_faults
-from keras_kd._compiled._losses import check_losses
+from keras_kd._compiled._losses import check_losses, leaves
 from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
 from keras_kd._compiled._outputs import name_answers
 from keras_kd._compiled._own import apply, own
@@ -41,6 +41,12 @@ from keras_kd._core.messages import listing, text_of
 from keras_kd._core.numbers import at
 from keras_kd._core.registry import export
 from keras_kd._fitting import Fitting
+from keras_kd._misplaced import (
+    check_known,
+    check_label_losses,
+    check_named,
+    check_roles_of_default,
+)
 from keras_kd._padding import mark_padding
 from keras_kd._participants import (
     Participants,
@@ -133,6 +139,10 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
     arXiv:1503.02531.
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        check_named(args, "keras_kd.Distiller(student=..., teacher=..., terms=[...])")
+        return super().__new__(cls, **kwargs)
+
     def __init__(
         self,
         *,
@@ -143,12 +153,15 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
         name: str = "distiller",
         **kwargs: Any,
     ):
+        check_known(kwargs, "Distiller()")
         students = by_role(student, "student")
         teachers = by_role(teacher, "teacher") if teacher is not None else {}
         check_participants(students, teachers)
         kwargs.setdefault("dtype", policy(students.values()))
         super().__init__(name=name, **kwargs)
         self.students, self.teachers = students, teachers
+        if terms is None:
+            check_roles_of_default(students, teachers)
         self.terms = _hinton() if terms is None else as_list(terms)
         check_terms(self.terms, students, teachers)
         name_answers(self.terms, {**students, **teachers})
@@ -451,6 +464,8 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
         """
         self.check_places("compile")
         self.check_unchanged()
+        check_known(kwargs, "compile()")
+        check_label_losses(leaves(loss))
         check_shared(self.students, self.teachers)  # a layer may have been unfrozen since
         check_still(self.teachers)
         labels = [term for term in self.terms if isinstance(term, Labels)]

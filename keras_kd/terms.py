@@ -13,6 +13,7 @@ from keras_kd._core.keras_private import mask_of, set_mask, takes_training
 from keras_kd._core.messages import shape_of, snake_case, text_of
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
+from keras_kd._misplaced import check_address, check_named, check_weight
 from keras_kd._sides import (
     OF_SHAPES,
     cannot_compare,
@@ -78,6 +79,11 @@ class Term(_Weighted):
     1.0
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        write = "keras_kd.Term(loss, pred='student:output', target='teacher:output')"
+        check_named(args[1:], write)
+        return super().__new__(cls, *args, **kwargs)
+
     def __init__(
         self,
         loss: keras.losses.Loss,
@@ -102,6 +108,8 @@ class Term(_Weighted):
                     f"`{argument}` must be a keras.layers.Layer, for example "
                     f"keras_kd.projectors.Conv1x1(256). Received: {layer!r}."
                 )
+        for argument, address in (("pred", pred), ("target", target)):
+            check_address(address, argument)
         super().__init__(name=name or snake_case(loss.name), dtype="float32", **kwargs)
         self.loss = loss
         self.pred = pred if isinstance(pred, str) else tuple(pred)
@@ -300,6 +308,8 @@ class Labels(_Weighted):
         name: str | None = None,
         **kwargs: Any,
     ):
+        check_weight(weight)
+        check_address(pred, "pred")
         super().__init__(name=name or LABELS, dtype="float32", **kwargs)
         self.weight = weight
         self.pred = pred

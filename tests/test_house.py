@@ -23,7 +23,7 @@ FLOORS = {
     "losses": 1, "metrics": 1, "projectors": 1, "data": 1, "schedules": 1,
     "terms": 2, "taps": 2, "teachers": 2, "_participants": 2, "_trainers": 2, "_watch": 2,
     "_saving": 2, "_averages": 2, "_padding": 2, "_sides": 2, "_batch": 2, "_compiled": 2,
-    "_classes": 2, "_as_logits": 2, "_with_logits": 2, "_changes": 2, "_fitting": 2,
+    "_classes": 2, "_as_logits": 2, "_with_logits": 2, "_changes": 2, "_fitting": 2, "_misplaced": 2,
     "distiller": 3, "stores": 3,
     "recipes": 4, "callbacks": 4, "compression": 4, "sources": 4, "report": 4,
     "tuning": 5, "exporting": 5,
