@@ -43,7 +43,7 @@ LAST = {"pred": "student:pool", "target": "teacher:pool"}
 METHODS = {
     "teacher": None,
     "student alone": None,
-    "hinton": lambda steps: recipes.hinton(4.0, alpha=0.9),
+    "hinton": lambda steps: recipes.hinton(temperature=4.0, alpha=0.9),
     "logit_standardization": lambda steps: recipes.logit_standardization(),
     "dkd": lambda steps: recipes.dkd(warmup=steps // 12),
     "dist": lambda steps: recipes.dist(),

@@ -172,7 +172,7 @@ class Bench:
 
 
 def soft(temperature):
-    return kd.recipes.hinton(temperature, alpha=0.9)
+    return kd.recipes.hinton(temperature=temperature, alpha=0.9)
 
 
 def without_a_three(bench, seed):
@@ -182,7 +182,9 @@ def without_a_three(bench, seed):
     what one could have had without a 3.
     """
     rows = np.flatnonzero(bench.y != THREE)
-    student = bench.student(800, seed, terms=kd.recipes.hinton(20.0, alpha=1.0), rows=rows)
+    student = bench.student(
+        800, seed, terms=kd.recipes.hinton(temperature=20.0, alpha=1.0), rows=rows
+    )
     yield "student 800 without a 3, T=20", bench.errors(student)
     logits = student.predict(bench.x_test, batch_size=2000, verbose=0)
     best = None

@@ -71,7 +71,7 @@ class Tutorial(keras.Model):
 
 
 def ours(student, teacher, hint=False):
-    terms = keras_kd.recipes.hinton(T, ALPHA)
+    terms = keras_kd.recipes.hinton(temperature=T, alpha=ALPHA)
     if hint:
         match = keras_kd.losses.FeatureMatch()
         terms += [keras_kd.Term(match, pred="student:block1", target="teacher:block1", name="hint")]

@@ -22,7 +22,7 @@ import numpy as np
 from rows import Rows, points
 
 import keras_kd
-from keras_kd import recipes, teachers
+from keras_kd import procedures, recipes, teachers
 from keras_kd.report import paired
 
 CLASSES = 10
@@ -58,7 +58,7 @@ class Bench:
         self.shape, self.epochs, self.batch = self.x.shape[1:], epochs, batch
         self.steps = epochs * -(-images // batch)
         self.teacher, self.second = self._taught(24, 101), self._taught(16, 102)
-        self.layers = recipes.hint_layers(network(self.shape, 12, "s"), self.teacher)
+        self.layers = procedures.hint_layers(network(self.shape, 12, "s"), self.teacher)
         self.last = {side: addresses[-1] for side, addresses in self.layers.items()}
 
     def _optimizer(self, steps: int) -> keras.optimizers.Optimizer:
@@ -140,12 +140,12 @@ def chain(teach: Callable[[Bench, int, Callable], list[keras.Model]]) -> Run:
 
 
 def simkd_student(distiller: keras_kd.Distiller, bench: Bench) -> keras.Model:
-    return recipes.reused_classifier(distiller, **bench.last)
+    return procedures.reused_classifier(distiller, **bench.last)
 
 
 RECIPES: dict[str, Run] = {
     "student alone": taught(lambda b: [keras_kd.Labels()], teacher=lambda b, s: None),
-    "hinton": taught(lambda b: recipes.hinton(4.0, 0.9)),
+    "hinton": taught(lambda b: recipes.hinton(temperature=4.0, alpha=0.9)),
     "logit_standardization": taught(lambda b: recipes.logit_standardization()),
     "dkd": taught(lambda b: recipes.dkd(warmup=b.steps // 12)),
     "dist": taught(lambda b: recipes.dist()),
@@ -167,12 +167,13 @@ RECIPES: dict[str, Run] = {
     "vid": taught(lambda b: recipes.vid(**b.layers)),
     "cc": taught(lambda b: recipes.cc(**b.last)),
     "ab": taught(lambda b: recipes.ab(**norms(b))),
-    "ofd": taught(lambda b: recipes.ofd(b.teacher, **norms(b))),
+    "ofd": taught(lambda b: recipes.ofd(teacher=b.teacher, **norms(b))),
     "review_kd": taught(lambda b: recipes.review_kd(warmup=b.steps // 12, **b.layers)),
     "srd": taught(lambda b: recipes.srd(**b.last)),
     "crd": taught(lambda b: recipes.crd(negatives=4096, **b.last)),
     "crd_memory": taught(
-        lambda b: recipes.crd_memory(len(b.x), negatives=4096, seed=0, **b.last), numbered=True
+        lambda b: recipes.crd_memory(examples=len(b.x), negatives=4096, seed=0, **b.last),
+        numbered=True,
     ),
     "fsp": taught(lambda b: recipes.fsp(**b.layers)),
     "simkd": taught(lambda b: recipes.simkd(**b.last), keep=simkd_student),
@@ -182,7 +183,7 @@ RECIPES: dict[str, Run] = {
         teacher=lambda b, s: {"large": b.teacher, "small": b.second},
     ),
     "own_teacher": taught(
-        lambda b: recipes.own_teacher(CLASSES, pred=b.layers["pred"][:-1]),
+        lambda b: recipes.own_teacher(units=CLASSES, pred=b.layers["pred"][:-1]),
         teacher=lambda b, s: None,
     ),
     "mean_teacher": taught(
@@ -192,12 +193,12 @@ RECIPES: dict[str, Run] = {
     ),
     "mutual": mutual,
     "born_again": chain(
-        lambda b, seed, train: recipes.born_again(
+        lambda b, seed, train: procedures.born_again(
             iter_students(b, seed), train, teacher=alone(b, seed), generations=2
         )
     ),
     "assistant": chain(
-        lambda b, seed, train: recipes.assistant(
+        lambda b, seed, train: procedures.assistant(
             [lambda: b.student(seed, 18), lambda: b.student(seed)], train, teacher=b.teacher
         )
     ),

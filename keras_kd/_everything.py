@@ -3,6 +3,7 @@
 from keras_kd import compression as compression
 from keras_kd import losses as losses
 from keras_kd import metrics as metrics
+from keras_kd import procedures as procedures
 from keras_kd import projectors as projectors
 from keras_kd import recipes as recipes
 from keras_kd import schedules as schedules

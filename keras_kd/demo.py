@@ -127,7 +127,7 @@ def _trial(settings: Settings, data: Dataset, stage: Callable[[str], None]) -> T
         trial.alone.append(_judged(student, data))
         stage(f"seed {seed}: the distilled student")
         student = _student(data, seed)
-        terms = hinton(settings.temperature, settings.alpha)
+        terms = hinton(temperature=settings.temperature, alpha=settings.alpha)
         _distil(student, data, labelled, answers, epochs, terms)
         trial.distilled.append(_judged(student, data))
     return trial

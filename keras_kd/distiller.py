@@ -69,6 +69,7 @@ from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome, batch_size
 from keras_kd._trainers._means import SumOfMeans
 from keras_kd.metrics._signals import SignalMetrics, parted, path_of
+from keras_kd.recipes import hinton
 from keras_kd.taps import Signals, Tap, input_of, lengths_unknown, on_zeros, reason, symbolic
 from keras_kd.teachers._heads import check_logits
 from keras_kd.terms import Labels, Term
@@ -162,7 +163,7 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
         self.students, self.teachers = students, teachers
         if terms is None:
             check_roles_of_default(students, teachers)
-        self.terms = _hinton() if terms is None else as_list(terms)
+        self.terms = hinton() if terms is None else as_list(terms)
         check_terms(self.terms, students, teachers)
         name_answers(self.terms, {**students, **teachers})
         check_logits(self.terms, {**students, **teachers}, set(students))
@@ -604,12 +605,6 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Distiller":
         return cls(**restored({**config, "teacher": uncompiled(config["teacher"])}))
-
-
-def _hinton() -> list[Term | Labels]:
-    from keras_kd.recipes import hinton  # the floor above: the one default that names a paper
-
-    return hinton()
 
 
 def _tensor(x: Any) -> Any:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd import recipes, teachers
+from keras_kd import procedures, recipes, teachers
 from keras_kd.losses import ContrastiveMatch, FeatureMatch, SoftTarget
 from keras_kd.projectors import AuxiliaryHead, Join, QueuedEmbedding, UnitEmbedding
 from tests.models import cross_entropy, equal, values
@@ -48,7 +48,7 @@ def test_decoupled_targets_with_attention_and_a_temperature_that_falls():
     cooling = keras.optimizers.schedules.PolynomialDecay(8.0, 2, 2.0)
     terms = [
         *recipes.dkd(temperature=cooling, warmup=2),
-        *recipes.attention_transfer(**recipes.hint_layers(student, teacher), labels_weight=0),
+        *recipes.attention_transfer(**procedures.hint_layers(student, teacher), labels_weight=0),
     ]
     distiller = keras_kd.Distiller(student=student, teacher=teacher, terms=terms)
     assert distiller.term_names == ["labels", "decoupled_soft_target", "attention", "attention_2"]

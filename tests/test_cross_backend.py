@@ -31,7 +31,9 @@ def five_steps():
         name="hint",
     )
     distiller = keras_kd.Distiller(
-        student=student, teacher=teacher, terms=[*keras_kd.recipes.hinton(TEMPERATURE, ALPHA), hint]
+        student=student,
+        teacher=teacher,
+        terms=[*keras_kd.recipes.hinton(temperature=TEMPERATURE, alpha=ALPHA), hint],
     )
     rng = np.random.default_rng(4)
     projector.set_weights([rng.normal(0, 0.5, w.shape) for w in projector.get_weights()])

@@ -248,7 +248,7 @@ def test_a_sequences_mask_leaves_padding_out():
 
     student, teacher = set_weights(build("s"), 1), set_weights(build("t"), 2)
     distiller = keras_kd.Distiller(
-        student=student, teacher=teacher, terms=keras_kd.recipes.hinton(2.0, alpha=1)
+        student=student, teacher=teacher, terms=keras_kd.recipes.hinton(temperature=2.0, alpha=1)
     )
     distiller.compile("sgd")
     logged = distiller.evaluate(tokens, verbose=0)[0]

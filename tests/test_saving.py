@@ -24,7 +24,9 @@ def trained(student, x, y):
         name="hint",
     )
     distiller = keras_kd.Distiller(
-        student=student, teacher=noisy("t", 9), terms=[*keras_kd.recipes.hinton(3.0, 0.7), hint]
+        student=student,
+        teacher=noisy("t", 9),
+        terms=[*keras_kd.recipes.hinton(temperature=3.0, alpha=0.7), hint],
     )
     distiller.compile(keras.optimizers.Adam(0.01), cross_entropy(), metrics=["accuracy"])
     distiller.fit(x, y, epochs=2, verbose=0, shuffle=False)

@@ -85,7 +85,7 @@ print(f"the teacher makes {errors(teacher)} errors on {len(digits.y_test)} test 
 # `hint_layers` finds them, shallow first, as the two lists that recipes on layers take.
 
 # %%
-pairs = kd.recipes.hint_layers(new_student(0), teacher)
+pairs = kd.procedures.hint_layers(new_student(0), teacher)
 for pred, target in zip(pairs["pred"], pairs["target"], strict=True):
     mine = new_student(0).get_layer(pred.split(":")[1]).output.shape[1:]
     its = teacher.get_layer(target.split(":")[1]).output.shape[1:]

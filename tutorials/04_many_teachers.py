@@ -194,7 +194,7 @@ for way in ("300 labels alone", "mean of both", "confidence weights"):
 # ## A chain of teachers
 #
 # When a student is very much smaller than its teacher, the literature advises an **assistant** of a
-# size in between: teacher → assistant → student. `kd.recipes.assistant` trains such a chain, each
+# size in between: teacher → assistant → student. `kd.procedures.assistant` trains such a chain, each
 # network from the one before. Here the teacher has 256 hidden units, the assistant 16, and the student
 # 6. The control has the 60 labels of the first clinic once more.
 
@@ -209,7 +209,7 @@ def chained(seed):
         lambda: network(seed, "assistant", units=16),
         lambda: network(seed, "student", units=6),
     ]
-    return kd.recipes.assistant(builds, fit, teacher=sound, terms=soft_targets)[-1]
+    return kd.procedures.assistant(builds, fit, teacher=sound, terms=soft_targets)[-1]
 
 
 students["tiny, alone"] = [train(seed, [kd.Labels()], rows=home, units=6) for seed in SEEDS]

@@ -125,7 +125,7 @@ print([f"{share:.1%}" for share in agreed], "of the test images answered alike b
 students["own teacher"], early = [], []
 for seed in SEEDS:
     student = network(seed)
-    terms = kd.recipes.own_teacher(10, pred="student:block2")
+    terms = kd.recipes.own_teacher(units=10, pred="student:block2")
     fit(kd.Distiller(student=student, terms=terms), seed)
     students["own teacher"].append(student)
     halfway = terms[1].projector(student.get_layer("block2").output)
@@ -147,7 +147,7 @@ families = []
 for seed, first in zip(SEEDS, students["student alone"], strict=True):
     seeds = iter(range(seed + 100, seed + 1000, 100))
     families.append(
-        kd.recipes.born_again(
+        kd.procedures.born_again(
             lambda seeds=seeds: network(next(seeds)),
             lambda distiller, seed=seed: fit(distiller, seed),
             teacher=first,

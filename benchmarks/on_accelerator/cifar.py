@@ -18,7 +18,7 @@ from on_accelerator.bench import Bench
 BATCH = 128
 METHODS = {
     "student alone": lambda steps: [kd.Labels()],
-    "hinton": lambda steps: recipes.hinton(4.0, alpha=0.9),
+    "hinton": lambda steps: recipes.hinton(temperature=4.0, alpha=0.9),
     "logit_standardization": lambda steps: recipes.logit_standardization(),
     "dkd": lambda steps: recipes.dkd(warmup=max(1, steps // 12)),
 }

@@ -55,7 +55,7 @@ def made() -> tuple[kd.Distiller, keras.Model, keras.Model]:
     x = counter(inner.get_layer("pool").output)
     student = keras.Model(inner.input, inner.get_layer("logits")(x))
     terms = [
-        *kd.recipes.hinton(4.0, alpha=0.5), *kd.recipes.logit_standardization()[1:],
+        *kd.recipes.hinton(temperature=4.0, alpha=0.5), *kd.recipes.logit_standardization()[1:],
         kd.Term(kd.losses.DecoupledSoftTarget(), target=("teacher:output", "labels"), weight=0.01),
         kd.Term(kd.losses.CorrelationTarget()),
         kd.Term(kd.losses.FeatureMatch(), pred="student:pool", target="teacher:pool"),

@@ -97,7 +97,7 @@ def measured(bench: Bench, pair: str, batch: int, policy: str, steps: int) -> di
             said = answer(x[i * batch : (i + 1) * batch])
         return said
 
-    terms = kd.recipes.hinton(T, ALPHA)
+    terms = kd.recipes.hinton(temperature=T, alpha=ALPHA)
     contestants = {
         "plain": fitted(small(), x, y, batch),
         "teacher": answers,

@@ -15,7 +15,8 @@ from keras_kd import recipes
 from keras_kd._core.addresses import OUTPUT, as_tuple, parse
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.cli._talk import bad_input, give
-from keras_kd.recipes._lists import Terms
+from keras_kd.procedures import hint_layers
+from keras_kd.recipes import Terms
 
 _EPOCHS_OF_STEPS = 10  # as in the paper of the one recipe that asks for steps
 
@@ -160,7 +161,7 @@ def _from_models(
         case "teacher" if teacher is not None:
             return teacher
         case "pred" | "target" if teacher is not None and "tuple" not in str(parameter.annotation):
-            layers = recipes.hint_layers(student, teacher)[parameter.name]
+            layers = hint_layers(student, teacher)[parameter.name]
             if layers:
                 return layers[-1] if parameter.annotation is str else layers
     example = {"pred": "student:block3", "target": "teacher:block3"}.get(parameter.name, "...")

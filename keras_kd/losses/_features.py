@@ -48,7 +48,7 @@ class ClassifierReuse(FeatureMatch):
 
     A student that has its teacher's last features needs no classifier of its own: the teacher's
     is put behind them. A projector brings the student's features to the teacher's shape and stays
-    with the student; `keras_kd.recipes.reused_classifier` puts the three together.
+    with the student; `keras_kd.procedures.reused_classifier` puts the three together.
 
     `loss = mean over all elements of (y_pred - y_true)²`
 

@@ -2,16 +2,18 @@
 
 from keras_kd import losses
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Terms, check_share, labels
+from keras_kd.recipes._building_blocks import Terms, labels, recipe, rest
 from keras_kd.terms import Term
 
 
+@recipe
 def binary(
+    *,
     temperature: Number = 4.0,
     alpha: float = 0.9,
-    *,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    labels_weight: Number | None = None,
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """Soft targets for yes-no answers: one logit, or one for each of several labels.
 
@@ -25,8 +27,9 @@ def binary(
     Args:
         temperature: `T`; a float or a schedule. Defaults to `4.0`.
         alpha: Share of the teacher, from 0 to 1. Defaults to `0.9`, as in `hinton`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `None`, `1 - alpha`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms; with `alpha=1` there is no label term, and no labels are needed.
@@ -43,7 +46,6 @@ def binary(
     Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
     arXiv:1503.02531, section 2, applied to each logit's Bernoulli distribution.
     """
-    check_share(alpha)
     loss = losses.BinarySoftTarget(temperature)
-    soft = Term(loss, pred=student, target=teacher, weight=alpha)
-    return [*labels(1 - alpha, student), soft]
+    soft = Term(loss, pred=pred, target=target, weight=alpha)
+    return [*labels(rest(alpha, labels_weight), pred), soft]

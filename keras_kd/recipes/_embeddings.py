@@ -3,18 +3,18 @@
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import IDS
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Layers, Terms, labels, on_layers, paired
+from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe
 from keras_kd.terms import Term
 
 
-@on_layers
+@recipe
 def crd(
     *,
     pred: Layers,
     target: Layers,
+    temperature: Number = 0.07,
     units: int = 128,
     negatives: int = 16384,
-    temperature: Number = 0.07,
     weight: Number = 0.8,
     labels_weight: Number = 1.0,
 ) -> Terms:
@@ -29,9 +29,9 @@ def crd(
     Args:
         pred: Address of the student's last feature map, or a list of layers.
         target: Address of the teacher's, or a list of as many.
+        temperature: `τ`; a float or a schedule. Defaults to `0.07`.
         units: Size of the embeddings. Defaults to `128`.
         negatives: Length of the queue. Defaults to `16384`.
-        temperature: `τ`; a float or a schedule. Defaults to `0.07`.
         weight: Weight of each pair. Defaults to `0.8`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
 
@@ -62,15 +62,15 @@ def crd(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def crd_memory(
-    examples: int,
     *,
+    examples: int,
     pred: Layers,
     target: Layers,
+    temperature: float = 0.07,
     units: int = 128,
     negatives: int = 16384,
-    temperature: float = 0.07,
     momentum: float = 0.5,
     seed: int | None = None,
     weight: Number = 0.8,
@@ -89,9 +89,9 @@ def crd_memory(
         examples: Number of examples of the training data.
         pred: Address of the student's last feature map, or a list of layers.
         target: Address of the teacher's, or a list of as many.
+        temperature: `τ`. Defaults to `0.07`.
         units: Size of the embeddings. Defaults to `128`.
         negatives: Number of others drawn for each example. Defaults to `16384`.
-        temperature: `τ`. Defaults to `0.07`.
         momentum: Share of the former entry when the memory moves. Defaults to `0.5`.
         seed: Seed of the draws. Defaults to `None`, another one each time.
         weight: Weight of each pair. Defaults to `0.8`.
@@ -102,7 +102,7 @@ def crd_memory(
 
     Example:
 
-    >>> terms = keras_kd.recipes.crd_memory(1000, pred="student:a", target="teacher:b")
+    >>> terms = keras_kd.recipes.crd_memory(examples=1000, pred="student:a", target="teacher:b")
     >>> [(term.name, term.weight) for term in terms]
     [('labels', 1.0), ('contrast', 0.8)]
 
@@ -126,7 +126,7 @@ def crd_memory(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def srd(
     *,
     pred: Layers,
@@ -134,8 +134,8 @@ def srd(
     weight: Number = 1.0,
     soft_weight: Number = 1.0,
     labels_weight: Number = 1.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    pred_logits: str = "student:output",
+    target_logits: str = "teacher:output",
 ) -> Terms:
     """A linear map between normalised, pooled features; large differences count most.
 
@@ -147,8 +147,8 @@ def srd(
         weight: Weight of each pair. Defaults to `1.0`.
         soft_weight: Weight of the soft targets, at `T = 1`. Defaults to `1.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        pred_logits: Address of the logits that learn. Defaults to `"student:output"`.
+        target_logits: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms.
@@ -162,7 +162,7 @@ def srd(
     Reference: Miles, Mikolajczyk, "Understanding the Role of the Projector in Knowledge
     Distillation", AAAI 2024, arXiv:2303.11098, section 3.
     """
-    soft = Term(losses.SoftTarget(1.0), pred=student, target=teacher, weight=soft_weight)
+    soft = Term(losses.SoftTarget(1.0), pred=pred_logits, target=target_logits, weight=soft_weight)
     terms = [
         Term(
             losses.PooledPower(),
@@ -175,4 +175,4 @@ def srd(
         )
         for s, t in paired(pred, target)
     ]
-    return [*labels(labels_weight, student), soft, *terms]
+    return [*labels(labels_weight, pred_logits), soft, *terms]

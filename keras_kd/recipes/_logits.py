@@ -3,16 +3,18 @@
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import OUTPUT, SLOPE
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Terms, check_share, labels
+from keras_kd.recipes._building_blocks import Terms, labels, recipe, rest
 from keras_kd.terms import Term
 
 
+@recipe
 def hinton(
+    *,
     temperature: Number = 4.0,
     alpha: float = 0.9,
-    *,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    labels_weight: Number | None = None,
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """Soft targets beside the labels.
 
@@ -25,8 +27,9 @@ def hinton(
             temperature, and the better one where images or labels are few (`benchmarks/README.md`
             has the figures); where labels are plenty and the teacher is hardly better than the
             student, a smaller share may be better.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `None`, `1 - alpha`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms; with `alpha=1` there is no label term, and no labels are needed.
@@ -42,18 +45,18 @@ def hinton(
     Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
     arXiv:1503.02531, section 2.
     """
-    check_share(alpha)
-    soft = Term(losses.SoftTarget(temperature), pred=student, target=teacher, weight=alpha)
-    return [*labels(1 - alpha, student), soft]
+    soft = Term(losses.SoftTarget(temperature), pred=pred, target=target, weight=alpha)
+    return [*labels(rest(alpha, labels_weight), pred), soft]
 
 
+@recipe
 def logit_standardization(
-    temperature: Number = 2.0,
     *,
+    temperature: Number = 2.0,
     weight: Number = 9.0,
     labels_weight: Number = 0.1,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """Soft targets between logits brought to mean 0 and deviation 1, row by row.
 
@@ -66,8 +69,8 @@ def logit_standardization(
         temperature: `T`; a float or a schedule. Defaults to `2.0`.
         weight: Weight of the teacher. Defaults to `9.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `0.1`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms.
@@ -82,19 +85,20 @@ def logit_standardization(
     arXiv:2403.01427, section 4.
     """
     loss = losses.StandardizedSoftTarget(temperature)
-    soft = Term(loss, pred=student, target=teacher, weight=weight)
-    return [*labels(labels_weight, student), soft]
+    soft = Term(loss, pred=pred, target=target, weight=weight)
+    return [*labels(labels_weight, pred), soft]
 
 
+@recipe
 def dist(
+    *,
+    temperature: Number = 4.0,
     beta: Number = 1.0,
     gamma: Number = 1.0,
-    temperature: Number = 4.0,
-    *,
     weight: Number = 2.0,
     labels_weight: Number = 1.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """Correlation in place of equality: the student ranks as the teacher does.
 
@@ -103,14 +107,14 @@ def dist(
     For teachers much stronger than the student.
 
     Args:
-        beta: Weight of the correlation over the classes of each example. Defaults to `1.0`.
-        gamma: Weight of the correlation over the examples of each class. Defaults to `1.0`.
         temperature: `T`; a float or a schedule. Defaults to `4.0`, for CIFAR-100; the paper takes
             `1.0` on ImageNet.
+        beta: Weight of the correlation over the classes of each example. Defaults to `1.0`.
+        gamma: Weight of the correlation over the examples of each class. Defaults to `1.0`.
         weight: Weight of the teacher. Defaults to `2.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms.
@@ -124,16 +128,18 @@ def dist(
     arXiv:2205.10536, section 3.
     """
     loss = losses.CorrelationTarget(beta, gamma, temperature)
-    soft = Term(loss, pred=student, target=teacher, weight=weight)
-    return [*labels(labels_weight, student), soft]
+    soft = Term(loss, pred=pred, target=target, weight=weight)
+    return [*labels(labels_weight, pred), soft]
 
 
+@recipe
 def deit(
-    alpha: float = 0.5,
     *,
-    student: str = "student:output",
+    alpha: float = 0.5,
+    labels_weight: Number | None = None,
+    pred: str = "student:output",
     distilled: str | None = None,
-    teacher: str = "teacher:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """The teacher as a labeller: its likeliest class is a second label.
 
@@ -141,10 +147,11 @@ def deit(
 
     Args:
         alpha: Share of the teacher, from 0 to 1. Defaults to `0.5`.
-        student: Address of the logits that learn from the labels. Defaults to `"student:output"`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `None`, `1 - alpha`.
+        pred: Address of the logits that learn from the labels. Defaults to `"student:output"`.
         distilled: Address of the logits that learn from the teacher, when the student has a head
-            of their own for them (a distillation token). Defaults to `None`, those of `student`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+            of their own for them (a distillation token). Defaults to `None`, those of `pred`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms.
@@ -160,19 +167,19 @@ def deit(
     Reference: Touvron et al., "Training data-efficient image transformers & distillation through
     attention", ICML 2021, arXiv:2012.12877, section 4.
     """
-    check_share(alpha)
-    hard = Term(losses.HardTarget(), pred=distilled or student, target=teacher, weight=alpha)
-    return [*labels(1 - alpha, student), hard]
+    hard = Term(losses.HardTarget(), pred=distilled or pred, target=target, weight=alpha)
+    return [*labels(rest(alpha, labels_weight), pred), hard]
 
 
+@recipe
 def sobolev(
-    weight: Number = 1.0,
     *,
     temperature: Number = 1.0,
+    weight: Number = 1.0,
     soft_weight: Number = 1.0,
     labels_weight: Number = 1.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """The answers, and how they change along random directions of the input.
 
@@ -183,12 +190,12 @@ def sobolev(
     numbers that can change a little, such as pixels.
 
     Args:
-        weight: Weight of the derivatives. Defaults to `1.0`.
         temperature: `T`; a float or a schedule. Defaults to `1.0`.
+        weight: Weight of the derivatives. Defaults to `1.0`.
         soft_weight: Weight of the soft targets. Defaults to `1.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms.
@@ -202,22 +209,24 @@ def sobolev(
     arXiv:1706.04859, section 2; Srinivas, Fleuret, "Knowledge Transfer with Jacobian Matching",
     ICML 2018, arXiv:1803.00443.
     """
-    soft = Term(losses.SoftTarget(temperature), pred=student, target=teacher, weight=soft_weight)
+    soft = Term(losses.SoftTarget(temperature), pred=pred, target=target, weight=soft_weight)
     slopes = Term(
         losses.JacobianMatch(),
-        pred=student.replace(f":{OUTPUT}", f":{SLOPE}"),
-        target=teacher.replace(f":{OUTPUT}", f":{SLOPE}"),
+        pred=pred.replace(f":{OUTPUT}", f":{SLOPE}"),
+        target=target.replace(f":{OUTPUT}", f":{SLOPE}"),
         weight=weight,
     )
-    return [*labels(labels_weight, student), soft, slopes]
+    return [*labels(labels_weight, pred), soft, slopes]
 
 
+@recipe
 def ctkd(
-    alpha: float = 0.9,
     *,
     steps: int,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    alpha: float = 0.9,
+    labels_weight: Number | None = None,
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """Soft targets at a temperature that learns to make the lesson harder.
 
@@ -227,11 +236,12 @@ def ctkd(
     training goes on.
 
     Args:
-        alpha: Share of the teacher, from 0 to 1. Defaults to `0.9`.
         steps: Training steps until the temperature learns at full rate; the paper takes 10
             epochs, `10 * len(dataset)`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        alpha: Share of the teacher, from 0 to 1. Defaults to `0.9`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `None`, `1 - alpha`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms.
@@ -248,25 +258,25 @@ def ctkd(
     Reference: Li et al., "Curriculum Temperature for Knowledge Distillation", AAAI 2023,
     arXiv:2211.16231, section 3.
     """
-    check_share(alpha)
     soft = Term(
         losses.CurriculumTarget(),
-        pred=student,
-        target=teacher,
+        pred=pred,
+        target=target,
         projector=projectors.Temperature(steps),
         weight=alpha,
     )
-    return [*labels(1 - alpha, student), soft]
+    return [*labels(rest(alpha, labels_weight), pred), soft]
 
 
+@recipe
 def gkd(
-    beta: float = 0.5,
-    temperature: Number = 1.0,
     *,
+    temperature: Number = 1.0,
+    beta: float = 0.5,
     weight: Number = 1.0,
     labels_weight: Number = 0.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """Sequences, position by position, between the teacher's distribution and the student's own.
 
@@ -275,12 +285,12 @@ def gkd(
     It goes with sequences that the student itself has written, which is up to who feeds the data.
 
     Args:
-        beta: From 0, the KL from the teacher, to 1, the KL from the student. Defaults to `0.5`.
         temperature: `T`; a float or a schedule. Defaults to `1.0`.
+        beta: From 0, the KL from the teacher, to 1, the KL from the student. Defaults to `0.5`.
         weight: Weight of the teacher. Defaults to `1.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `0.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms.
@@ -294,5 +304,5 @@ def gkd(
     Self-Generated Mistakes", ICLR 2024, arXiv:2306.13649, section 3.
     """
     loss = losses.JensenShannon(beta, temperature)
-    soft = Term(loss, pred=student, target=teacher, weight=weight)
-    return [*labels(labels_weight, student), soft]
+    soft = Term(loss, pred=pred, target=target, weight=weight)
+    return [*labels(labels_weight, pred), soft]

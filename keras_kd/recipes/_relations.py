@@ -2,11 +2,11 @@
 
 from keras_kd import losses, projectors
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Layers, Terms, labels, on_layers, paired
+from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe
 from keras_kd.terms import Term
 
 
-@on_layers
+@recipe
 def sp(
     *, pred: Layers, target: Layers, weight: Number = 3000.0, labels_weight: Number = 1.0
 ) -> Terms:
@@ -52,7 +52,7 @@ def _pooled(loss: losses.Loss, pred: str, target: str, weight: Number, name: str
     )
 
 
-@on_layers
+@recipe
 def rkd(
     *,
     pred: Layers,
@@ -91,7 +91,7 @@ def rkd(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def pkt(
     *, pred: Layers, target: Layers, weight: Number = 30000.0, labels_weight: Number = 1.0
 ) -> Terms:
@@ -124,7 +124,7 @@ def pkt(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def cc(
     *, pred: Layers, target: Layers, weight: Number = 0.02, labels_weight: Number = 1.0
 ) -> Terms:

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 
 from keras_kd import losses, projectors
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Terms, each, labels, paired, shaped
+from keras_kd.recipes._building_blocks import Terms, each, labels, paired, recipe, shaped
 from keras_kd.terms import Term
 
 
+@recipe
 def tinybert(
     *,
     pred: Sequence[str],
     target: Sequence[str],
     pred_scores: Sequence[str] = (),
     target_scores: Sequence[str] = (),
+    weight: Number = 1.0,
     labels_weight: Number = 0.0,
 ) -> Terms:
     """A small transformer follows a large one, layer by layer: hidden states and attention scores.
@@ -29,6 +31,7 @@ def tinybert(
         pred_scores: Addresses of the student's attention scores before their softmax, `(batch,
             heads, queries, keys)`. Defaults to none.
         target_scores: Addresses of as many of the teacher's; as many heads. Defaults to none.
+        weight: Weight of each term. Defaults to `1.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `0.0`.
 
     Returns:
@@ -44,20 +47,22 @@ def tinybert(
     Findings of EMNLP 2020, arXiv:1909.10351, section 3.1.
     """
     hidden = [
-        shaped(losses.HiddenStateMatch(), s, t, projectors.LinearRegressor(), 1.0, "hidden")
+        shaped(losses.HiddenStateMatch(), s, t, projectors.LinearRegressor(), weight, "hidden")
         for s, t in paired(pred, target)
     ]
     scores: Terms = []
     if pred_scores or target_scores:
-        scores = each(pred_scores, target_scores, losses.AttentionScoreMatch, 1.0, "scores")
+        scores = each(pred_scores, target_scores, losses.AttentionScoreMatch, weight, "scores")
     return [*labels(labels_weight), *hidden, *scores]
 
 
+@recipe
 def minilm(
     *,
     pred: tuple[str, str, str],
     target: tuple[str, str, str],
     heads: int = 12,
+    weight: Number = 1.0,
     labels_weight: Number = 0.0,
 ) -> Terms:
     """The last layer's relations: who attends to whom, and which values are alike.
@@ -70,6 +75,7 @@ def minilm(
             `MultiHeadAttention` these are its layers `query`, `key` and `value`.
         target: Addresses of the teacher's.
         heads: Number of heads that both are divided into. Defaults to `12`.
+        weight: Weight of each term. Defaults to `1.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `0.0`.
 
     Returns:
@@ -95,6 +101,7 @@ def minilm(
             target=t,
             projector=projectors.Heads(heads),
             target_projector=projectors.Heads(heads),
+            weight=weight,
             name=name,
         )
         for name, s, t in relations

@@ -17,7 +17,7 @@ def distiller(teacher=None, hint=9):
     """Dropout, a projector, a weight that was moved, Adam: all kinds of state."""
     keras.utils.set_random_seed(0)
     terms = [
-        *keras_kd.recipes.hinton(3.0, 0.7),
+        *keras_kd.recipes.hinton(temperature=3.0, alpha=0.7),
         keras_kd.Term(
             keras_kd.losses.FeatureMatch(),
             pred="student:hidden",

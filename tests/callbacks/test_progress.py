@@ -182,7 +182,7 @@ def test_numbers_inside_other_losses_and_learnt_temperatures_are_found():
         teacher={"a": set_weights(mlp("a"), 2), "b": set_weights(mlp("b"), 3)},
         terms=[
             *keras_kd.recipes.ca_mkd("a", "b", temperature=schedules.PolynomialDecay(8.0, 8, 0.0)),
-            *keras_kd.recipes.ctkd(steps=10, teacher="a:output")[1:],
+            *keras_kd.recipes.ctkd(steps=10, target="a:output")[1:],
         ],
     )
     made.compile(keras.optimizers.SGD(0.0), cross_entropy())

@@ -245,7 +245,7 @@ def test_the_student_learns_from_no_label_but_its_own(digits, monkeypatch):
     student = demo._student(digits, 1)
     labelled = np.arange(30, 50)
     answers = np.zeros((len(digits.y_train), 10), "float32")
-    demo._distil(student, digits, labelled, answers, 1, demo.hinton(4.0, 0.9))
+    demo._distil(student, digits, labelled, answers, 1, demo.hinton(temperature=4.0, alpha=0.9))
     (x, y) = seen[0]
     assert sorted(np.flatnonzero(y != demo.UNLABELLED)) == list(labelled)
     np.testing.assert_array_equal(y[labelled], digits.y_train[labelled])
@@ -258,7 +258,7 @@ def test_either_share_alone_trains(alpha, digits):
     student = demo._student(few, 1)
     before = student.get_weights()
     answers = np.random.default_rng(0).normal(size=(128, 10)).astype("float32")
-    demo._distil(student, few, np.arange(20), answers, 2, demo.hinton(4.0, alpha))
+    demo._distil(student, few, np.arange(20), answers, 2, demo.hinton(temperature=4.0, alpha=alpha))
     after = student.get_weights()
     assert all(np.isfinite(w).all() for w in after)
     assert any((a != b).any() for a, b in zip(before, after, strict=True))

@@ -134,7 +134,7 @@ def test_a_term_on_one_output_reads_its_own_labels():
         keras.Model(x, {k: keras.layers.Dense(3, name=k)(x) for k in ("kind", "size")}, name=name)
         for name in ("s", "t")
     ]
-    terms = keras_kd.recipes.dkd(student="student:output/kind", teacher="teacher:output/kind")
+    terms = keras_kd.recipes.dkd(pred="student:output/kind", target="teacher:output/kind")
     model = keras_kd.Distiller(student=ends[0], teacher=ends[1], terms=terms)
     model.compile("sgd", {"kind": cross_entropy()})
     x, y = labelled()

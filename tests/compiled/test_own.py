@@ -28,7 +28,7 @@ def labelled():
 
 def distiller(output, as_list=False, more=()):
     terms = keras_kd.recipes.hinton(
-        student=f"student:{output}", teacher=f"teacher:{output}", alpha=0.25
+        pred=f"student:{output}", target=f"teacher:{output}", alpha=0.25
     )
     student, teacher = two_outputs("s", as_list), two_outputs("t", as_list)
     return keras_kd.Distiller(student=student, teacher=teacher, terms=[*terms, *more])

@@ -48,7 +48,7 @@ def normalised(*more, **kwargs):
     hidden = {"pred": "student:hidden", "target": "teacher:hidden"}
     between = [kd.losses.SimilarityMatrix(), kd.losses.DistanceRelation()]
     terms = [
-        *kd.recipes.hinton(3.0, 0.7),
+        *kd.recipes.hinton(temperature=3.0, alpha=0.7),
         kd.Term(kd.losses.FeatureMatch(), projector=kd.projectors.Dense(10), **hidden),
         kd.Term(kd.losses.FeatureMatch(reduction="sum"), weight=0.01, name="summed"),
         kd.Term(kd.losses.SoftTarget(2.0), target="mean:output", name="follow"),

@@ -113,7 +113,7 @@ def test_a_memory_bank_that_cannot_be(wrong, words):
 
 
 def distilled(examples=16):
-    terms = recipes.crd_memory(examples, **LAYERS, units=4, negatives=6, seed=1)
+    terms = recipes.crd_memory(examples=examples, **LAYERS, units=4, negatives=6, seed=1)
     distiller = keras_kd.Distiller(
         student=convolutional("s"), teacher=convolutional("t", 6, 8), terms=terms
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_kd import Distiller, Term, losses, projectors, recipes
+from keras_kd import Distiller, Term, losses, procedures, projectors, recipes
 from keras_kd.projectors._shapes import grid_of
 from tests.models import cross_entropy
 
@@ -81,9 +81,9 @@ def convolutional(name="cnn", width=4):
 
 
 def test_the_last_map_goes_with_the_last_tokens_not_with_the_patches():
-    hints = recipes.hint_layers(convolutional(), vision_transformer())
+    hints = procedures.hint_layers(convolutional(), vision_transformer())
     assert hints == {"pred": ["student:stage1"], "target": ["teacher:block1"]}
-    hints = recipes.hint_layers(vision_transformer(), vision_transformer(width=8))
+    hints = procedures.hint_layers(vision_transformer(), vision_transformer(width=8))
     assert hints == {"pred": ["student:block1"], "target": ["teacher:block1"]}
 
 
@@ -96,7 +96,7 @@ def test_hints_between_the_two_learn(student, teacher):
     student, teacher = student(), teacher()
     tokens = teacher.name == "vit"
     terms = recipes.fitnets(
-        **recipes.hint_layers(student, teacher),
+        **procedures.hint_layers(student, teacher),
         target_projector=projectors.TokensToMap() if tokens else None,
     )
     distiller = Distiller(student=student, teacher=teacher, terms=terms)
@@ -155,5 +155,5 @@ def test_fitnets_without_the_targets_projector_proposes_it():
         Distiller(
             student=student,
             teacher=teacher,
-            terms=recipes.fitnets(**recipes.hint_layers(student, teacher)),
+            terms=recipes.fitnets(**procedures.hint_layers(student, teacher)),
         )

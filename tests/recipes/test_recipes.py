@@ -1,5 +1,6 @@
 """Every recipe: its published weights, two steps of training, a file and back."""
 
+import functools
 import inspect
 import operator
 
@@ -58,16 +59,23 @@ def alone():
     return {"student": convolutional("s")}
 
 
+#: The functions that give terms.
+ALL = {
+    name: thing
+    for name, thing in vars(recipes).items()
+    if inspect.isfunction(thing) and name[0] != "_"
+}
+
 # name: the models, the terms, and the weights that LOSSES are published with.
 RECIPES = {
     "binary": (networks, lambda m: recipes.binary(), [0.1, 0.9]),
     "hinton": (networks, lambda m: recipes.hinton(), [0.1, 0.9]),
-    "regression": (networks, lambda m: recipes.regression(0.75), [0.25, 0.75]),
+    "regression": (networks, lambda m: recipes.regression(alpha=0.75), [0.25, 0.75]),
     "logit_standardization": (networks, lambda m: recipes.logit_standardization(), [0.1, 9]),
     "dkd": (networks, lambda m: recipes.dkd(), [1, 1]),
     "dist": (networks, lambda m: recipes.dist(), [1, 2]),
     "nkd": (networks, lambda m: recipes.nkd(), [1, 1]),
-    "wsld": (networks, lambda m: recipes.wsld(), [1, 1]),
+    "wsld": (networks, lambda m: recipes.wsld(), [1, 2.25]),
     "deit": (networks, lambda m: recipes.deit(), [0.5, 0.5]),
     "tf_kd": (alone, lambda m: recipes.tf_kd(), [0.9, 0.1]),
     "ctkd": (sharp, lambda m: recipes.ctkd(steps=1), [0.1, 0.9]),
@@ -89,7 +97,7 @@ RECIPES = {
     ),
     "ofd": (
         networks,
-        lambda m: recipes.ofd(m["teacher"], pred=["student:norm_a", "student:norm_b"],
+        lambda m: recipes.ofd(teacher=m["teacher"], pred=["student:norm_a", "student:norm_b"],
                               target=["teacher:norm_a", "teacher:norm_b"]),
         [1, 0.0005, 0.001],
     ),
@@ -102,13 +110,13 @@ RECIPES = {
     "cc": (networks, lambda m: recipes.cc(**ONE), [1, 0.02]),
     "crd": (networks, lambda m: recipes.crd(**ONE, negatives=32), [1, 0.8]),
     "crd_memory": (
-        networks, lambda m: recipes.crd_memory(16, **ONE, negatives=12, seed=1), [1, 0.8],
+        networks, lambda m: recipes.crd_memory(examples=16, **ONE, negatives=12, seed=1), [1, 0.8],
     ),
     "srd": (networks, lambda m: recipes.srd(**ONE), [1, 1, 1]),
     "mutual": (pair_of_students, lambda m: recipes.mutual("a", "b"), [1, 1, 1, 1]),
     "own_teacher": (
         alone,
-        lambda m: recipes.own_teacher(CLASSES, pred="student:a", deepest="student:b"),
+        lambda m: recipes.own_teacher(units=CLASSES, pred="student:a", deepest="student:b"),
         [1, 1, 0.03],
     ),
     "mean_teacher": (with_momentum, lambda m: recipes.mean_teacher(), [1, 100]),
@@ -197,9 +205,84 @@ def test_a_recipe_has_its_published_weights(name):
 
 def test_every_recipe_is_in_the_table():
     """Those that give terms; the others make models, or layers' names."""
-    others = {"assistant", "born_again", "hint_layers", "reused_classifier"}
-    names = {n for n, f in vars(recipes).items() if callable(f) and n[0] != "_"}
-    assert names - others == {name.split()[0] for name in RECIPES}
+    assert set(ALL) == {name.split()[0] for name in RECIPES}
+
+
+#: Settings that several recipes have, in the order in which each of them has them.
+ORDER = (
+    "temperature", "alpha", "beta", "gamma", "units", "negatives", "warmup", "weight",
+    "soft_weight", "labels_weight", "pred", "target",
+)  # fmt: skip
+#: Of what has one default wherever it has one.
+DEFAULTS = {"pred": "student:output", "target": "teacher:output", "warmup": 0, "soft_weight": 1.0}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_recipes_have_the_same_settings_in_the_same_order(name):
+    parameters = inspect.signature(ALL[name]).parameters
+    allowed = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    assert all(p.kind in allowed for p in parameters.values()), "settings are given by name"
+    required = [n for n, p in parameters.items() if p.default is p.empty]
+    assert list(parameters)[: len(required)] == required, "what is needed comes first"
+    free = [n for n in parameters if n not in required]
+    shared = [n for n in ORDER if n in free]
+    assert [n for n in free if n in shared] == shared
+    for key, value in DEFAULTS.items():
+        if key in free and name != "own_teacher":  # whose target is the student's own output
+            assert parameters[key].default == value, key
+    assert "student" not in parameters and ("teacher" not in parameters or name == "ofd")
+    assert "labels_weight" in parameters
+    assert {"weight", "alpha"} & parameters.keys() or name == "rkd"  # whose parts have names
+
+
+def settled(name, **more):
+    """A recipe's terms, as the table makes them, with more settings."""
+    make, terms_of, _ = RECIPES[name]
+    made = make()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, name, functools.partial(ALL[name], **more))
+        return terms_of(made)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_labels_can_be_left_out_of_every_recipe(name):
+    assert not any(isinstance(t, keras_kd.Labels) for t in settled(name, labels_weight=0))
+    weights = [
+        t.weight for t in settled(name, labels_weight=0.25) if isinstance(t, keras_kd.Labels)
+    ]
+    assert set(weights) == {0.25}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in ALL if "weight" in inspect.signature(ALL[n]).parameters]
+)
+def test_weight_is_a_factor_of_what_the_recipe_adds(name):
+    def added(weight):
+        terms = settled(name, weight=weight, labels_weight=0)
+        return [t.weight for t in terms if t.name != "soft_target" or name not in SOFT_APART]
+
+    assert added(4.0) == pytest.approx([4.0 * w for w in added(1.0)])
+    assert added(1.0) and all(added(1.0))
+
+
+SOFT_APART = ("sobolev", "srd")  # which have `soft_weight`
+
+
+def test_settings_without_a_name_are_refused_with_their_names():
+    with pytest.raises(
+        TypeError, match=r"by name: temperature, beta, .*\.dist\(temperature=4\.0\)"
+    ):
+        recipes.dist(4.0)
+
+
+def test_old_names_lead_to_the_new_ones():
+    with pytest.warns(FutureWarning, match="Write pred="):
+        terms = recipes.hinton(student="student:logits")
+    assert [t.pred for t in terms] == ["student:logits"] * 2
+    with pytest.warns(FutureWarning, match=r"Write keras_kd\.procedures\.hint_layers"):
+        assert recipes.hint_layers is keras_kd.procedures.hint_layers
+    with pytest.raises(AttributeError, match="no attribute 'hint_layer'"):
+        _ = recipes.hint_layer
 
 
 SETTINGS = {
@@ -209,7 +292,7 @@ SETTINGS = {
     "dkd": {"alpha": 1.0, "beta": 8.0, "temperature": 4.0},
     "dist": {"beta": 1.0, "gamma": 1.0, "temperature": 4.0},
     "nkd": {"gamma": 1.5, "temperature": 1.0},
-    "wsld": {"alpha": 2.25, "temperature": 4.0},
+    "wsld": {"alpha": 1.0, "temperature": 4.0},
     "tf_kd": {"correct": 0.99, "temperature": 20.0},
     "gkd": {"beta": 0.5},
     "ab": {"margin": 1.0},
@@ -233,7 +316,7 @@ def test_a_recipe_has_its_published_settings(name):
 
 
 def test_the_defaults_of_what_the_tests_make_smaller():
-    memory = recipes.crd_memory(50000, **ONE)[1]
+    memory = recipes.crd_memory(examples=50000, **ONE)[1]
     assert memory.loss.examples == memory.projector.examples == 50000
     bank = {key: getattr(memory.projector, key) for key in
             ("units", "negatives", "temperature", "momentum")}  # fmt: skip
@@ -244,7 +327,7 @@ def test_the_defaults_of_what_the_tests_make_smaller():
         recipes.minilm(pred=parts_of("student"), target=parts_of("teacher"))[0].projector.heads
         == 12
     )
-    early = recipes.own_teacher(CLASSES, pred="student:a")[1].loss
+    early = recipes.own_teacher(units=CLASSES, pred="student:a")[1].loss
     assert (early.alpha, early.temperature) == (0.3, 3.0)
     temperature = recipes.ctkd(steps=10)[1].projector
     assert (temperature.lowest, temperature.span) == (1.0, 20.0)
@@ -269,10 +352,13 @@ def test_a_warmup_rises_along_a_line(recipe):
 
 NAMES_LAYERS = [
     name
-    for name, recipe in vars(recipes).items()
-    if callable(recipe)
-    and {"pred", "target"} <= inspect.signature(recipe).parameters.keys()
-    and name not in ("reused_classifier", "tinybert", "minilm")  # whose layers have no size
+    for name, recipe in ALL.items()
+    if all(
+        inspect.signature(recipe).parameters.get(n, recipe) is not recipe
+        and inspect.signature(recipe).parameters[n].default is inspect.Parameter.empty
+        for n in ("pred", "target")
+    )
+    and name not in ("tinybert", "minilm")  # whose layers have no size
 ]
 
 
@@ -280,10 +366,10 @@ NAMES_LAYERS = [
 def test_without_layers_a_recipe_says_how_to_find_them(name):
     """And what it says does it: the call in its error is one that can be made."""
     recipe = getattr(recipes, name)
-    first = {"crd_memory": [16], "ofd": [convolutional("t")]}.get(name, [])
+    first = {"crd_memory": {"examples": 16}, "ofd": {"teacher": convolutional("t")}}.get(name, {})
     for given in ({}, {"pred": "student:a"}, {"target": "teacher:a"}):
         with pytest.raises(TypeError) as error:
-            recipe(*first, **given)
+            recipe(**first, **given)
     said = str(error.value)
     assert said.startswith(
         f"The recipe '{name}' compares layers, and needs their addresses, `pred` "
@@ -299,7 +385,9 @@ def test_without_layers_a_recipe_says_how_to_find_them(name):
         with pytest.raises(ValueError, match="is a BatchNormalization layer of 't'"):
             eval(call, names)
     else:
-        assert [t.name for t in eval(call, names)] == [t.name for t in recipe(*first, **used(name))]
+        assert [t.name for t in eval(call, names)] == [
+            t.name for t in recipe(**first, **used(name))
+        ]
 
 
 def used(name):
@@ -319,9 +407,12 @@ def test_labels_can_be_left_to_another_recipe():
         (lambda: recipes.mutual("a"), "two or more students"),
         (lambda: recipes.mutual("a", "a"), "two or more students"),
         (lambda: recipes.ca_mkd("a"), "two or more teachers"),
-        (lambda: recipes.deit(1.5), "between 0 and 1"),
+        (lambda: recipes.deit(alpha=1.5), "between 0 and 1"),
         (lambda: recipes.ctkd(steps=0), "`steps` must be a number above 0"),
-        (lambda: recipes.ofd(convolutional("t"), **ONE), "is a BatchNormalization layer of 't'"),
+        (
+            lambda: recipes.ofd(teacher=convolutional("t"), **ONE),
+            "is a BatchNormalization layer of 't'",
+        ),
         (
             lambda: recipes.fitnets(**TWO, projector=keras_kd.projectors.Conv1x1(3)),
             "cannot serve 2 pairs",
@@ -350,13 +441,13 @@ def regressors():
     [(None, 9.0), (2.0, 2.0 * (3.0 - 1.0))],  # (4 - 1)²; delta (error - delta / 2)
 )
 def test_regression_is_the_square_or_huber_of_the_difference(delta, imitation):
-    model = keras_kd.Distiller(**regressors(), terms=recipes.regression(0.25, delta))
+    model = keras_kd.Distiller(**regressors(), terms=recipes.regression(alpha=0.25, delta=delta))
     model.compile("sgd", "mse")
     x, y = np.ones((8, 4), "float32"), np.full((8, 2), 2.0, "float32")
     logs = model.evaluate(x, y, return_dict=True, verbose=0)
     assert logs["imitation"] == pytest.approx(imitation, abs=1e-5)
     assert logs["loss"] == pytest.approx(0.75 * 4.0 + 0.25 * imitation, abs=1e-5)
-    alone = keras_kd.Distiller(**regressors(), terms=recipes.regression(1.0, delta))
+    alone = keras_kd.Distiller(**regressors(), terms=recipes.regression(alpha=1.0, delta=delta))
     alone.compile(keras.optimizers.SGD(0.1))
     alone.fit(x, epochs=40, verbose=0)
     np.testing.assert_allclose(alone.student.predict(x, verbose=0), 1.0, atol=0.05)

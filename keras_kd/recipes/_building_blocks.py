@@ -1,4 +1,4 @@
-"""What recipes are written with: lists of terms, pairs of addresses, shares of a whole."""
+"""What recipes are built of: lists of terms, pairs of addresses, shares; and how they are called."""
 
 import functools
 import inspect
@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeAlias
 import keras
 
 from keras_kd import losses
+from keras_kd._core.deprecated import warn
 from keras_kd._core.numbers import Number
 from keras_kd.terms import Labels, Term
 
@@ -28,28 +29,57 @@ def listed(layers: Layers) -> list[str]:
     return [layers] if isinstance(layers, str) else list(layers)
 
 
-def on_layers(recipe: Callable[_Given, Terms]) -> Callable[_Given, Terms]:
-    """A recipe on layers, which says how to find them when it is not given their names."""
-    signature = inspect.signature(recipe)
+def recipe(function: Callable[_Given, Terms]) -> Callable[_Given, Terms]:
+    """A recipe, called with settings by name; it says how to name what it was not given.
 
-    @functools.wraps(recipe)
-    def named(*args: _Given.args, **kwargs: _Given.kwargs) -> Terms:
-        if not {"pred", "target"} <= kwargs.keys():
-            raise TypeError(_how_to_name(recipe.__name__, signature))
-        return recipe(*args, **kwargs)
+    `student=` and `teacher=`, the old names of the addresses, still stand for `pred=` and
+    `target=`.
+    """
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    takes_roles = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    by_name = {p.name: p for p in parameters if p.kind is not p.VAR_POSITIONAL}
+    optional = {name for name, p in by_name.items() if p.default is not p.empty}
+    pred = by_name.get("pred")
+    on_layers = (
+        pred is not None and pred.annotation in (str, Layers) and not {"pred", "target"} & optional
+    )
+    addresses = {"student": "pred", "teacher": "target"} if "pred" in optional else {}
+    renamed = {old: new for old, new in addresses.items() if new in optional}
 
-    return named
+    @functools.wraps(function)
+    def called(*args: _Given.args, **kwargs: _Given.kwargs) -> Terms:
+        if args and not takes_roles:
+            raise TypeError(_by_name(function.__name__, list(by_name), args))
+        for old in renamed.keys() & kwargs.keys():
+            warn(f"{old}= of the recipe '{function.__name__}'", f"{renamed[old]}=")
+            kwargs[renamed[old]] = kwargs.pop(old)
+        if on_layers and not {"pred", "target"} <= kwargs.keys():
+            raise TypeError(_how_to_name(function.__name__, signature))
+        return function(*args, **kwargs)
+
+    return called
+
+
+def _by_name(name: str, settings: Sequence[str], args: Sequence[Any]) -> str:
+    given = zip(settings, args, strict=False)
+    call = ", ".join(f"{setting}={value!r}" for setting, value in given)
+    return (
+        f"The recipe '{name}' takes its settings by name: "
+        f"{', '.join(settings)}. "
+        f"Received {len(args)} without a name. Write for example keras_kd.recipes.{name}({call})."
+    )
 
 
 def _how_to_name(name: str, signature: inspect.Signature) -> str:
     needed = [p for p in signature.parameters.values() if p.default is p.empty]
-    others = [p.name for p in needed if p.name not in ("pred", "target")]
+    others = [f"{p.name}={p.name}" for p in needed if p.name not in ("pred", "target")]
     if signature.parameters["pred"].annotation is str:
-        found = "layers = keras_kd.recipes.hint_layers(student, teacher), and "
+        found = "layers = keras_kd.procedures.hint_layers(student, teacher), and "
         layers = ['pred=layers["pred"][-1]', 'target=layers["target"][-1]']
     else:
         found = ""
-        layers = ["**keras_kd.recipes.hint_layers(student, teacher)"]
+        layers = ["**keras_kd.procedures.hint_layers(student, teacher)"]
     return (
         f"The recipe '{name}' compares layers, and needs their addresses, `pred` and `target`. "
         f"Name them, or have them paired by their sizes: {found}"
@@ -93,10 +123,12 @@ def each(
     ]
 
 
-def check_share(alpha: float) -> None:
-    """Raises when `alpha` is no share of the teacher."""
+def rest(alpha: float, labels_weight: Number | None) -> Number:
+    """The weight of the labels beside a teacher whose share is `alpha`: what it leaves, unless
+    `labels_weight` says otherwise."""
     if not 0 <= alpha <= 1:
         raise ValueError(
             "`alpha` is the teacher's share and lies between 0 and 1: "
             f"(1 - alpha) · labels + alpha · teacher. Received: alpha={alpha!r}."
         )
+    return 1 - alpha if labels_weight is None else labels_weight

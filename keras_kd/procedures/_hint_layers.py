@@ -1,12 +1,8 @@
-"""Which layers to pair, and what to make of a student that learnt another's features."""
+"""Which layers of two networks to pair."""
 
 import keras
 
-from keras_kd._core.addresses import parse
 from keras_kd._core.keras_private import calls_of, layers_of
-from keras_kd._core.messages import listing
-from keras_kd.distiller import Distiller
-from keras_kd.projectors import Bottleneck
 from keras_kd.projectors._shapes import grid_of
 from keras_kd.taps import layer_paths
 
@@ -19,13 +15,13 @@ def hint_layers(
     student: keras.Model,
     teacher: keras.Model,
     *,
-    most: int | None = None,
+    max_pairs: int | None = None,
     student_role: str = "student",
     teacher_role: str = "teacher",
 ) -> dict[str, list[str]]:
     """Layers of two networks that go together, as the `pred` and `target` of a feature recipe.
 
-    `keras_kd.recipes.attention_transfer(**keras_kd.recipes.hint_layers(student, teacher))`
+    `keras_kd.recipes.attention_transfer(**keras_kd.procedures.hint_layers(student, teacher))`
 
     For networks of images: for each height and width that both have, the last layer of that
     size in each; shallow first. The tokens of a vision transformer are a map too, whose places
@@ -37,7 +33,7 @@ def hint_layers(
     Args:
         student: A built `keras.Model`, Functional or Sequential.
         teacher: Another.
-        most: Number of pairs to keep, the deepest. Defaults to `None`, all.
+        max_pairs: Number of pairs to keep, the deepest. Defaults to `None`, all.
         student_role: The student's role. Defaults to `"student"`.
         teacher_role: The teacher's role. Defaults to `"teacher"`.
 
@@ -53,7 +49,7 @@ def hint_layers(
     ...     layers = [keras.layers.Conv2D(filters, 3, 2, "same", name=f"c{i}") for i in range(2)]
     ...     head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
     ...     return keras.Sequential([keras.Input((16, 16, 3)), *layers, *head])
-    >>> keras_kd.recipes.hint_layers(network(4), network(8))
+    >>> keras_kd.procedures.hint_layers(network(4), network(8))
     {'pred': ['student:c0', 'student:c1'], 'target': ['teacher:c0', 'teacher:c1']}
     """
     stages = {role: _stages(model) for role, model in (("s", student), ("t", teacher))}
@@ -63,7 +59,7 @@ def hint_layers(
         pairs = [(ours[size], theirs[size]) for size in shared]
     else:
         pairs = _by_depth(list(ours.values()), list(theirs.values()))
-    pairs = pairs[-most:] if most else pairs
+    pairs = pairs[-max_pairs:] if max_pairs else pairs
     return {
         "pred": [f"{student_role}:{s}" for s, _ in pairs],
         "target": [f"{teacher_role}:{t}" for _, t in pairs],
@@ -123,55 +119,3 @@ def _by_depth(ours: list[str], theirs: list[str]) -> list[tuple[str, str]]:
         return [paths[-(-(i + 1) * len(paths) // count) - 1] for i in range(count)]
 
     return list(zip(spread(ours), spread(theirs), strict=True))
-
-
-def reused_classifier(distiller: Distiller, *, pred: str, target: str) -> keras.Model:
-    """What `simkd` trained, as one model: student, projector, and the teacher's classifier.
-
-    The model shares its weights with the distiller's; save it after training.
-
-    Args:
-        distiller: A distiller trained with `simkd`, of a Functional or Sequential student and
-            teacher.
-        pred: The `pred` given to `simkd`.
-        target: The `target` given to `simkd`.
-
-    Returns:
-        A `keras.Model` from the student's input to the teacher's answer.
-
-    Raises:
-        ValueError: If no term has a `Bottleneck` between these two, or a layer is not there.
-
-    Example:
-
-    >>> def network(filters):
-    ...     layers = [keras.layers.Conv2D(filters, 3, name="c"), keras.layers.Flatten()]
-    ...     return keras.Sequential([keras.Input((4, 4, 1)), *layers, keras.layers.Dense(5)])
-    >>> layers = {"pred": "student:c", "target": "teacher:c"}
-    >>> distiller = keras_kd.Distiller(
-    ...     student=network(2), teacher=network(6), terms=keras_kd.recipes.simkd(**layers)
-    ... )
-    >>> keras_kd.recipes.reused_classifier(distiller, **layers).output_shape
-    (None, 5)
-
-    Reference: Chen et al., "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022,
-    arXiv:2203.14001, section 3.
-    """
-    found = [
-        term.projector
-        for term in distiller.terms
-        if getattr(term, "target", None) == target and term.pred == (pred, target)
-    ]
-    projector = next((p for p in found if isinstance(p, Bottleneck)), None)
-    if projector is None:
-        raise ValueError(
-            f"No term of this distiller has a Bottleneck from '{pred}' to '{target}'; it has "
-            f"{listing(distiller.term_names)}. Train it with keras_kd.recipes.simkd."
-        )
-    models = {**distiller.students, **distiller.teachers}
-    (role, path), (other, tail_path) = parse(pred), parse(target)
-    features = models[role].get_layer(path).output
-    teacher = models[other]
-    tail = keras.Model(teacher.get_layer(tail_path).output, teacher.outputs, name="classifier")
-    answer = tail(projector.map(features))
-    return keras.Model(models[role].inputs, answer, name=f"{models[role].name}_reused")

@@ -1,4 +1,4 @@
-"""Recipes in several trainings: each student is the next one's teacher."""
+"""Several trainings in a row: each student is the next one's teacher."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,8 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd.distiller import Distiller
-from keras_kd.recipes._lists import Terms
-from keras_kd.recipes._logits import hinton
+from keras_kd.recipes import Terms, hinton
 
 Build = Callable[[], keras.Model]
 Train = Callable[[Distiller], Any]
@@ -45,7 +44,7 @@ def born_again(
     >>> def build():
     ...     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     >>> seen = []
-    >>> students = keras_kd.recipes.born_again(build, seen.append, teacher=build(), generations=2)
+    >>> students = keras_kd.procedures.born_again(build, seen.append, teacher=build(), generations=2)
     >>> seen[1].teacher is students[0]
     True
 
@@ -89,7 +88,7 @@ def assistant(
     ...     return lambda: keras.Sequential([keras.Input((2,)), *layers])
     >>> seen = []
     >>> builds = [network(8), network(4)]
-    >>> _, student = keras_kd.recipes.assistant(builds, seen.append, teacher=network(16)())
+    >>> _, student = keras_kd.procedures.assistant(builds, seen.append, teacher=network(16)())
     >>> seen[1].student is student
     True
 

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 from keras_kd import losses, projectors
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Layers, Terms, each, labels, listed, on_layers, paired
+from keras_kd.recipes._building_blocks import Layers, Terms, each, labels, listed, paired, recipe
 from keras_kd.schedules import LinearWarmup
 from keras_kd.terms import Term
 
 
-@on_layers
+@recipe
 def attention_transfer(
     *, pred: Layers, target: Layers, weight: Number = 1000.0, labels_weight: Number = 1.0
 ) -> Terms:
@@ -41,7 +41,7 @@ def attention_transfer(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def nst(
     *, pred: Layers, target: Layers, weight: Number = 50.0, labels_weight: Number = 1.0
 ) -> Terms:
@@ -71,7 +71,7 @@ def nst(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def fsp(
     *, pred: Layers, target: Layers, weight: Number = 50.0, labels_weight: Number = 1.0
 ) -> Terms:
@@ -124,7 +124,7 @@ def fsp(
     return [*labels(labels_weight), *flows]
 
 
-@on_layers
+@recipe
 def review_kd(
     *,
     pred: Layers,

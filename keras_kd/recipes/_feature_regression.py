@@ -5,12 +5,12 @@ import keras
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import parse
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Layers, Terms, labels, on_layers, paired, shaped
+from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe, shaped
 from keras_kd.taps import layer_paths
 from keras_kd.terms import Term
 
 
-@on_layers
+@recipe
 def fitnets(
     *,
     pred: Layers,
@@ -78,7 +78,7 @@ def fitnets(
     return [*labels(labels_weight), *hints]
 
 
-@on_layers
+@recipe
 def vid(
     *, pred: Layers, target: Layers, weight: Number = 1.0, labels_weight: Number = 1.0
 ) -> Terms:
@@ -114,7 +114,7 @@ def vid(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def ab(
     *, pred: Layers, target: Layers, weight: float = 0.003, labels_weight: Number = 1.0
 ) -> Terms:
@@ -156,10 +156,10 @@ def ab(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def ofd(
-    teacher: keras.Model,
     *,
+    teacher: keras.Model,
     pred: Layers,
     target: Layers,
     weight: float = 0.001,
@@ -190,7 +190,7 @@ def ofd(
 
     >>> layers = [keras.Input((4, 4, 2)), keras.layers.BatchNormalization(name="norm")]
     >>> teacher = keras.Sequential(layers)
-    >>> terms = keras_kd.recipes.ofd(teacher, pred="student:a", target="teacher:norm")
+    >>> terms = keras_kd.recipes.ofd(teacher=teacher, pred="student:a", target="teacher:norm")
     >>> round(terms[1].loss.margins[0], 4)  # the mean of a standard Gaussian below 0
     -0.7979
 

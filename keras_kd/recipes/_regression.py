@@ -3,16 +3,19 @@
 import keras
 
 from keras_kd import losses
-from keras_kd.recipes._lists import Terms, check_share, labels
+from keras_kd._core.numbers import Number
+from keras_kd.recipes._building_blocks import Terms, labels, recipe, rest
 from keras_kd.terms import Term
 
 
+@recipe
 def regression(
+    *,
     alpha: float = 0.5,
     delta: float | None = None,
-    *,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    labels_weight: Number | None = None,
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """Regression: the student's numbers come near the labels and near the teacher's.
 
@@ -28,8 +31,9 @@ def regression(
         alpha: Share of the teacher, from 0 to 1. Defaults to `0.5`.
         delta: Error from which on the teacher's part grows linearly, above 0. Defaults to `None`:
             it is quadratic throughout.
-        student: Address of the numbers that learn. Defaults to `"student:output"`.
-        teacher: Address of the numbers to learn from. Defaults to `"teacher:output"`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `None`, `1 - alpha`.
+        pred: Address of the numbers that learn. Defaults to `"student:output"`.
+        target: Address of the numbers to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms; with `alpha=1` there is no label term, and no labels are needed.
@@ -49,10 +53,9 @@ def regression(
     Reference: Saputra et al., "Distilling Knowledge From a Deep Pose Regressor Network", ICCV 2019,
     arXiv:1908.00858, the imitation loss as an additional loss.
     """
-    check_share(alpha)
     is_number = isinstance(delta, (int, float)) and not isinstance(delta, bool)
     if delta is not None and not (is_number and 0 < delta < float("inf")):
         raise ValueError(f"`delta` must be a number above 0, or None. Received: delta={delta!r}.")
     loss = losses.FeatureMatch() if delta is None else keras.losses.Huber(delta)
-    near = Term(loss, pred=student, target=teacher, weight=alpha, name="imitation")
-    return [*labels(1 - alpha, student), near]
+    near = Term(loss, pred=pred, target=target, weight=alpha, name="imitation")
+    return [*labels(rest(alpha, labels_weight), pred), near]

@@ -5,12 +5,15 @@ import keras
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import LABELS
 from keras_kd._core.numbers import Number, finite
-from keras_kd.recipes._lists import Layers, Terms, labels, listed
+from keras_kd.recipes._building_blocks import Layers, Terms, labels, listed, recipe
 from keras_kd.schedules import SigmoidWarmup
 from keras_kd.terms import Labels, Term
 
 
-def mutual(*roles: str, temperature: Number = 1.0, labels_weight: Number = 1.0) -> Terms:
+@recipe
+def mutual(
+    *roles: str, temperature: Number = 1.0, weight: float = 1.0, labels_weight: Number = 1.0
+) -> Terms:
     """Students that teach each other, all at once.
 
     For each student: `loss = cross_entropy(labels) + mean over the others of T² · KL(other ‖ it)`
@@ -18,6 +21,7 @@ def mutual(*roles: str, temperature: Number = 1.0, labels_weight: Number = 1.0) 
     Args:
         *roles: Roles of two or more students.
         temperature: `T`; a float or a schedule. Defaults to `1.0`.
+        weight: Weight of what a student learns from the others. Defaults to `1.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
 
     Returns:
@@ -46,7 +50,7 @@ def mutual(*roles: str, temperature: Number = 1.0, labels_weight: Number = 1.0) 
             losses.SoftTarget(temperature),
             pred=f"{a}:output",
             target=f"{b}:output",
-            weight=1.0 / (len(roles) - 1),
+            weight=weight / (len(roles) - 1),
             name=f"{a}_from_{b}",
         )
         for a in roles
@@ -55,15 +59,17 @@ def mutual(*roles: str, temperature: Number = 1.0, labels_weight: Number = 1.0) 
     ]
 
 
+@recipe
 def own_teacher(
-    units: int,
     *,
     pred: Layers,
+    units: int,
     deepest: str | None = None,
     temperature: Number = 3.0,
     alpha: float = 0.3,
     hint: Number = 0.03,
-    student: str = "student:output",
+    labels_weight: Number = 1.0,
+    target: str = "student:output",
 ) -> Terms:
     """A network that is its own teacher: its shallow layers learn to answer as it does.
 
@@ -73,21 +79,23 @@ def own_teacher(
     and `cross_entropy(labels)` for the student's own answer.
 
     Args:
-        units: Number of classes.
         pred: Address of a shallow layer of the student, or a list of them.
+        units: Number of classes.
         deepest: Address of the deep layer that the shallow ones are to see like. Defaults to
             `None`, no hint.
         temperature: `T`; a float or a schedule. Defaults to `3.0`.
         alpha: Share of the student's own answer, from 0 to 1. Defaults to `0.3`.
         hint: Weight of the hint. Defaults to `0.03`.
-        student: Address of the student's answer. Defaults to `"student:output"`.
+        labels_weight: Weight of the labels for the student's own answer; 0 leaves them out. The
+            shallow layers' share is `1 - alpha`. Defaults to `1.0`.
+        target: Address of the student's answer. Defaults to `"student:output"`.
 
     Returns:
         A list of terms. The labels are class numbers.
 
     Example:
 
-    >>> terms = keras_kd.recipes.own_teacher(10, pred="student:block1")
+    >>> terms = keras_kd.recipes.own_teacher(pred="student:block1", units=10)
     >>> [(term.name, term.weight) for term in terms]
     [('labels', 1.0), ('early', 1.0)]
 
@@ -95,13 +103,13 @@ def own_teacher(
     Networks via Self Distillation", ICCV 2019, arXiv:1905.08094, section 3.
     """
     finite(hint, "hint")  # also where there is no deepest layer, and so no hint
-    terms: Terms = labels(1.0, student)
+    terms: Terms = labels(labels_weight, target)
     for layer in listed(pred):
         terms.append(
             Term(
                 losses.LabelledTarget(alpha, temperature),
                 pred=layer,
-                target=(student, LABELS),
+                target=(target, LABELS),
                 projector=projectors.AuxiliaryHead(units),
                 name="early",
             )
@@ -120,13 +128,14 @@ def own_teacher(
     return terms
 
 
+@recipe
 def mean_teacher(
-    weight: float = 100.0,
     *,
     warmup: int = 0,
+    weight: float = 100.0,
     labels_weight: Number = 1.0,
-    student: str = "student:output",
-    teacher: str = "teacher:output",
+    pred: str = "student:output",
+    target: str = "teacher:output",
 ) -> Terms:
     """The student agrees with the average of its own past.
 
@@ -137,12 +146,12 @@ def mean_teacher(
     `sample_weight` for the labels of 0, or leave the labels out.
 
     Args:
-        weight: Weight of the agreement. Defaults to `100.0`, for CIFAR-10.
         warmup: Training steps in which that weight rises from nearly 0. Defaults to `0`, none; the
             paper takes 40000.
+        weight: Weight of the agreement. Defaults to `100.0`, for CIFAR-10.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
-        teacher: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
 
     Returns:
         A list of terms.
@@ -157,22 +166,23 @@ def mean_teacher(
     """
     consistency = Term(
         losses.FeatureMatch(),
-        pred=student,
-        target=teacher,
+        pred=pred,
+        target=target,
         projector=keras.layers.Softmax(),
         target_projector=keras.layers.Softmax(),
         weight=SigmoidWarmup(weight, steps=warmup) if warmup else weight,
         name="consistency",
     )
-    return [*labels(labels_weight, student), consistency]
+    return [*labels(labels_weight, pred), consistency]
 
 
+@recipe
 def ca_mkd(
     *teachers: str,
     temperature: Number = 4.0,
     weight: Number = 1.0,
     labels_weight: Number = 1.0,
-    student: str = "student:output",
+    pred: str = "student:output",
 ) -> Terms:
     """Several teachers, each believed as far as it is right about the example.
 
@@ -183,7 +193,7 @@ def ca_mkd(
         temperature: `T`; a float or a schedule. Defaults to `4.0`.
         weight: Weight of the teachers. Defaults to `1.0`.
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
-        student: Address of the logits that learn. Defaults to `"student:output"`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
 
     Returns:
         A list of terms. The labels are needed whatever their weight, as class numbers.
@@ -206,8 +216,8 @@ def ca_mkd(
         )
     soft = Term(
         losses.ConfidenceWeighted(losses.SoftTarget(temperature)),
-        pred=student,
+        pred=pred,
         target=(*(f"{role}:output" for role in teachers), LABELS),
         weight=weight,
     )
-    return [*labels(labels_weight, student), soft]
+    return [*labels(labels_weight, pred), soft]

@@ -2,10 +2,10 @@
 
 from keras_kd import losses, projectors
 from keras_kd._core.numbers import Number
-from keras_kd.recipes._lists import Layers, Terms, labels, on_layers, paired, shaped
+from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe, shaped
 
 
-@on_layers
+@recipe
 def ft(
     *,
     pred: Layers,
@@ -49,7 +49,7 @@ def ft(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def mgd(
     *,
     pred: Layers,
@@ -90,7 +90,7 @@ def mgd(
     return [*labels(labels_weight), *terms]
 
 
-@on_layers
+@recipe
 def simkd(
     *, pred: str, target: str, factor: int = 2, weight: Number = 1.0, labels_weight: Number = 0.0
 ) -> Terms:
@@ -98,7 +98,8 @@ def simkd(
 
     `loss = mean (projector(pred) - target)²`
 
-    What was trained is put together by `reused_classifier`: the student up to `pred`, the
+    What was trained is put together by
+    `keras_kd.procedures.reused_classifier`: the student up to `pred`, the
     projector, and the teacher from `target` on. The student's own head is not trained.
 
     Args:

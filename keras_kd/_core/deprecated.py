@@ -1,0 +1,29 @@
+"""Old names, which work for one more version and say what to write instead."""
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def warn(old: str, new: str, stacklevel: int = 3) -> None:
+    """Says that `old` goes and `new` is what to write."""
+    warnings.warn(
+        f"{old} is deprecated and goes with the next version. Write {new}.",
+        FutureWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def moved(module: str, new: Mapping[str, str]) -> Callable[[str], Any]:
+    """A `__getattr__` for `module`, by which its old names, the keys of `new`, lead to the public
+    dotted names that replace them."""
+
+    def find(name: str) -> Any:
+        if name not in new:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn(f"{module}.{name}", new[name], stacklevel=2)
+        home, _, attribute = new[name].rpartition(".")
+        return getattr(importlib.import_module(home), attribute)
+
+    return find
