@@ -8,11 +8,12 @@ from keras import ops
 
 from keras_kd._classes import check_classes, check_projectors
 from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
-from keras_kd._core.configs import restored
+from keras_kd._core.configs import restored, whole_config
 from keras_kd._core.keras_private import mask_of, set_mask, takes_training
 from keras_kd._core.messages import shape_of, snake_case, text_of
 from keras_kd._core.numbers import Number, finite
 from keras_kd._core.registry import export
+from keras_kd._core.shown import value_of
 from keras_kd._misplaced import check_address, check_named, check_weight
 from keras_kd._sides import (
     OF_SHAPES,
@@ -130,6 +131,14 @@ class Term(_Weighted):
             )
         check_arguments(self)
         self.built = True  # it owns no weights of its own; its projectors build themselves
+
+    def __repr__(self) -> str:
+        given = {"pred": self.pred, "target": self.target, "projector": self.projector,
+                 "target_projector": self.target_projector, "weight": self.weight}  # fmt: skip
+        if self.name != snake_case(self.loss.name):
+            given["name"] = self.name
+        shown = (f"{key}={value_of(value)}" for key, value in given.items() if value is not None)
+        return f"Term({', '.join([value_of(self.loss), *shown])})"
 
     def addresses(self) -> tuple[str, ...]:
         """Every address of a model that this term reads."""
@@ -265,9 +274,10 @@ class Term(_Weighted):
         return _projected(projector, tensors, False)
 
     def get_config(self) -> dict[str, Any]:
-        keep = ("loss", "pred", "target", "projector", "target_projector", "weight")
+        keep = ("pred", "target", "projector", "target_projector", "weight")
         serialize = keras.saving.serialize_keras_object
-        return {"name": self.name, **{n: serialize(getattr(self, n)) for n in keep}}
+        kept = {n: serialize(getattr(self, n)) for n in keep}
+        return {"name": self.name, "loss": whole_config(self.loss), **kept}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Term":
@@ -317,6 +327,11 @@ class Labels(_Weighted):
         self._compiled: Callable[..., Any] | None = None
         self._given: Any = None
         self.built = True
+
+    def __repr__(self) -> str:
+        pred = "" if self.pred == "student:output" else f", pred={self.pred!r}"
+        name = "" if self.name == LABELS else f", name={self.name!r}"
+        return f"Labels(weight={value_of(self.weight)}{pred}{name})"
 
     def use(self, loss: Callable[..., Any] | None, given: Any = None) -> None:
         """Takes the compiled loss, `loss(y, y_pred, sample_weight)`, as it was `given`."""

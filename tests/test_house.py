@@ -131,7 +131,11 @@ def test_a_room_is_opened_when_it_is_asked_for():
         "rooms = ['callbacks', 'data', 'exporting', 'report', 'stores']\n"
         "assert not [r for r in rooms if f'keras_kd.{r}' in sys.modules]\n"
         "assert keras_kd.data.load and keras_kd.report.compare and callable(keras_kd.export)\n"
-        "assert {'data', 'export', 'report', 'stores', 'callbacks'} <= set(dir(keras_kd))"
+        "assert {'data', 'export', 'exporting', 'report', 'stores', 'callbacks'} <= set(dir(keras_kd))"
+    )
+    assert run.returncode == 0, run.stderr
+    run = _python(
+        "import keras_kd; assert keras_kd.exporting.ExportError, keras_kd.exporting.verify"
     )
     assert run.returncode == 0, run.stderr
     with pytest.raises(AttributeError, match="no attribute 'distil'"):

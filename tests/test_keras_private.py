@@ -130,6 +130,13 @@ def test_origin_and_calls_of():
     assert second.output_tensors[0] is model.outputs[1]
 
 
+def test_constants_of_losses():
+    """Without `_fn_kwargs`: `get_config`, once Keras writes `delta` and `axis` into it (then
+    `whole_config` goes as well)."""
+    assert keras_private.constants_of(keras.losses.Huber(2.0)) == {"delta": 2.0}
+    assert keras_private.constants_of(keras_kd.losses.SoftTarget(2.0)) == {}
+
+
 def test_masks():
     """`get_keras_mask` gone: `tensor._keras_mask`, where older Keras keeps it; or the mask that
     `model.compute_mask(x)` tells."""

@@ -24,6 +24,61 @@ def test_any_keras_loss_will_do():
     assert term.name == "mean_absolute_error"
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [keras.losses.Huber(2.0), keras.losses.CosineSimilarity(axis=0)],
+    ids=["delta", "axis"],
+)
+def test_a_file_keeps_what_a_keras_loss_leaves_out_of_its_config(loss):
+    term = Term(loss)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(term))
+    signals = {
+        "student:output": np.ones((2, 3)) * [[0.0, 3.0, 9.0]],
+        "teacher:output": np.eye(2, 3),
+    }
+    expected = float(term(signals, step=0))
+    assert float(again(signals, step=0)) == pytest.approx(expected)
+    assert float(Term(type(loss)())(signals, step=0)) != pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "thing, shown",
+    [
+        (
+            keras_kd.recipes.hinton(),
+            "[Labels(weight=0.1), Term(SoftTarget(temperature=4.0), pred='student:output', "
+            "target='teacher:output', weight=0.9)]",
+        ),
+        (
+            Term(FeatureMatch(), pred=("student:a", "teacher:b"), target="teacher:b",
+                 projector=keras_kd.projectors.Conv1x1(8), name="hint"),
+            "Term(FeatureMatch(), pred=('student:a', 'teacher:b'), target='teacher:b', "
+            "projector=Conv1x1(filters=8, use_bias=False), weight=1.0, name='hint')",
+        ),
+        (
+            Term(keras.losses.Huber(2.0), projector=keras.layers.Dense(3, activation="relu")),
+            "Term(Huber(delta=2.0), pred='student:output', target='teacher:output', "
+            "projector=Dense(units=3, activation=relu), weight=1.0)",
+        ),
+        (
+            keras_kd.Labels(keras_kd.schedules.LinearWarmup(2.0, steps=5), pred="student:output/a"),
+            "Labels(weight=LinearWarmup(value=2.0, steps=5), pred='student:output/a')",
+        ),
+        (
+            keras_kd.losses.MarginReLUMatch([-0.5] * 20),
+            "MarginReLUMatch(margins=<20 values>)",
+        ),
+        (
+            keras_kd.losses.SumOf(keras_kd.losses.DecoupledSoftTarget(beta=2.0)),
+            "SumOf(loss=DecoupledSoftTarget(alpha=1.0, beta=2.0, temperature=4.0))",
+        ),
+    ],
+    ids=["recipe", "projector", "keras", "labels", "long", "nested"],
+)  # fmt: skip
+def test_things_are_shown_as_the_call_that_makes_them(thing, shown):
+    assert repr(thing) == shown
+
+
 def test_names_come_from_the_loss_and_the_second_is_numbered():
     terms = [Term(FeatureMatch()), Term(FeatureMatch()), Term(FeatureMatch(), name="own")]
     distiller = keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=terms)

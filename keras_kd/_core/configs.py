@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_kd._core.keras_private import constants_of
+
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -13,6 +15,19 @@ def arguments_of(instance: Any) -> dict[str, Any]:
     parameters = inspect.signature(type(instance).__init__).parameters.values()
     names = [p.name for p in parameters if p.kind in _NAMED and p.name != "self"]
     return {n: keras.saving.serialize_keras_object(getattr(instance, n)) for n in names}
+
+
+def whole_config(loss: keras.losses.Loss) -> dict[str, Any]:
+    """A loss serialised with all of its arguments: Keras leaves out `Huber`'s `delta`, and the
+    `axis` of some, and would give back another loss."""
+    config = keras.saving.serialize_keras_object(loss)
+    named = inspect.signature(type(loss).__init__).parameters
+    missing = {
+        name: keras.saving.serialize_keras_object(value)
+        for name, value in constants_of(loss).items()
+        if name in named and name not in config["config"]
+    }
+    return {**config, "config": {**config["config"], **missing}} if missing else config
 
 
 def restored(config: dict[str, Any]) -> dict[str, Any]:

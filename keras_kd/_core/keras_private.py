@@ -75,6 +75,15 @@ def unframed() -> Iterator[None]:
         raise
 
 
+# Losses.
+
+
+def constants_of(loss: keras.losses.Loss) -> dict[str, Any]:
+    """What a loss that wraps a function calls it with. Of some, such as `Huber(delta)`, the config
+    does not hold it."""
+    return dict(getattr(loss, "_fn_kwargs", {}))
+
+
 # What travels with a tensor.
 
 

@@ -10,6 +10,7 @@ from keras_kd._core.configs import arguments_of, restored
 from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.numbers import LearningRateSchedule, at
+from keras_kd._core.shown import call_of
 from keras_kd.losses._labels import sound
 
 
@@ -123,6 +124,9 @@ class Loss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define call(y_true, y_pred).")
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **arguments_of(self)}

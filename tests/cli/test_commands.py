@@ -206,8 +206,8 @@ def test_recipes_are_listed_with_papers_and_defaults(capsys):
         "arXiv:1503.02531, section 2.",
         "needs": [],
         "settings": {
-            "temperature": 4.0, "alpha": 0.9, "student": "student:output",
-            "teacher": "teacher:output",
+            "temperature": 4.0, "alpha": 0.9, "labels_weight": None, "pred": "student:output",
+            "target": "teacher:output",
         },
         "in_python_only": False,
     }  # fmt: skip
