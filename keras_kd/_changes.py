@@ -167,7 +167,7 @@ def _read(thing: Any) -> Any:
 
 
 @functools.cache
-def _arguments(kind: type) -> tuple[str, ...]:
+def _arguments(kind: Any) -> tuple[str, ...]:
     """What the constructors of a class and those above it take, by the attributes that keep it:
     other attributes a loss may move by itself, such as a count of its calls."""
     names = [

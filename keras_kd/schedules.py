@@ -15,7 +15,7 @@ from keras_kd._core.numbers import finite, positive
 from keras_kd._core.registry import export
 
 
-def _share(step: Any, steps: int) -> Any:
+def _share(step: Any, steps: Any) -> Any:
     """How much of `steps` is done, from 0 to 1."""
     return ops.minimum(ops.cast(step, "float32") / steps, 1.0)
 
