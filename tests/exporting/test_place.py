@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from keras_kd.exporting import ExportError
+from keras_kd.exporting import ExportError, _place
 from keras_kd.exporting._place import checked_path, placing
 
 
@@ -35,6 +35,16 @@ def test_all_is_placed_or_nothing(tmp_path, monkeypatch):
     assert (tmp_path / "a").read_text() == "new a"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
     assert (tmp_path / "b").is_dir()
+
+
+def test_the_file_itself_comes_last(tmp_path, monkeypatch):
+    """Where a kill falls between, a new file never stands beside what is still to come."""
+    put, kept = [], _place._put
+    monkeypatch.setattr(_place, "_put", lambda *a: [put.append(a[1].name), kept(*a)])
+    with placing(tmp_path / "b.tflite") as stage:
+        for name in ("a.txt", "b.tflite", "b.tflite.json", "c.h"):
+            (stage / name).write_text("")
+    assert put == ["a.txt", "b.tflite.json", "c.h", "b.tflite"]
 
 
 def folder(path, content):
