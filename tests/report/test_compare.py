@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd.report import bootstrap, compare, mcnemar, paired
+from keras_kd.report import _rows, bootstrap, compare, mcnemar, paired
 from tests.metrics import oracles
 from tests.report.answering import examples, logits, says
 
@@ -153,10 +153,34 @@ def test_few_runs_or_unequally_many():
     assert ": 3 runs are too few to say which is better (" in found.verdict
     assert all(group.change.too_few for group in found.classes)
     assert "An interval over runs needs 5 that do not all differ alike." in str(found)
+    of_two = compare({name: runs[:2] for name, runs in models.items()}, DATA, latency=False)
+    assert ": 2 runs are too few to say which is better (" in of_two.verdict
     found = compare({**models, "alone": models["alone"][:2]}, DATA, latency=False)
     sides = [found.models[name].wrong.mean(axis=0) for name in models]
     assert found.change == bootstrap(*sides) and found.change.pairs == N
     assert "over examples (bootstrap-t)." in str(found) and "runs" not in found.verdict
+
+
+def test_the_tables_show_what_was_found(whole):
+    """Teacher, baseline and judged, in this order, whatever the order they came in."""
+    found = report({name: TOLD[name] for name in ("distilled", "teacher", "student alone")},
+                   judged="distilled", slices={"half": np.arange(N) % 2})  # fmt: skip
+    for of, table in (
+        (found.classes, _rows.tables(found)[2]),
+        (found.slices["half"], _rows.tables(found)[3]),
+    ):
+        names = ["teacher", "student alone", "distilled"]
+        assert table.headings[1:] == ["examples", *names, "change", "95 % interval"]
+        for group, row in zip(of, table.rows, strict=True):
+            shares = [f"{100 * group.by_model[name]:.1f} %" for name in names]
+            ends = (group.change.mean, group.change.low, group.change.high)
+            mean, low, high = (f"{100 * end:+.1f}" for end in ends)
+            assert row == [group.name, str(group.examples), *shares, mean, f"{low} to {high}"]
+    for one, row in zip(found.confusions, _rows.confusions(found).rows, strict=True):
+        assert row[0] == f"{one.truth} taken for {one.answer}"
+        before, after, change = map(int, row[1:])
+        assert (before, after) == (one.before, one.after) and change == after - before
+        assert row[3][0] == ("+" if after > before else "-")
 
 
 @pytest.mark.parametrize("won, lost", [(4, 0), (6, 0), (0, 6), (9, 2), (10, 2)])
