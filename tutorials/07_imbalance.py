@@ -265,6 +265,7 @@ others = [of_way["rare"] for way, of_way in found.items() if way != "taught, kno
 assert found["taught, knows all"]["rare"] > max(others) + 0.05, "knowing all helps most by far"
 assert found["taught, knows all"]["frequent"] < alone["frequent"], "at a price"
 assert abs(found["taught, knows all"]["frequent"] - teachers["knows all"]["frequent"]) < 0.03
-assert by_name["rare"].low > 0 > by_name["frequent"].mean, "the report shows both"
+assert QUICK or by_name["rare"].low > 0, "the report shows the one"
+assert by_name["frequent"].mean < 0, "and the other"
 assert QUICK or report.change.direction == "less", "and fewer errors in all"
 assert np.array_equal(recalls(again), recalls(kept)), "the file answers as the student"

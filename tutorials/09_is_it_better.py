@@ -98,7 +98,8 @@ print(helped.verdict)
 print("\n".join(helped.details()))
 
 # %% [markdown]
-# The interval is far from 0, and McNemar's exact test agrees. It looks only at the images that one of the
+# The interval is far from 0, and McNemar's exact test agrees, as it always does: the interval holds 0 just
+# when its p is 0.05 or more. It looks only at the images that one of the
 # two gets right: if both were equally good, each of those would be a toss of a coin.
 #
 # ## A difference that cannot be shown
@@ -141,15 +142,15 @@ for name, found in intervals.items():
 
 # %% [markdown]
 # An interval shrinks slowly: four times as many images make it about half as wide. With a few
-# dozen images one can say of a large difference that it is there, and hardly how large. (Where two models answer all of the images alike, the interval is a point. That is
-# no certainty: there was nothing to draw from.)
+# dozen images one can say of a large difference that it is there, and hardly how large. (Where two models
+# answer all of the images alike, there still is an interval: others might tell them apart.)
 #
 # ## Several seeds
 #
 # An interval over examples knows nothing of chance in the training: other labels, other first weights.
 # For that there is one way, training again. Given lists of runs, in the same order of seeds,
-# `compare` pairs them: what a seed does to both cancels out, and the interval (Student's t) is over
-# the runs.
+# `compare` pairs them: what a seed does to both cancels out, and the interval is over
+# the runs. Fewer than five are too few to say.
 
 # %%
 helped_by_seed = compared(["student alone", "distilled"])

@@ -161,7 +161,7 @@ def test_few_runs_or_unequally_many():
     assert "over examples (bootstrap-t)." in str(found) and "runs" not in found.verdict
 
 
-def test_the_tables_show_what_was_found(whole):
+def test_the_tables_show_what_was_found():
     """Teacher, baseline and judged, in this order, whatever the order they came in."""
     found = report({name: TOLD[name] for name in ("distilled", "teacher", "student alone")},
                    judged="distilled", slices={"half": np.arange(N) % 2})  # fmt: skip
