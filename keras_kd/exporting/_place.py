@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_kd._core.files import replacing
+from keras_kd._core.files import remove_leftovers, replacing
 from keras_kd._core.locks import locked
 from keras_kd.exporting._proof import ExportError
 
@@ -84,6 +84,7 @@ def _put_all(things: list[Path], target: Path, former: Path) -> None:
     try:
         for thing in things:
             place = _real(target.parent / thing.name)
+            remove_leftovers(place)
             if place.exists() and (place.is_dir() or thing.is_dir()):
                 os.rename(place, former / thing.name)
             elif place.exists():

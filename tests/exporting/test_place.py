@@ -44,6 +44,8 @@ def test_the_file_itself_comes_last(tmp_path, monkeypatch):
     with placing(tmp_path / "b.tflite") as stage:
         for name in ("a.txt", "b.tflite", "b.tflite.json", "c.h"):
             (stage / name).write_text("")
+            (tmp_path / f".0123abcd-{name}").write_text("of one that was killed")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(put)
     assert put == ["a.txt", "b.tflite.json", "c.h", "b.tflite"]
 
 

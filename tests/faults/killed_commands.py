@@ -17,6 +17,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 import zipfile
 
 import keras
@@ -61,7 +62,10 @@ def forked(work, out, move=None):
         if move is not None:
             counted([move])
         code = work()
+    except BaseException:
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 
