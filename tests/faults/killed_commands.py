@@ -183,7 +183,7 @@ def main(folder, what, kills, seed):
         out.mkdir()
         if what == "export" and number % 4 < 2:
             (out / "student.tflite").write_bytes(FORMER)
-        move = rng.randrange(4 if what == "export" else 10) if number % 2 else None
+        move = rng.randrange(8 if what == "export" else 10) if number % 2 else None
         moment = rng.uniform(0, took if what == "export" else took / 2)
         work = lambda out=out: command([*map(str, argv(folder, out, what))])  # noqa: E731
         process = forked(work, out, move)
