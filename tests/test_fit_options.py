@@ -215,6 +215,18 @@ def test_regularisers_and_add_loss_of_the_student_count_once():
     assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
+def test_regularisers_of_the_student_train():
+    x, y = data(40)
+    student = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5))]
+    )
+    distiller = make(student=student, terms=[keras_kd.Labels(0.0)])
+    before = student.layers[0].kernel.numpy()
+    distiller.fit(x, y, batch_size=40, verbose=0)
+    after = student.layers[0].kernel.numpy()
+    np.testing.assert_allclose(after, before * (1 - 0.1 * 2 * 0.5), rtol=1e-5)
+
+
 def test_training_without_labels():
     x, y = data(40)
     distiller = make(terms=keras_kd.recipes.hinton(alpha=1), loss=None, metrics=["accuracy"])

@@ -187,3 +187,58 @@ def test_the_list_of_evaluate_is_in_the_order_of_metrics_names(skip):
     assert dict(zip(model.metrics_names, listed, strict=True)) == named
     assert model.metrics_names[0] == "loss"
     assert ("skipped" in model.metrics_names) == (skip == "skip")
+
+
+# Batches that are given one by one.
+
+
+def given(answers, **kwargs):
+    x, y = data(len(answers))
+    model = keras_kd.Distiller(student=mlp("s"), **kwargs)
+    model.compile(keras.optimizers.SGD(0.1), cross_entropy())
+    return model, {"inputs": x, "signals": {"teacher:output": answers}}, y
+
+
+def test_a_loss_that_is_nan_is_named_in_train_on_batch():
+    x, _ = data()
+    y = numbers()
+    y[3] = np.nan
+    model = regressor(0.1)
+    assert np.isnan(model.test_on_batch(x, y, return_dict=True)["loss"])
+    with says("The student's loss is NaN or infinite (of the terms: 'labels')"):
+        model.train_on_batch(x, y)
+
+
+@pytest.mark.parametrize("use", ["train_on_batch", "test_on_batch"])
+def test_a_teachers_fault_is_named_batch_by_batch(use):
+    model, inputs, y = given(np.full((8, CLASSES), np.nan, "float32"))
+    with says("The teacher's answers hold NaN or infinite values: 'teacher:output'"):
+        getattr(model, use)(inputs, y)
+
+
+def test_a_batch_to_skip_is_skipped_in_train_on_batch():
+    model, inputs, y = given(np.full((8, CLASSES), np.nan, "float32"), on_bad_teacher="skip")
+    assert model.train_on_batch(inputs, y, return_dict=True)["skipped"] == 1.0
+    assert int(model.step.numpy()) == 0
+
+
+@pytest.mark.parametrize("use", ["train_on_batch", "test_on_batch"])
+def test_probabilities_in_small_batches_add_up(use):
+    logits = np.random.default_rng(0).normal(0, 3, (4, CLASSES)).astype("float32")
+    answers = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    model, inputs, y = given(answers)
+    getattr(model, use)(inputs, y)  # four rows may be an accident
+    with says("Term 'soft_target' reads 'teacher:output' as logits, and it holds probabilities"):
+        getattr(model, use)(inputs, y)
+
+
+@pytest.mark.parametrize("use", ["train_on_batch", "test_on_batch"])
+def test_labels_out_of_range_are_named_batch_by_batch(use):
+    x, y = data()
+    model = keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"))
+    model.compile("sgd", cross_entropy())
+    y[20] = CLASSES + 4
+    with says(
+        "Term 'labels' takes class numbers from 0 to 2 for 'student:output', and `y` holds 7"
+    ):
+        getattr(model, use)(x, y)
