@@ -162,7 +162,7 @@ def _read(thing: Any) -> Any:
     held = [_Same(thing)]
     if isinstance(thing, (keras.losses.Loss, LearningRateSchedule, keras.layers.Layer)):
         values = vars(thing)
-        held += [_read(values[name]) for name in _arguments(type(thing)) if name in values]
+        held += [_read(values[name]) for name in _arguments(type(thing)) if name in values]  # type: ignore[arg-type]
     return held
 
 
