@@ -1,22 +1,20 @@
 """Taps: one forward pass of a model, and what its layers said on the way.
 
-A layer's output is noted by standing in for its `call` while the pass lasts. That works alike for
-Functional, Sequential, subclassed and nested models, eager or compiled, on every backend, and
-leaves nothing behind.
+A layer's output is noted by standing in for its `call` while the pass lasts.
 
 One signal is no layer's: `"role:slope"`, how the model's answer changes along a random direction of
 its input. It takes a pass of its own.
 """
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_kd._core.addresses import OUTPUT, SLOPE
+from keras_kd._core.addresses import OUTPUT, OWN, SLOPE
+from keras_kd._core.calls import around_calls, plainly, rematerializing
 from keras_kd._core.keras_private import layers_of
 from keras_kd._core.messages import did_you_mean, listing, text_of
 
@@ -24,7 +22,10 @@ Signals = dict[str, Any]
 
 
 def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
-    """Every layer inside `layer` by its path: names joined by `/`, outermost first."""
+    """Every layer inside `layer` by its path: names joined by `/`, outermost first.
+
+    `output` and `slope` are the model's own, so a path that would begin so is written `./output`.
+    """
     inner = (
         layer.layers
         if isinstance(layer, keras.Model)
@@ -35,6 +36,8 @@ def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
         if isinstance(child, keras.layers.InputLayer):
             continue  # never called, so there is nothing to hear
         path = prefix + child.name
+        if path in OWN:
+            path = f"./{path}"
         if path not in paths:
             paths[path] = child
             paths.update(layer_paths(child, path + "/"))
@@ -62,13 +65,13 @@ class Tap:
     ) -> tuple[keras.Layer | None, list[str]]:
         """The layer of `path` (none: the model's output), and the keys into what it returns."""
         parts = path.split("/")
-        for end in range(len(parts), 0, -1):
-            if layer := layers.get("/".join(parts[:end])):
-                return layer, parts[end:]
         if parts[0] == OUTPUT:
             return None, parts[1:]
         if parts[0] == SLOPE:
             return None, parts
+        for end in range(len(parts), 0, -1):
+            if layer := layers.get("/".join(parts[:end])):
+                return layer, parts[end:]
         raise ValueError(
             f"No layer '{path}' in {self.role} '{self.model.name}', named by {asker}. "
             f"Expected 'output' or one of its {len(layers)} layers: {listing(layers)}."
@@ -80,7 +83,8 @@ class Tap:
         tapped = [layer for layer, _ in self._found.values() if layer is not None]
         if tapped and not self.model.built:
             self.model(x, training=False)  # building may run layers to learn their shapes
-        with recording(tapped) as heard:
+        outer = rematerializing(self.model, tapped) if tapped else []
+        with around_calls(outer, plainly), recording(tapped) as heard:
             output = self.model(x, training=training)
         signals = {f"{self.role}:{OUTPUT}": output}
         for path, (layer, keys) in self._found.items():
@@ -140,56 +144,19 @@ class Tap:
         return said
 
 
-# What each thread is listening to: replicas of one step run in threads of their own, in turns.
-_passes = threading.local()
-_lock = threading.Lock()
-_listeners: dict[int, int] = {}
-
-
 @contextlib.contextmanager
-def recording(layers: Iterable[keras.Layer]) -> Iterator[dict[int, list[Any]]]:
+def recording(layers: Iterable[keras.layers.Layer]) -> Iterator[dict[int, list[Any]]]:
     """What each of `layers` returns while the context lasts, by `id(layer)`, call by call."""
-    layers = list({id(layer): layer for layer in layers}.values())
+    layers = list(layers)
     heard: dict[int, list[Any]] = {id(layer): [] for layer in layers}
-    passes = vars(_passes).setdefault("now", [])
-    for layer in layers:
-        _listen(layer)
-    passes.append(heard)
-    try:
+
+    def note(layer: Any, original: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+        said = original(*args, **kwargs)
+        heard[id(layer)].append(said)
+        return said
+
+    with around_calls(layers, note):
         yield heard
-    finally:
-        passes.remove(heard)
-        for layer in layers:
-            _leave(layer)
-
-
-def _method(layer: keras.Layer) -> str:
-    return "quantized_call" if getattr(layer, "quantization_mode", None) is not None else "call"
-
-
-def _listen(layer: keras.Layer) -> None:
-    with _lock:
-        _listeners[id(layer)] = _listeners.get(id(layer), 0) + 1
-        if _listeners[id(layer)] > 1:
-            return
-        original = getattr(layer, _method(layer))
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            said = original(*args, **kwargs)
-            for heard in getattr(_passes, "now", ()):
-                if id(layer) in heard:
-                    heard[id(layer)].append(said)
-            return said
-
-        vars(layer)[_method(layer)] = call  # past Keras's attribute tracking, on purpose
-
-
-def _leave(layer: keras.Layer) -> None:
-    with _lock:
-        _listeners[id(layer)] -= 1
-        if not _listeners[id(layer)]:
-            del _listeners[id(layer)]
-            del vars(layer)[_method(layer)]
 
 
 class _SeedOf(keras.random.SeedGenerator):

@@ -77,6 +77,15 @@ def test_takes_training():
     assert not keras_private.takes_training(Plain())
 
 
+@pytest.mark.skipif(not hasattr(keras, "RematScope"), reason="Keras has no RematScope yet")
+def test_is_rematerialized():
+    """Without `_remat_mode`: hold `rematerialized_call` of every layer in `_core/calls.py`."""
+    with keras.RematScope(mode="full"):
+        scoped = layers.Dense(2)
+    assert keras_private.is_rematerialized(scoped)
+    assert not keras_private.is_rematerialized(layers.Dense(2))
+
+
 def test_own_variables():
     """`_trainable_variables` gone: `layer.variables` less those of the layers inside it."""
     wrapper = layers.TimeDistributed(layers.BatchNormalization())

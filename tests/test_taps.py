@@ -127,3 +127,30 @@ def test_a_model_that_only_data_can_run_is_tried_on_zeros():
     assert learner.built
     with pytest.raises(ValueError, match=r"(?s)could not run on the student's .* have value 8"):
         keras_kd.Distiller(student=mlp("s", features=9), teacher=teacher)
+
+
+@pytest.mark.skipif(not hasattr(keras, "RematScope"), reason="Keras has no RematScope yet")
+@pytest.mark.skipif(
+    keras.config.backend() == "tensorflow", reason="Keras's own fit fails under a RematScope there"
+)
+def test_layers_that_run_again_for_the_backward_pass_can_be_tapped():
+    """`keras.RematScope` changes what is kept in memory, and nothing that is learnt."""
+
+    def network():
+        hidden = keras.layers.Dense(4, activation="relu", name="h")
+        return keras.Sequential([keras.Input((8,)), hidden, keras.layers.Dense(3)])
+
+    with keras.RematScope(mode="full"):
+        again = network()
+    student, teacher = network(), network()
+    again.set_weights(student.get_weights())
+    hint = keras_kd.Term(
+        keras_kd.losses.FeatureMatch(), pred="student:h", target="teacher:h", name="hint"
+    )
+    x = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
+    for model in (student, again):
+        distiller = keras_kd.Distiller(student=model, teacher=teacher, terms=[hint])
+        distiller.compile(keras.optimizers.SGD(0.1))
+        distiller.fit(x, batch_size=8, shuffle=False, verbose=0)
+    for plain, scoped in zip(student.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(scoped, plain, atol=1e-6)

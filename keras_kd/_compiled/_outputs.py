@@ -25,7 +25,7 @@ def keys_of(model: keras.Model, path: str) -> Keys | None:
     if first == OUTPUT:
         return tuple(rest)
     if isinstance(model, keras.Sequential):
-        return () if model.layers and model.layers[-1].name == path else None
+        return () if model.layers and model.layers[-1].name == path.removeprefix("./") else None
     outputs = outputs_of(model)
     layer = layer_paths(model).get(path) if outputs is not None else None
     for keys, leaf in named_leaves(outputs):

@@ -12,6 +12,8 @@ RESERVED = (LABELS, IDS)
 OUTPUT = "output"
 #: The path that names how what a model returns changes along a random direction of its input.
 SLOPE = "slope"
+#: Paths that always mean the model; a layer of such a name is `./output`.
+OWN = (OUTPUT, SLOPE)
 
 
 class Address(NamedTuple):

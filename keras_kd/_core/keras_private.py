@@ -32,6 +32,11 @@ def own_variables(layer: keras.Layer) -> list[keras.Variable]:
     return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
+def is_rematerialized(layer: keras.Layer) -> bool:
+    """Whether a `keras.RematScope` had the layer run again for the backward pass."""
+    return getattr(layer, "_remat_mode", None) is not None
+
+
 # The graph of Functional models.
 
 

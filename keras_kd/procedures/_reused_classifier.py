@@ -6,6 +6,7 @@ from keras_kd._core.addresses import parse
 from keras_kd._core.messages import listing
 from keras_kd.distiller import Distiller
 from keras_kd.projectors import Bottleneck
+from keras_kd.taps import layer_paths
 
 
 def reused_classifier(distiller: Distiller, *, pred: str, target: str) -> keras.Model:
@@ -53,8 +54,8 @@ def reused_classifier(distiller: Distiller, *, pred: str, target: str) -> keras.
         )
     models = {**distiller.students, **distiller.teachers}
     (role, path), (other, tail_path) = parse(pred), parse(target)
-    features = models[role].get_layer(path).output
+    features = layer_paths(models[role])[path].output
     teacher = models[other]
-    tail = keras.Model(teacher.get_layer(tail_path).output, teacher.outputs, name="classifier")
+    tail = keras.Model(layer_paths(teacher)[tail_path].output, teacher.outputs, name="classifier")
     answer = tail(projector.map(features))
     return keras.Model(models[role].inputs, answer, name=f"{models[role].name}_reused")

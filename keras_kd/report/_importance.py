@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.calls import around_calls
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd.report._layers import standing_in
 from keras_kd.taps import layer_paths, recording
 
 
@@ -112,7 +112,7 @@ def importance(
         after = []
         for _ in range(repeats):
             order = rng.permutation(examples)
-            with standing_in([tapped], _permuting(channel, axis, order)):
+            with around_calls([tapped], _permuting(channel, axis, order)):
                 after.append((decide() == target).mean())
         return agreement - float(np.mean(after))
 
