@@ -1,7 +1,7 @@
 """Verifying: the teacher is asked again about some examples, and the answers are compared."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from keras_kd.data._sets import Part
 from keras_kd.data._views import Augment
 from keras_kd.stores._answers import Answers
 from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
+from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE
 from keras_kd.stores._store import Store
 
@@ -72,7 +73,8 @@ def verify(
     >>> keras_kd.stores.verify(folder, teacher, part, sample=100).examples
     100
     """
-    store = Store(path, check=True)
+    top = _top_k(Manifest.read(Path(path)).codecs)  # whose sums are all looked at
+    store = Store(path, check=True, temperature=top.temperatures[0] if top else None)
     store.shards.check_all()
     store.check_teacher(teacher)
     manifest = store.manifest
@@ -176,7 +178,7 @@ def _chosen(store: Store, sample: int, seed: int) -> np.ndarray:
 def _asked(teacher: keras.Model, store: Store, x: Any) -> Answers:
     """The teacher asked for just what the store holds."""
     codecs = dict(zip(store.manifest.signals, store.manifest.codecs, strict=True))
-    top = next((codec for codec in codecs.values() if isinstance(codec, TopK)), None)
+    top = _top_k(store.manifest.codecs)
     dtypes = {
         path: "int8" if isinstance(codec, Scaled) else codec.dtype
         for path, codec in codecs.items()
@@ -184,6 +186,10 @@ def _asked(teacher: keras.Model, store: Store, x: Any) -> Answers:
     }
     k, temperatures = (top.k, top.temperatures) if top else (None, (1.0,))
     return Answers(teacher, list(codecs), dtypes, k, temperatures, x)
+
+
+def _top_k(codecs: Sequence[Codec]) -> TopK | None:
+    return next((codec for codec in codecs if isinstance(codec, TopK)), None)
 
 
 def _apart(codec: Codec, prepared: Any, columns: dict[str, np.ndarray]) -> np.ndarray:

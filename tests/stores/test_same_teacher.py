@@ -18,7 +18,7 @@ from tests.stores.conftest import CLASSES, teacher
 SETTINGS = {"batch_size": 32, "shard_size": 64, "dtype": "float32"}
 
 
-def network(scale=1.0, activation="relu", ending=(), weights=None, most=None):
+def network(scale=1.0, activation="relu", ending=(), weights=None, most=None, regularizer="l2"):
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -27,7 +27,7 @@ def network(scale=1.0, activation="relu", ending=(), weights=None, most=None):
             layers.BatchNormalization(),
             layers.ReLU(most),
             layers.Flatten(),
-            layers.Dense(CLASSES, kernel_regularizer="l2", bias_initializer="ones"),
+            layers.Dense(CLASSES, kernel_regularizer=regularizer, bias_initializer="ones"),
             *ending,
         ],
     )
@@ -44,6 +44,16 @@ OTHERS = {
     "softmax": lambda: network(ending=[layers.Softmax()]),
     "limit": lambda: network(most=1e3),  # which no example comes near
 }
+
+
+def in_half_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = network()
+    keras.config.set_dtype_policy("float32")
+    return model
+
+
+OTHERS["precision"] = in_half_precision
 
 
 class Own(keras.Model):
@@ -76,6 +86,7 @@ def test_the_same_teacher_by_another_name_and_in_another_wrapping(tmp_path):
     same = {
         "built again": network(),  # its layers have other numbers
         "functional": functional,
+        "trained otherwise": network(regularizer=None),
         "wrapped": keras.Sequential([keras.Input((8, 8, 1)), ours]),
         "cloned": keras.models.clone_model(ours),
         "loaded": keras.saving.load_model(tmp_path / "model.keras"),

@@ -355,3 +355,42 @@ def test_the_manifest_tells_all(written, model):
         }
     ]
     assert settings["data"]["inputs"] == [{"dtype": "float32", "shape": [8, 8, 1]}]
+
+
+def test_writers_that_saw_data_of_different_lengths(tmp_path, model, part):
+    writers = [
+        {"shard_index": index, "num_shards": 2, "batch_size": 32, "shard_size": 64}
+        for index in (0, 1)
+    ]
+    stores.write(model, part.take(np.arange(198)), tmp_path, **writers[1])
+    with pytest.raises(stores.StoreError, match=r"hold 198 examples, expected 200: they were writ"):
+        stores.write(model, part, tmp_path, **writers[0])
+
+
+def test_a_set_that_grew(tmp_path, model, part):
+    settings = {"batch_size": 32, "shard_size": 64}
+    stores.write(model, part.take(np.arange(198)), tmp_path, **settings)
+    with pytest.raises(stores.StoreError, match=r"shard-00003 of '.*' was written for other examp"):
+        stores.write(model, part, tmp_path, **settings)
+
+
+def test_the_manifest_says_what_the_values_are(tmp_path, part):
+    inputs = keras.Input((8, 8, 1))
+    h = keras.layers.Flatten(name="flat")(inputs)
+    logits = keras.layers.Dense(CLASSES)(h)
+    chances = keras.layers.Softmax(name="chances")(logits)
+    model = keras.Model(inputs, keras.layers.Identity()(keras.ops.log(chances)))
+    manifest = stores.write(model, part, tmp_path, addresses=("output", "flat", "chances"))
+    expected = {"output": "logits", "flat": "features", "chances": "probabilities"}
+    assert manifest.values == stores.Store(tmp_path).manifest.values == expected
+
+
+def test_where_the_manifest_does_not_say_it_the_values_do(tmp_path, part, monkeypatch):
+    """As in stores of format 1."""
+    model = keras.Sequential([teacher(), keras.layers.Softmax()])
+    with monkeypatch.context() as before:
+        before.setattr("keras_kd.stores._writer.check_ending", lambda *_: None)
+        before.setattr("keras_kd.stores._writer.values_of", lambda said: dict.fromkeys(said))
+        stores.write(model, part, tmp_path)
+    with pytest.raises(stores.StoreError, match=r"holds no logits: its 'output' is probabilities"):
+        stores.read(tmp_path, part)
