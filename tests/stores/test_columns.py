@@ -61,19 +61,21 @@ def test_each_answer_is_that_of_its_example_and_view(several_views, large, order
 
 @pytest.mark.parametrize("large", [False, True], ids=["in memory", "in pieces"])
 def test_a_block_in_the_midst_of_an_answer_is_looked_at(tmp_path, large, monkeypatch):
-    """Each answer spans five blocks; those at its ends are known to be good already."""
+    """Each answer spans five blocks; those at its ends, shared with its neighbours, are known."""
     for module in (_columns, stores._manifest):
-        monkeypatch.setattr(module, "BLOCK", 64)
+        monkeypatch.setattr(module, "BLOCK", 11)
     if large:
         monkeypatch.setattr(_columns, "BUDGET", 0)
     part = kd.data.load("digits")["test"].take(np.arange(40))
-    stores.write(teacher(), part, tmp_path, addresses=("maps",), dtype="float32")  # 256 bytes each
-    path = tmp_path / "shard-00000" / "0-maps.values.npy"
+    stores.write(teacher(), part, tmp_path, dtype="float32")  # 40 bytes each, after 128
+    path = tmp_path / "shard-00000" / "0-output.values.npy"
     content = bytearray(path.read_bytes())
-    content[-20 * 256 - 128] ^= 1  # in the answer for example 19
+    content[128 + 19 * 40 + 17] ^= 1
     path.write_bytes(bytes(content))
     store, views = stores.Store(tmp_path), np.zeros(2, int)
-    damaged = pytest.raises(stores.StoreError, match=r"0-maps.values.npy' does not have the check")
+    damaged = pytest.raises(
+        stores.StoreError, match=r"0-output.values.npy' does not have the check"
+    )
     if large:
         store(part.ids[[18, 20]], views)
     with damaged:
