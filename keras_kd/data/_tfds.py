@@ -1,6 +1,7 @@
 """Sets by their names in TensorFlow Datasets: found, downloaded if need be, read into arrays."""
 
 import contextlib
+import importlib
 import logging
 import os
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.messages import did_you_mean, listing, text_of
 from keras_kd.data._sets import Dataset, Info, NotAvailable, Part
 
 #: Where the connection is tried: a host that many of the sets are served from.
@@ -50,6 +51,18 @@ def read(
     return Dataset(info, parts)
 
 
+def _why_not() -> str:
+    """What keeps tensorflow_datasets from loading, and what to install."""
+    try:
+        importlib.import_module("tensorflow_metadata.proto.v0.schema_pb2")
+    except Exception as error:
+        return (
+            f"{text_of(error)} An older TensorFlow keeps an older protobuf. "
+            "Run: pip install 'tensorflow-metadata<1.18'."
+        )
+    return "its version does not go with another package. Run: pip check."
+
+
 def _library(name: str) -> Any:
     """`tensorflow_datasets`, once it and what it reads with are known to be there."""
     try:
@@ -62,6 +75,11 @@ def _library(name: str) -> Any:
             "Run: pip install tensorflow tensorflow-datasets importlib_resources. "
             "(load('digits') needs none of them.)"
         ) from error
+    if not hasattr(tfds, "builder"):  # it goes on without most of itself when an import fails
+        raise NotAvailable(
+            f"The data set '{name}' is read with tensorflow_datasets, which did not load: "
+            f"{_why_not()} (load('digits') needs none of it.)"
+        )
     if keras.backend.backend() != "tensorflow":
         with contextlib.suppress(RuntimeError):  # at work already, on what it was given
             tf.config.set_visible_devices([], "GPU")

@@ -1,7 +1,8 @@
+import sys
 import threading
 import time
 import urllib.error
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import keras
 import numpy as np
@@ -92,6 +93,23 @@ def test_a_set_that_is_not_prepared_and_no_network(tmp_path, no_network):
         "again, or give the `data_dir` that has it."
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_did_not_load_says_what_to_install(monkeypatch):
+    """As with an older TensorFlow, whose protobuf is too old for what the newest one brings."""
+
+    def too_old(name):
+        raise RuntimeError("Detected incompatible Protobuf versions when loading schema.proto.")
+
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", ModuleType("tensorflow_datasets"))
+    with monkeypatch.context() as patch:
+        patch.setattr(_tfds.importlib, "import_module", too_old)
+        with pytest.raises(
+            kd.data.NotAvailable, match=r"schema\.proto\..*pip install 'tensorflow-me"
+        ):
+            kd.data.load("mnist")
+    with pytest.raises(kd.data.NotAvailable, match=r"pip check"):
+        kd.data.load("mnist")
 
 
 def test_a_download_that_was_not_allowed_is_not_tried(tmp_path, monkeypatch):
