@@ -2,10 +2,14 @@
 
 import os
 
+import numpy as np
 import pytest
 
+import keras_kd
+import keras_kd.cli
 from keras_kd._core.files import check_folder, remove_leftovers, replacing
 from keras_kd._core.locks import locked
+from tests.models import mlp
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -94,3 +98,32 @@ def test_one_holder_of_a_lock(tmp_path):
     with locked(path, RuntimeError):
         pass
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: keras_kd.stores.write(mlp("t"), np.ones((2, 4)), ""),
+        lambda: keras_kd.stores.read("", np.ones((2, 4))),
+        lambda: keras_kd.stores.merge([], ""),
+        lambda: keras_kd.export(mlp("s"), ""),
+        lambda: keras_kd.exporting.verify("", mlp("s")),
+        lambda: keras_kd.callbacks.BestStudent(""),
+        lambda: keras_kd.callbacks.Checkpoint(""),
+    ],
+    ids=["write", "read", "merge", "export", "verify", "best", "checkpoint"],
+)
+def test_an_empty_path_is_no_folder(call, tmp_path, monkeypatch):
+    """As `pathlib` has it, it would be the folder one happens to be in."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"path is empty|must name a file"):
+        call()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("argv", [["demo"], ["distill", "t.keras", "tiny"], ["store", "t.keras"]])
+def test_an_empty_place_is_a_bad_option(argv, capsys):
+    with pytest.raises(SystemExit) as ended:
+        keras_kd.cli.main([*argv, "--out", ""])
+    assert ended.value.code == 2
+    assert "--out: is empty: give the name of a file or a folder" in capsys.readouterr().err

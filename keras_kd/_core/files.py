@@ -10,6 +10,13 @@ from collections.abc import Iterator
 _Path = str | os.PathLike[str]
 
 
+def named(path: _Path) -> pathlib.Path:
+    """`path`, which has to name something: an empty one would be the folder one happens to be in."""
+    if not os.fspath(path):
+        raise ValueError("The path is empty: ''. Expected the name of a file or a folder.")
+    return pathlib.Path(path)
+
+
 @contextlib.contextmanager
 def replacing(path: _Path) -> Iterator[pathlib.Path]:
     """A temporary name beside `path`, of the same ending; renamed to `path` when all went well.
@@ -28,7 +35,7 @@ def replacing(path: _Path) -> Iterator[pathlib.Path]:
 
 def writable(path: _Path) -> pathlib.Path:
     """`path` with symbolic links followed, once it is known that its folder takes a new file."""
-    path = pathlib.Path(os.path.realpath(path))
+    path = pathlib.Path(os.path.realpath(named(path)))
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first."
@@ -39,7 +46,7 @@ def writable(path: _Path) -> pathlib.Path:
 
 def check_folder(folder: _Path) -> None:
     """An error when nothing can be written to `folder`, or where it is to be created."""
-    there = pathlib.Path(os.path.realpath(folder))
+    there = pathlib.Path(os.path.realpath(named(folder)))
     while not there.exists():
         there = there.parent
     if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_kd._core.files import replacing, writable
+from keras_kd._core.files import named, replacing, writable
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.callbacks._monitor import Mode, Monitor, finite
 from keras_kd.distiller import Distiller
@@ -209,7 +209,7 @@ def _shapes(student: keras.Model) -> list[list[int]]:
 
 
 def _checked(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
+    path = named(path)
     if path.suffix != ".keras":
         raise ValueError(f"`path` must end with '.keras'. Received: '{path}'.")
     if path.is_dir():

@@ -2,14 +2,13 @@
 
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._core.files import replacing, writable
+from keras_kd._core.files import named, replacing, writable
 from keras_kd.callbacks._monitor import finite
 from keras_kd.distiller import Distiller
 
@@ -60,7 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, path: str | os.PathLike[str]):
         super().__init__()
-        self.path = Path(path)
+        self.path = named(path)
         if self.path.suffix != ".npz":
             raise ValueError(f"`path` must end with '.npz'. Received: '{path}'.")
         if not self.path.parent.is_dir():

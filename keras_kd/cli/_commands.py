@@ -15,6 +15,7 @@ from keras_kd.cli._options import (
     command,
     from_zero,
     named_model,
+    place,
     seconds,
     setting,
     share,
@@ -86,7 +87,7 @@ def _demo(commands: Any) -> None:
         help="softening of the answers (default: 4)")  # fmt: skip
     add("--alpha", type=share, default=0.9, metavar="A",
         help="the teacher's share of the loss, 0 to 1 (default: 0.9)")  # fmt: skip
-    add("--out", type=Path, default=Path("keras_kd_demo"), metavar="DIR",
+    add("--out", type=place, default=Path("keras_kd_demo"), metavar="DIR",
         help="where to write (default: keras_kd_demo)")  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def _distill(commands: Any) -> None:
         help="train a student from a teacher",
     )  # fmt: skip
     add = made.add_argument
-    add("teacher", type=Path, metavar="TEACHER", help="a .keras file, or a folder of its answers")
+    add("teacher", type=place, metavar="TEACHER", help="a .keras file, or a folder of its answers")
     add("student", metavar="STUDENT", help="a .keras file, or the name of a small network")
     takes_data(made, default="digits")
     add("--recipe", default="hinton", metavar="NAME",
@@ -156,7 +157,7 @@ def _distill(commands: Any) -> None:
         help="of the weights and of the order of the images (default: 0)")  # fmt: skip
     add("--baseline", type=share, metavar="A",
         help="an accuracy to show the student against, such as that of the student alone")  # fmt: skip
-    add("--out", type=Path, default=Path("keras_kd_run"), metavar="DIR",
+    add("--out", type=place, default=Path("keras_kd_run"), metavar="DIR",
         help="where to write (default: keras_kd_run)")  # fmt: skip
     takes_json(made)
 
@@ -181,7 +182,7 @@ def _store(commands: Any) -> None:
         help="write down a teacher's answers",
     )  # fmt: skip
     add = made.add_argument
-    add("teacher", type=Path, metavar="TEACHER", help="a .keras file")
+    add("teacher", type=place, metavar="TEACHER", help="a .keras file")
     takes_data(made, default="digits")
     add("--address", action="append", metavar="PATH",
         help="output, or the path of a layer; may be given several times (default: output)")  # fmt: skip
@@ -189,7 +190,7 @@ def _store(commands: Any) -> None:
         help="of the stored numbers (default: float16)")  # fmt: skip
     add("--batch-size", type=whole, default=128, metavar="N",
         help="images asked about at once (default: 128)")  # fmt: skip
-    add("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    add("--out", type=place, required=True, metavar="DIR", help="where to write")
     takes_json(made)
 
 
@@ -216,7 +217,7 @@ def _report(commands: Any) -> None:
     add = made.add_argument
     add("models", nargs="+", type=named_model, metavar="[NAME=]FILE", help="a .keras file")
     takes_data(made, default="digits")
-    add("--out", type=Path, metavar="FILE.html",
+    add("--out", type=place, metavar="FILE.html",
         help="also write a page with pictures (needs the extra report)")  # fmt: skip
     add("--no-latency", action="store_true", help="leave out the measurement of time")
     takes_json(made)
@@ -244,8 +245,8 @@ def _export(commands: Any) -> None:
         help="write a student as a file for a device",
     )  # fmt: skip
     add = made.add_argument
-    add("student", type=Path, metavar="STUDENT", help="a .keras file")
-    add("file", type=Path, metavar="FILE", help="where to write")
+    add("student", type=place, metavar="STUDENT", help="a .keras file")
+    add("file", type=place, metavar="FILE", help="where to write")
     add("--quantization", default="float32", metavar="KIND",
         help="float32, float16, dynamic, int8, int16x8 or int4 (default: float32)")  # fmt: skip
     add("--target", choices=("micro",), help="micro: for a microcontroller")

@@ -115,6 +115,13 @@ def share(text: str) -> float:
     return number(text, float, lambda a: 0 <= a <= 1, "a number from 0 to 1")
 
 
+def place(text: str) -> Path:
+    """A file or a folder; an empty name would be the folder one happens to be in."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty: give the name of a file or a folder")
+    return Path(text)
+
+
 def setting(text: str) -> tuple[str, str]:
     """`"temperature=4"` -> `("temperature", "4")`."""
     name, equals, value = text.partition("=")
@@ -126,7 +133,7 @@ def setting(text: str) -> tuple[str, str]:
 def named_model(text: str) -> tuple[str, Path]:
     """`"small=run/student.keras"` -> its name and path; a path alone is named by its file."""
     name, equals, path = text.partition("=")
-    return (name, Path(path)) if equals and path else (Path(text).stem, Path(text))
+    return (name, Path(path)) if equals and path else (Path(text).stem, place(text))
 
 
 def _backend(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_kd._core.files import named
 from keras_kd._core.messages import listing
 from keras_kd.exporting._formats import format_of
 from keras_kd.exporting._proof import reading
@@ -84,7 +85,7 @@ def class_names(
     keras_kd.exporting.class_names("student.tflite")  # ("cat", "dog")
     ```
     """
-    path = Path(path)
+    path = named(path)
     if not path.exists():
         raise ValueError(f"There is no file '{path}'.")
     found = format_of(path, format)

@@ -3,11 +3,11 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_kd._core.files import named
 from keras_kd.exporting._checks import check_numbers, check_student, check_timeout
 from keras_kd.exporting._classes import check_class_names, write_class_names
 from keras_kd.exporting._compare import decisions_of
@@ -154,7 +154,7 @@ def export(
         raise ValueError(f"`target` must be None or 'micro'. Received: target={target!r}.")
     micro = target == "micro"
     check_student(student, micro)
-    form = format_of(Path(path), format)
+    form = format_of(named(path), format)
     settings = quantization_of(quantization, form, micro, integer_io)
     check_timeout(timeout)
     check_numbers(min_agreement, tolerance, calibration_batches, settings, calibration)

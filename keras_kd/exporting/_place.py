@@ -8,14 +8,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_kd._core.files import remove_leftovers, replacing
+from keras_kd._core.files import named, remove_leftovers, replacing
 from keras_kd._core.locks import locked
 from keras_kd.exporting._proof import ExportError
 
 
 def checked_path(path: str | os.PathLike[str], folder: bool) -> Path:
     """`path`, once it is known that something can be written there."""
-    target = Path(path)
+    target = named(path)
     if not folder and target.is_dir():
         raise ValueError(f"`path` must name a file; '{target}' is a folder.")
     if folder and target.exists() and not _is_saved_model(target):

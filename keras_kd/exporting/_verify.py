@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.files import named
 from keras_kd.exporting._checks import check_timeout
 from keras_kd.exporting._classes import class_names
 from keras_kd.exporting._compare import Comparison, Decision, compared, decisions_of
@@ -78,7 +79,7 @@ def verify(
     print(proof.agreement, proof.accuracy, proof.milliseconds)
     ```
     """
-    path = Path(path)
+    path = named(path)
     if not path.exists():
         raise ValueError(f"There is no file '{path}'.")
     check_timeout(timeout)

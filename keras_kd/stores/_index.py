@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 
+from keras_kd._core.files import named
 from keras_kd.data._ids import shown
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
@@ -96,7 +97,7 @@ def merge(paths: list[str | os.PathLike[str]], path: str | os.PathLike[str]) -> 
     Raises:
         StoreError: If a folder holds a store with other settings, or shards are missing.
     """
-    folder = Path(path)
+    folder = named(path)
     folder.mkdir(parents=True, exist_ok=True)
     first: Manifest | None = None
     for source in map(Path, paths):

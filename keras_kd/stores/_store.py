@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.files import named
 from keras_kd._core.models import no_model
 from keras_kd.data._batches import Batch
 from keras_kd.data._ids import as_bytes, shown
@@ -14,7 +15,7 @@ from keras_kd.data._views import Augment
 from keras_kd.stores._codecs import StoreError, TopK
 from keras_kd.stores._columns import Column, Shards
 from keras_kd.stores._fingerprint import fingerprint, weights_hash
-from keras_kd.stores._manifest import INDEX, Manifest, Path, differences
+from keras_kd.stores._manifest import INDEX, Manifest, differences
 
 
 class Store:
@@ -53,7 +54,7 @@ class Store:
         temperature: float | None = None,
         check: bool = True,
     ):
-        self.manifest = Manifest.read(Path(path))
+        self.manifest = Manifest.read(named(path))
         self.role = role
         self.shards = Shards(self.manifest, check=check)
         for name in INDEX:

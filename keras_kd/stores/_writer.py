@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._core.files import check_folder
+from keras_kd._core.files import check_folder, named
 from keras_kd._core.models import no_model
 from keras_kd.data._batches import batches_of, count_of
 from keras_kd.data._pipelines import pool_of
@@ -23,7 +23,6 @@ from keras_kd.stores._logits import SAMPLE, check_ending, check_kinds, values_of
 from keras_kd.stores._manifest import (
     EXAMPLES,
     Manifest,
-    Path,
     replace,
     sealed,
 )
@@ -117,7 +116,7 @@ def write(
     """
     if not isinstance(teacher, keras.Model):
         raise no_model(teacher, "teacher")
-    folder = Path(path)
+    folder = named(path)
     check_arguments(addresses, views, augment, dtype, batch_size, shard_index, num_shards)
     check_folder(folder)
     pool = pool_of(data, augment, among)
