@@ -44,7 +44,11 @@ def public():
 
 def parameters(thing):
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p for p in inspect.signature(thing).parameters.values() if p.kind in kinds]
+    made = (
+        thing.__init__ if inspect.isclass(thing) else thing
+    )  # of a class on TensorFlow: `__new__`
+    found = inspect.signature(made).parameters.values()
+    return [p for p in found if p.kind in kinds and p.name != "self"]
 
 
 def is_number(parameter):

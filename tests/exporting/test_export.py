@@ -209,9 +209,8 @@ def test_a_failing_conversion_says_why_and_leaves_the_former_file(tmp_path):
     student = keras.Sequential([keras.Input((4,)), ErfInv()], name="odd")
     with pytest.raises(exporting.ExportError) as error:
         exporting.export(student, path, examples=np.full((3, 4), 0.5, "float32"))
-    assert str(error.value).startswith(
-        "The conversion of the student 'odd' to .tflite failed. It said:\n"
-    )
+    assert str(error.value).startswith("The conversion of the student 'odd' to .tflite failed. ")
+    assert "It said:\n" in str(error.value)
     assert "Erfinv" in str(error.value)
     assert path.read_bytes() == b"the former file"
     assert [p.name for p in tmp_path.iterdir()] == ["student.tflite"]
