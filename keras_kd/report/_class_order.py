@@ -13,6 +13,8 @@ from keras_kd._core.messages import listing
 #: Examples of one class, of all classes, and the fewest that can tell.
 _EACH, _MOST, _FEWEST = 50, 2000, 20
 _UNLIKELY = 1e-3
+#: Of the way from chance to always right: a model further up than this is not said to guess.
+_WEAK = 0.2
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def class_order(answers: Any, labels: Any) -> ClassOrder:
     the examples judge each other's order; another order than that of the labels is believed when
     a sign test on the examples that the two orders decide differently gives p < 0.001, and when on
     the classes that change places it is right at least half as often again as it is on all: a weak
-    model that takes some examples of two classes for one another has no other order.
+    model that takes some examples of two classes for one another has no other order. Answers are
+    right by chance where a binomial test gives p >= 0.001 and they are less than a fifth of the way
+    up from chance; above that, so few examples cannot tell.
 
     Args:
         answers: Logits or probabilities, `(examples, classes)`.
@@ -119,14 +123,15 @@ def class_order(answers: Any, labels: Any) -> ClassOrder:
     chance = float(shares[0] @ shares[1])
     accuracy, reordered = float(plain.mean()), float(other.mean())
     won, lost = int((other & ~plain).sum()), int((plain & ~other).sum())
-    verdict: Literal["right", "permuted", "chance"] = "right"
+    verdict: Literal["right", "permuted", "chance", "unclear"] = "right"
     order = _matched(decided, labels, classes)
     moved = float((order[labels] != labels).mean())
     sure = won > lost and _at_least(won, won + lost, 0.5) < _UNLIKELY
     if sure and reordered - accuracy >= 0.5 * moved * reordered:
         verdict = "permuted"
     elif _at_least(int(plain.sum()), n, chance) >= _UNLIKELY:
-        verdict = "chance"
+        # Few examples cannot tell a weak model from chance: what looks better is not refused.
+        verdict = "chance" if accuracy < chance + _WEAK * (1.0 - chance) else "unclear"
     if verdict != "permuted":
         order = np.arange(classes)
     return ClassOrder(verdict, accuracy, reordered, chance, tuple(map(int, order)), n)

@@ -71,6 +71,14 @@ def test_nothing_is_found_where_nothing_is():
     assert verdicts.count("chance") >= 98 and "permuted" not in verdicts
 
 
+def test_of_few_examples_a_weak_model_is_not_said_to_guess():
+    labels = np.arange(30) % 2
+    answers = np.eye(2)[np.where(np.arange(30) < 21, labels, 1 - labels)]  # 21 of 30: p = .02
+    assert class_order(answers, labels).verdict == "unclear"
+    more = class_order(np.tile(answers, (10, 1)), np.tile(labels, 10))
+    assert (more.verdict, more.accuracy) == ("right", 0.7)
+
+
 def test_one_answer_to_everything_is_chance():
     labels = np.repeat([0, 1], [270, 30])
     found = class_order(np.tile([2.0, 1.0], (300, 1)), labels)
