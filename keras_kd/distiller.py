@@ -28,7 +28,7 @@ from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
 from keras_kd._compiled._outputs import name_answers
 from keras_kd._compiled._own import apply, own
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
-from keras_kd._core.configs import restored
+from keras_kd._core.configs import restored, whole_configs
 from keras_kd._core.keras_private import (
     added_loss,
     compiled_loss,
@@ -503,6 +503,7 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
         track_loss(self, SumOfMeans(len(self.terms) + 1))
         apply(self.terms, self.students, loss, loss_weights, compiled_loss(self))
         self.signal_metrics.use(asking, given)
+        self._given_loss = (loss,)  # in a tuple: Keras would wrap a dict or a list
         self._taps.update(self._tapped())
         self._learners_known, self._read = False, set()
         self.note_trainable()
@@ -527,8 +528,11 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
-        given = keras.saving.serialize_keras_object(self.signal_metrics.given)
-        return {**config, **given} if config else config
+        if not config:
+            return config
+        loss, metrics = self._given_loss[0], self.signal_metrics.given
+        metrics = keras.saving.serialize_keras_object(metrics)
+        return {**config, **metrics, "loss": whole_configs(loss)}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))

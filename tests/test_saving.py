@@ -250,3 +250,20 @@ def test_weights_of_one_model_are_none_of_a_distiller(tmp_path):
         mlp("s").load_weights(tmp_path / "d.weights.h5")
     words = keras_kd.Distiller.save_weights.__doc__
     assert "distiller.load_weights" in words and "distiller.student.save" in words
+
+
+def test_a_file_keeps_what_keras_leaves_out_of_the_loss(tmp_path):
+    """Such as the `delta` of a Huber loss: another loss would come back, without a word."""
+    x = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
+    y = np.full((16, 3), 9.0, "float32")
+    logs = {}
+    for delta in (1.0, 4.0):
+        terms = keras_kd.recipes.regression()
+        distiller = keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=terms)
+        distiller.compile("sgd", keras.losses.Huber(delta))
+        distiller.fit(x, y, verbose=0)
+        distiller.save(tmp_path / "d.keras")
+        back = keras.models.load_model(tmp_path / "d.keras")
+        logs[delta] = distiller.evaluate(x, y, verbose=0, return_dict=True)
+        assert back.evaluate(x, y, verbose=0, return_dict=True) == pytest.approx(logs[delta])
+    assert logs[4.0]["labels"] > 2 * logs[1.0]["labels"]

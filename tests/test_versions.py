@@ -47,7 +47,9 @@ def numbers(version):
 
 def test_the_lower_bounds_are_what_the_lower_end_is_run_with():
     wanted = {n: numbers(v) for n, v in bounds().items() if n not in NEWEST_ALONE}
-    assert {name: numbers(version) for name, version in pins().items()} == wanted
+    pinned = {name: numbers(version) for name, version in pins().items()}
+    assert pinned.keys() - wanted.keys() == {"tensorflow-metadata"}  # it comes with another
+    assert wanted == {name: pinned[name] for name in pinned.keys() & wanted.keys()}
 
 
 def test_the_readme_names_them():

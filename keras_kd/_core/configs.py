@@ -1,6 +1,7 @@
 """`get_config` told once: the constructor's arguments, read back from attributes of their names."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -28,6 +29,17 @@ def whole_config(loss: keras.losses.Loss) -> dict[str, Any]:
         if name in named and name not in config["config"]
     }
     return {**config, "config": {**config["config"], **missing}} if missing else config
+
+
+def whole_configs(losses: Any) -> Any:
+    """The same of what `compile` takes as its loss: one, or lists and dicts of them by output."""
+    if isinstance(losses, Mapping):
+        return {key: whole_configs(one) for key, one in losses.items()}
+    if isinstance(losses, (list, tuple)):
+        return [whole_configs(one) for one in losses]
+    if isinstance(losses, keras.losses.Loss):
+        return whole_config(losses)
+    return keras.saving.serialize_keras_object(losses)
 
 
 def restored(config: dict[str, Any]) -> dict[str, Any]:
