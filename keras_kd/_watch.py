@@ -242,10 +242,15 @@ class Watcher(keras.callbacks.Callback):
         self._next, self._training = 1, True
         self._look_for_changes()
 
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        self._distiller = model
+
     def _look_for_changes(self) -> None:
-        self.model.check_unchanged()
-        self.model.check_trainable()
-        self.model.make_train_function()  # anew, if a constant changed
+        # Not `self.model`: asking for that has Keras on JAX bring the state back, in every step.
+        self._distiller.check_unchanged()
+        self._distiller.check_trainable()
+        self._distiller.make_train_function()  # anew, if a constant changed
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self._training:  # else a validation has complained already, before it counted anew
