@@ -242,3 +242,24 @@ def test_labels_out_of_range_are_named_batch_by_batch(use):
         "Term 'labels' takes class numbers from 0 to 2 for 'student:output', and `y` holds 7"
     ):
         getattr(model, use)(x, y)
+
+
+@pytest.mark.skipif(keras.config.backend() != "jax", reason="the state is elsewhere on JAX alone")
+def test_what_is_looked_at_in_each_step_leaves_the_state_where_it_is(monkeypatch):
+    """Bringing it back after each step would cost more than a small step does."""
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    distiller = keras_kd.Distiller(
+        student=mlp("s"), teacher=mlp("t"), terms=keras_kd.recipes.hinton(alpha=1.0)
+    )
+    distiller.compile("sgd")
+    distiller.fit(x[:4], batch_size=1, verbose=0)
+    before = []
+    attach = type(distiller).jax_state_sync
+
+    def counted(self):
+        before.append(getattr(self, "_jax_state_synced", True))
+        return attach(self)
+
+    monkeypatch.setattr(type(distiller), "jax_state_sync", counted)
+    distiller.fit(x, batch_size=1, verbose=0)
+    assert before.count(False) < 20  # of 64 steps: at the powers of two, and at the end
