@@ -1,5 +1,7 @@
 """Taps hear a layer during one pass, and leave nothing behind."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -154,3 +156,22 @@ def test_layers_that_run_again_for_the_backward_pass_can_be_tapped():
         distiller.fit(x, batch_size=8, shuffle=False, verbose=0)
     for plain, scoped in zip(student.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_allclose(scoped, plain, atol=1e-6)
+
+
+def test_each_thread_notes_its_own_calls():
+    layer = keras.layers.Dense(2)
+    layer(np.ones((1, 3), "float32"))
+    heard = []
+
+    def other():
+        with recording([layer]) as calls:
+            layer(np.zeros((1, 3), "float32"))
+            heard.append(len(calls[id(layer)]))
+
+    with recording([layer]) as calls:
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        layer(np.ones((1, 3), "float32"))
+    assert heard == [1] and len(calls[id(layer)]) == 1
+    assert "call" not in vars(layer)

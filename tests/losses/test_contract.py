@@ -174,6 +174,18 @@ def test_what_stands_at_padding_changes_nothing(case):
         np.testing.assert_allclose(loss(*sides(2)), loss(*sides(3)), rtol=2e-5, atol=1e-6)
 
 
+def test_correlations_of_classes_are_over_what_counts():
+    """With padding, the classes' part is that of the valid positions, as examples of their own."""
+    rng = np.random.default_rng(0)
+    valid = np.arange(6) < np.array([[2], [6], [4], [5]])
+    target, pred = (ops.convert_to_tensor(rng.normal(size=(4, 6, 5)), "float32") for _ in "tp")
+    rows = [ops.convert_to_tensor(numpy(side)[valid]) for side in (target, pred)]
+    loss = losses.CorrelationTarget(beta=0.0)
+    expected = loss(*rows)
+    set_mask(pred, ops.convert_to_tensor(valid))
+    np.testing.assert_allclose(numpy(loss(target, pred)), numpy(expected), rtol=1e-5)
+
+
 @each
 def test_sample_weight_removes_and_counts_twice(case):
     target, pred = inputs(case)

@@ -268,6 +268,11 @@ def test_weight_is_a_factor_of_what_the_recipe_adds(name):
 SOFT_APART = ("sobolev", "srd")  # which have `soft_weight`
 
 
+def test_students_share_the_weight_among_the_others():
+    terms = recipes.mutual("a", "b", "c", weight=3.0, labels_weight=0)
+    assert [t.weight for t in terms] == [1.5] * 6  # two others each
+
+
 def test_settings_without_a_name_are_refused_with_their_names():
     with pytest.raises(
         TypeError, match=r"by name: temperature, beta, .*\.dist\(temperature=4\.0\)"
