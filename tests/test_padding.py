@@ -6,6 +6,7 @@ import pytest
 
 import keras_kd
 from keras_kd import metrics
+from keras_kd._core.keras_private import set_mask
 from tests.models import CLASSES, cross_entropy, set_weights
 
 LENGTH, WIDTH, HEADS = 6, 8, 2
@@ -121,3 +122,33 @@ def test_metrics_and_losses_see_the_mask_that_keras_hands_on():
     assert logs["agreement"] == pytest.approx(same.mean(), rel=1e-6)
     soft = keras_kd.losses.SoftTarget()(said[1], said[0])
     assert logs["soft_target"] == pytest.approx(float(soft), rel=1e-4)
+
+
+def test_padding_of_rows_that_other_replicas_have():
+    """A term that joins the rows of all replicas joins what tells their padding too."""
+    rng = np.random.default_rng(1)
+    valid = np.arange(LENGTH) < np.array([[2], [6], [4], [5]])
+
+    def side(rows, seed):
+        drawn = np.random.default_rng(seed).normal(size=(4, LENGTH, WIDTH))[rows]
+        padding = rng.normal(size=drawn.shape) * 9.0
+        tensor = keras.ops.convert_to_tensor(
+            np.where(valid[rows][..., None], drawn, padding), "float32"
+        )
+        set_mask(tensor, keras.ops.convert_to_tensor(valid[rows]))
+        return tensor
+
+    def signals(rows):
+        return {"student:output": side(rows, 1), "teacher:output": side(rows, 2)}
+
+    def gather(x):  # the other replica has rows 2 and 3
+        if len(x.shape) == 2:
+            return keras.ops.convert_to_tensor(valid)
+        first = side(slice(0, 2), 1)
+        seed = 1 if float(keras.ops.max(keras.ops.abs(x - first)[:, 0])) < 1e-6 else 2
+        return keras.ops.concatenate([x, side(slice(2, 4), seed)])
+
+    term = keras_kd.Term(keras_kd.losses.SimilarityMatrix())
+    whole, _ = term.measured(signals(slice(0, 4)), step=0)
+    joined, _ = term.measured(signals(slice(0, 2)), step=0, gather=gather)
+    assert float(joined) == pytest.approx(float(whole), rel=1e-5)
