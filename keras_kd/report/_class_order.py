@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import listing
+from keras_kd.report._won_and_lost import at_least
 
 #: Examples of one class, of all classes, and the fewest that can tell.
 _EACH, _MOST, _FEWEST = 50, 2000, 20
@@ -126,10 +127,10 @@ def class_order(answers: Any, labels: Any) -> ClassOrder:
     verdict: Literal["right", "permuted", "chance", "unclear"] = "right"
     order = _matched(decided, labels, classes)
     moved = float((order[labels] != labels).mean())
-    sure = won > lost and _at_least(won, won + lost, 0.5) < _UNLIKELY
+    sure = won > lost and _by_chance(won, won + lost, 0.5) < _UNLIKELY
     if sure and reordered - accuracy >= 0.5 * moved * reordered:
         verdict = "permuted"
-    elif _at_least(int(plain.sum()), n, chance) >= _UNLIKELY:
+    elif _by_chance(int(plain.sum()), n, chance) >= _UNLIKELY:
         # Few examples cannot tell a weak model from chance: what looks better is not refused.
         verdict = "chance" if accuracy < chance + _WEAK * (1.0 - chance) else "unclear"
     if verdict != "permuted":
@@ -228,16 +229,9 @@ def _matched(decided: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarra
     return taken
 
 
-def _at_least(k: int, n: int, p: float) -> float:
+def _by_chance(k: int, n: int, p: float) -> float:
     """The chance of `k` or more successes of `n`, each of them with probability `p`."""
-    if p <= 0 or p >= 1:
-        return float(k <= n * p)
-    logs = [
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
-        + i * math.log(p) + (n - i) * math.log1p(-p)
-        for i in range(k, n + 1)
-    ]  # fmt: skip
-    return math.fsum(map(math.exp, logs))
+    return float(at_least(k, n, np.array([p]))[0])
 
 
 def _array(x: Any) -> np.ndarray:

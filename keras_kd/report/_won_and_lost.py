@@ -33,7 +33,7 @@ def mcnemar(lost: int, won: int) -> float:
     Reference: McNemar, "Note on the Sampling Error of the Difference between Correlated
     Proportions or Percentages", Psychometrika 12, 1947; in the exact form of the sign test.
     """
-    tail = float(_at_least(max(lost, won), lost + won, np.array([0.5]))[0])
+    tail = float(at_least(max(lost, won), lost + won, np.array([0.5]))[0])
     # Twelve digits: those that the logarithms leave, however small the number.
     return min(1.0, float(f"{2 * tail:.12g}"))
 
@@ -67,13 +67,13 @@ def _least(more: int, less: int, examples: int) -> float:
         low, high = (0.5, 1.0) if sure else (0.0, 0.5)
         while high - low > 1e-10:
             middle = (low + high) / 2
-            if _at_least(more, differ, np.array([middle]))[0] < _TAIL:
+            if at_least(more, differ, np.array([middle]))[0] < _TAIL:
                 low = middle
             else:
                 high = middle
         least = low
     shares = np.linspace(least, more / max(differ, 1), 33)
-    tails = np.clip(_at_least(more, differ, shares), _TAIL, 0.5)
+    tails = np.clip(at_least(more, differ, shares), _TAIL, 0.5)
     left = np.sqrt(np.maximum(_FAR**2 - np.array([_NORMAL.inv_cdf(t) ** 2 for t in tails]), 0))
     few, many = wilson(differ / examples, examples, left)
     away = 2 * shares - 1
@@ -91,7 +91,7 @@ def wilson(share: float, examples: int, z: np.ndarray) -> tuple[np.ndarray, np.n
     )
 
 
-def _at_least(k: int, n: int, p: np.ndarray) -> np.ndarray:
+def at_least(k: int, n: int, p: np.ndarray) -> np.ndarray:
     """The chance of `k` or more successes of `n`, for each probability of one."""
     if k <= 0:
         return np.ones(len(p))
