@@ -142,7 +142,7 @@ class Report:
             over = "runs" if self._runs else "examples"
             how = "bootstrap-t" if self.p_value is None else "the dual of McNemar's test"
             lines.append(
-                f"An interval over {over} needs {FEWEST} that do not all differ alike."
+                f"An interval over {over} needs at least {FEWEST}, and differences that are not all the same."
                 if self.change.too_few
                 else f"The interval is over {over} ({how})."
             )

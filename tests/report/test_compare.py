@@ -152,7 +152,7 @@ def test_few_runs_or_unequally_many():
     found = compare(models, DATA, latency=False)
     assert ": 3 runs are too few to say which is better (" in found.verdict
     assert all(group.change.too_few for group in found.classes)
-    assert "An interval over runs needs 5 that do not all differ alike." in str(found)
+    assert "An interval over runs needs at least 5, and differences that are not all" in str(found)
     of_two = compare({name: runs[:2] for name, runs in models.items()}, DATA, latency=False)
     assert ": 2 runs are too few to say which is better (" in of_two.verdict
     found = compare({**models, "alone": models["alone"][:2]}, DATA, latency=False)
