@@ -8,6 +8,7 @@ import keras_kd
 from keras_kd import metrics
 from keras_kd._core.keras_private import set_mask
 from tests.models import CLASSES, cross_entropy, set_weights
+from tests.project import older_than
 
 LENGTH, WIDTH, HEADS = 6, 8, 2
 RNG = np.random.default_rng(0)
@@ -69,7 +70,10 @@ def judged(tokens, batch_size, y=Y, terms=terms):
     distiller = keras_kd.Distiller(student=tagger("s", 1), teacher=tagger("t", 2), terms=terms())
     distiller.compile("adam", cross_entropy(), metrics=["accuracy", metrics.Agreement()])
     x = {"token_ids": tokens, "padding_mask": VALID}
-    return distiller.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
+    logs = distiller.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
+    if older_than("3.12"):
+        del logs["accuracy"]  # Keras's own metrics counted padding
+    return logs
 
 
 def test_what_stands_at_padding_changes_nothing():

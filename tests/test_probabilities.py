@@ -155,7 +155,7 @@ def test_of_a_generator_each_batch_is_taken_once():
     def batches():
         for at in range(0, 32, 8):
             taken.append(at)
-            yield {"inputs": X[at : at + 8], "signals": {"teacher:output": P[at : at + 8]}}, None
+            yield ({"inputs": X[at : at + 8], "signals": {"teacher:output": P[at : at + 8]}},)
 
     with says("it holds probabilities"):
         distiller().fit(batches(), verbose=0)

@@ -1,7 +1,10 @@
-"""Whether this process is the command `keras-kd`."""
+"""Commands of this package: whether this process is one, and what others are started with."""
 
 import sys
 from pathlib import Path
+
+#: Python's option that keeps a script's own folder from being looked through for modules: 3.11 has it.
+SAFE_PATH = ["-P"] if sys.version_info >= (3, 11) else []
 
 
 def is_the_command() -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_kd._core.command import SAFE_PATH
 from keras_kd.cli._commands import parser
 from keras_kd.cli._talk import BadInput
 
@@ -90,11 +91,11 @@ def _restart(backend: str, argv: list[str]) -> None:
     sys.stdout.flush()
     package = str(Path(__file__).parents[2])
     code = (
-        f"import sys; sys.path.insert(0, {package!r}); "
+        f"import sys; sys.path[:] = [{package!r}, *filter(None, sys.path)]; "
         "from keras_kd.cli import main; sys.exit(main())"
     )
     env = {**os.environ, "KERAS_BACKEND": backend}
-    os.execve(sys.executable, [sys.executable, "-P", "-c", code, *argv], env)
+    os.execve(sys.executable, [sys.executable, *SAFE_PATH, "-c", code, *argv], env)
 
 
 def _stoppable() -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_kd._core.command import SAFE_PATH
 from keras_kd.exporting import _alone
 from keras_kd.exporting._process import hint_on, run_python
 from keras_kd.exporting._proof import ExportError
@@ -80,7 +81,7 @@ def run_alone(
     """The outputs that a process of its own saw, and what it said."""
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder, "inputs.npz"), **inputs)  # type: ignore[arg-type]
-        command = ["-P", _alone.__file__, kind, str(path.absolute()), folder]
+        command = [*SAFE_PATH, _alone.__file__, kind, str(path.absolute()), folder]
         said = run_python(command, what, timeout=timeout)
         with np.load(Path(folder, "outputs.npz")) as arrays:
             return {name: arrays[name] for name in arrays.files}, "\n".join(said)

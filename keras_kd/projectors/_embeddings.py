@@ -34,8 +34,8 @@ class UnitEmbedding(keras.layers.Layer):
 
     def __init__(self, units: int = 128, **kwargs: Any):
         super().__init__(**kwargs)
-        self.units = units
-        self.linear = keras.layers.Dense(units, dtype="float32")
+        self.units = count(units, "units")
+        self.linear = keras.layers.Dense(self.units, dtype="float32")
 
     def build(self, input_shape: tuple) -> None:
         self.linear.build((None, channels(tuple(input_shape))))

@@ -34,8 +34,8 @@ class AuxiliaryHead(keras.layers.Layer):
 
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.units = units
-        self.logits = keras.layers.Dense(units, dtype="float32")
+        self.units = count(units, "units")
+        self.logits = keras.layers.Dense(self.units, dtype="float32")
 
     def _positions(self, rank: int) -> tuple[int, ...]:
         channels_first = rank == 4 and keras.config.image_data_format() == "channels_first"

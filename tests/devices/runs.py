@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 import keras_kd
+from tests.project import older_than
 
 ROOT = pathlib.Path(keras_kd.__file__).parents[1]
 LIMIT = 400  # seconds
@@ -76,4 +77,6 @@ def same(ours, theirs, tolerance=1e-5):
     assert ours.keys() == theirs.keys()
     assert len(ours) > 10
     for name, value in theirs.items():
+        if older_than("3.10") and name.startswith(("log ", "evaluated ")):
+            continue  # Keras's own metrics were those of one replica
         np.testing.assert_allclose(ours[name], value, rtol=tolerance, atol=tolerance, err_msg=name)

@@ -148,8 +148,8 @@ def test_says_whether_an_example_depends_on_the_others(case):
 @each
 def test_what_stands_at_padding_changes_nothing(case):
     """Of sequences of vectors, for each loss that takes them."""
-    if case.loss is losses.AttentionScoreMatch:
-        pytest.skip("it takes attention scores")
+    if case.loss in (losses.AttentionScoreMatch, losses.RelationMatch):
+        pytest.skip("it takes attention scores, or heads")
     loss = case.build()
     rng = np.random.default_rng(0)
     valid = np.arange(6) < np.array([[2], [6], [4], [5]])
@@ -357,7 +357,7 @@ def test_compiled_equals_eager(case):
     if keras.config.backend() == "tensorflow":  # whose eager gradients are another way
         _, want = value_and_gradient(lambda t, s: ops.sum(loss(t, s) * shares), target, pred)
         for a, b in zip(keras.tree.flatten(said.slope), keras.tree.flatten(want), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * (np.abs(b).max() + 1e-3))
+            np.testing.assert_allclose(a, b, rtol=5e-4, atol=1e-5 * (np.abs(b).max() + 1e-3))
 
 
 WRITTEN_OUT = ["SoftTarget", "ReverseKL", "JensenShannon-0.5", "AngleRelation", "DistanceRelation"]
