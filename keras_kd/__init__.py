@@ -8,7 +8,7 @@ from keras_kd._core.command import is_the_command as _is_the_command
 # The command `keras-kd` opens the rest when there is work to do: Keras takes seconds to import, and
 # `keras-kd --help` none.
 if TYPE_CHECKING or not _is_the_command():
-    from keras_kd._everything import *  # noqa: F403
+    from keras_kd._public_names import *  # noqa: F403
 
 if TYPE_CHECKING:
     from keras_kd import callbacks as callbacks
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f"keras_kd.{name}")
     if name[:1] != "_" and _is_the_command():
-        return getattr(importlib.import_module("keras_kd._everything"), name)
+        return getattr(importlib.import_module("keras_kd._public_names"), name)
     raise AttributeError(f"module 'keras_kd' has no attribute {name!r}")
 
 

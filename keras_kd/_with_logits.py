@@ -6,7 +6,7 @@ import keras
 
 from keras_kd._core.keras_private import calls_of, is_wired, origin, outputs_of
 from keras_kd.taps import input_of
-from keras_kd.teachers._heads import PROBABILITIES, activation_of, passes
+from keras_kd.teachers._last_activation import PROBABILITIES, activation_of, passes
 
 
 def with_logits(model: keras.Model) -> keras.Model:

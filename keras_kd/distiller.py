@@ -7,9 +7,14 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from keras_kd import _watch
-from keras_kd._as_logits import logits_among, looked_at
-from keras_kd._batch import (
+from keras_kd._checks import _values
+from keras_kd._checks._arguments import (
+    check_known,
+    check_label_losses,
+    check_named,
+    check_roles_of_default,
+)
+from keras_kd._checks._batch import (
     absent,
     cannot_run,
     check_batched,
@@ -19,14 +24,15 @@ from keras_kd._batch import (
     no_batches,
     split,
 )
-from keras_kd._changes import Changes
-from keras_kd._compiled._absent import warn_of_absent
+from keras_kd._checks._changes import Changes
+from keras_kd._checks._logits import logits_among, looked_at
+from keras_kd._compiled._absent_teacher import warn_of_absent
+from keras_kd._compiled._label_assignment import apply, own
 from keras_kd._compiled._label_values import Check, label_checks
 from keras_kd._compiled._label_values import faults as label_faults
 from keras_kd._compiled._losses import check_losses, leaves
 from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
 from keras_kd._compiled._outputs import name_answers
-from keras_kd._compiled._own import apply, own
 from keras_kd._core.addresses import IDS, LABELS, OUTPUT, parse
 from keras_kd._core.configs import restored, whole_configs
 from keras_kd._core.keras_private import (
@@ -38,15 +44,9 @@ from keras_kd._core.keras_private import (
     unframed,
 )
 from keras_kd._core.messages import listing, text_of
-from keras_kd._core.numbers import at
 from keras_kd._core.registry import export
-from keras_kd._fitting import Fitting
-from keras_kd._misplaced import (
-    check_known,
-    check_label_losses,
-    check_named,
-    check_roles_of_default,
-)
+from keras_kd._core.scalars import at
+from keras_kd._fit_methods import Fitting
 from keras_kd._padding import mark_padding
 from keras_kd._participants import (
     Participants,
@@ -67,11 +67,11 @@ from keras_kd._participants import (
 from keras_kd._saving import Saving, uncompiled
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome, batch_size
-from keras_kd._trainers._means import SumOfMeans
-from keras_kd.metrics._signals import SignalMetrics, parted, path_of
+from keras_kd._trainers._epoch_means import SumOfMeans
+from keras_kd.metrics._signal_metrics import SignalMetrics, parted, path_of
 from keras_kd.recipes import hinton
 from keras_kd.taps import Signals, Tap, input_of, lengths_unknown, on_zeros, reason, symbolic
-from keras_kd.teachers._heads import check_logits
+from keras_kd.teachers._last_activation import check_logits
 from keras_kd.terms import Labels, Term
 
 
@@ -180,7 +180,7 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
         self._watched = self._targets_to_watch()
         self.on_bad_teacher = on_bad_teacher
         self._logits = logits_among(self.terms)
-        self.watch = _watch.Faults(self._watched, _watch.skips(on_bad_teacher), self._logits)
+        self.watch = _values.Faults(self._watched, _values.skips(on_bad_teacher), self._logits)
         self._label_checks: list[Check] = []
         self._told_of_absent = False
         self._input_config: Any = None
@@ -434,7 +434,7 @@ class Distiller(BackendStep, Fitting, Saving, Changes, keras.Model):
 
     def faults(self, answers: Signals) -> Any:
         """Per watched target, 1 when this batch's holds NaN or infinite values."""
-        return _watch.faults(answers, self._watched)
+        return _values.faults(answers, self._watched)
 
     def advance(self) -> None:
         """One training step is done."""

@@ -11,8 +11,8 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_kd._core.numbers import finite, positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import finite, positive
 
 
 def _share(step: Any, steps: Any) -> Any:

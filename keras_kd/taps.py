@@ -14,8 +14,8 @@ import keras
 from keras import ops
 
 from keras_kd._core.addresses import OUTPUT, OWN, SLOPE
-from keras_kd._core.calls import around_calls, plainly, rematerializing
 from keras_kd._core.keras_private import layers_of
+from keras_kd._core.layer_calls import around_calls, plainly, rematerializing
 from keras_kd._core.messages import did_you_mean, listing, text_of
 
 Signals = dict[str, Any]

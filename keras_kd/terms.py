@@ -6,16 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._classes import check_classes, check_projectors
-from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
-from keras_kd._core.configs import restored, whole_config
-from keras_kd._core.keras_private import mask_of, set_mask, takes_training
-from keras_kd._core.messages import shape_of, snake_case, text_of
-from keras_kd._core.numbers import Number, finite
-from keras_kd._core.registry import export
-from keras_kd._core.shown import value_of
-from keras_kd._misplaced import check_address, check_named, check_weight
-from keras_kd._sides import (
+from keras_kd._checks._arguments import check_address, check_named, check_weight
+from keras_kd._checks._classes import check_classes, check_projectors
+from keras_kd._checks._terms import (
     OF_SHAPES,
     cannot_compare,
     check_arguments,
@@ -23,8 +16,15 @@ from keras_kd._sides import (
     check_shapes,
     instead_of_loss,
 )
+from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
+from keras_kd._core.configs import restored, whole_config
+from keras_kd._core.keras_private import mask_of, set_mask, takes_training
+from keras_kd._core.messages import shape_of, snake_case, text_of
+from keras_kd._core.registry import export
+from keras_kd._core.representation import value_of
+from keras_kd._core.scalars import Number, finite
 from keras_kd.losses import Loss
-from keras_kd.losses._counts import count_of
+from keras_kd.losses._valid_counts import count_of
 from keras_kd.schedules import Adjustable
 from keras_kd.taps import Signals, reason, symbolic
 

@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import layers, ops
 
-from keras_kd.teachers._heads import ending, last_activation
+from keras_kd.teachers._last_activation import ending, last_activation
 from tests.models import Subclassed, mlp
 
 

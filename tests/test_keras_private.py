@@ -79,7 +79,7 @@ def test_takes_training():
 
 @pytest.mark.skipif(not hasattr(keras, "RematScope"), reason="Keras has no RematScope yet")
 def test_is_rematerialized():
-    """Without `_remat_mode`: hold `rematerialized_call` of every layer in `_core/calls.py`."""
+    """Without `_remat_mode`: hold `rematerialized_call` of every layer in `_core/layer_calls.py`."""
     with keras.RematScope(mode="full"):
         scoped = layers.Dense(2)
     assert keras_private.is_rematerialized(scoped)

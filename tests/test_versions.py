@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd._core.numbers import plain
 from keras_kd._core.optional import require_keras
+from keras_kd._core.scalars import plain
 from tests.project import PROJECT, PYPROJECT, ROOT
 
 #: Not of the lower end: tools that run in the newest environment alone, and torch, whose wheels for

@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from keras_kd import losses
-from keras_kd.losses import _lean
+from keras_kd.losses import _custom_gradients
 from on_accelerator.bench import Bench, median, wait
 
 T = 4.0
@@ -111,7 +111,7 @@ def program(function):
 def measured(name: str, kind: str, rows: int, classes: int, seconds: float) -> dict:
     ours, plain = LOSSES[name]
     if "blocks" in kind:
-        _lean._LARGE = _lean._BLOCK = 2**26
+        _custom_gradients._LARGE = _custom_gradients._BLOCK = 2**26
     run = program(plain if kind == "plain" else ours)
     teacher, pred = (logits(rows, classes, seed) for seed in (1.0, 2.0))
     labels = ops.cast(ops.arange(rows) % classes, "int32")
@@ -179,14 +179,14 @@ def rows(bench: Bench):
         name, kind, positions = bench.row.split("; ")
         yield here(bench, name, kind, int(positions))
         return
-    saved = _lean._LARGE, _lean._BLOCK
+    saved = _custom_gradients._LARGE, _custom_gradients._BLOCK
     for name, kind in asked():
         positions, halved = 64 if bench.tiny else POSITIONS, {}
         while bench.left() > 12:
             found = (here if keras.config.backend() == "torch" else apart)(
                 bench, name, kind, positions
             )
-            _lean._LARGE, _lean._BLOCK = saved
+            _custom_gradients._LARGE, _custom_gradients._BLOCK = saved
             told = found.get("error", "").lower()
             if not ("memory" in told or "resource_exhausted" in told) or positions <= 1024:
                 yield found | halved

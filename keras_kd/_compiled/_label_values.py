@@ -14,11 +14,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._checks._values import LABEL_CHECKS
+from keras_kd._compiled._label_assignment import Own
 from keras_kd._compiled._losses import Applied
 from keras_kd._compiled._outputs import Output, Outputs
-from keras_kd._compiled._own import Own
 from keras_kd._core.addresses import parse
-from keras_kd._watch import LABEL_CHECKS
 from keras_kd.losses._labels import mixed
 
 #: Rows of labels that are looked at in one go.

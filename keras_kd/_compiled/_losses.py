@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 
+from keras_kd._compiled._label_assignment import Own, own
 from keras_kd._compiled._outputs import Output, Outputs
-from keras_kd._compiled._own import Own, own
 from keras_kd._core.addresses import parse
 from keras_kd.terms import Labels
 

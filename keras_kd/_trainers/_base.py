@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_kd import _watch
+from keras_kd._checks import _values
 from keras_kd._core.keras_private import loss_tracker
 
 
@@ -100,7 +100,7 @@ class Step(Base):
 
     def look(self, outcome: Outcome) -> None:
         """Tells the watch what was at fault in a batch."""
-        found = _watch.all_faults(outcome.faults, outcome.labels, outcome.total, outcome.empty)
+        found = _values.all_faults(outcome.faults, outcome.labels, outcome.total, outcome.empty)
         self.watch.update_state(self.everywhere(found))
 
     def still(self, *models: Any) -> contextlib.AbstractContextManager[Any]:

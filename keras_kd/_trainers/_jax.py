@@ -9,7 +9,7 @@ import keras
 
 from keras_kd._core.keras_private import KeepsJaxState
 from keras_kd._trainers._base import Outcome, Step
-from keras_kd._trainers._turns import in_turn
+from keras_kd._trainers._exclusive_access import in_turn
 
 Values = list[Any]
 

@@ -7,7 +7,7 @@ import keras
 import torch
 from torch.autograd import forward_ad
 
-from keras_kd import _watch
+from keras_kd._checks import _values
 from keras_kd._core.probabilities import ENOUGH
 from keras_kd._trainers._base import Outcome, Step
 
@@ -61,9 +61,9 @@ class TorchStep(Step):
         found = self.faults(answers)
         if not found.any():
             return False
-        none = found.new_zeros(_watch.LABEL_CHECKS)
+        none = found.new_zeros(_values.LABEL_CHECKS)
         zero = found.new_zeros(())
-        self.watch.update_state(_watch.all_faults(found, none, zero, zero))
+        self.watch.update_state(_values.all_faults(found, none, zero, zero))
         return True
 
 

@@ -10,7 +10,7 @@ from rich.control import Control
 from rich.segment import ControlType
 from rich.table import Table
 
-from keras_kd._core.numbers import finite
+from keras_kd._core.scalars import finite
 from keras_kd.callbacks._schedules import moving, shares
 
 _BAR = 20

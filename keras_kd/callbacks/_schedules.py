@@ -7,7 +7,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_kd._core.numbers import at
+from keras_kd._core.scalars import at
 from keras_kd.distiller import Distiller
 from keras_kd.projectors import Temperature
 

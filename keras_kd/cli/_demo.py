@@ -5,8 +5,8 @@ import contextlib
 
 from keras_kd import demo
 from keras_kd._core.files import check_folder
-from keras_kd.cli import _folder
-from keras_kd.cli._talk import bad_input
+from keras_kd.cli import _run_folder
+from keras_kd.cli._console import bad_input
 
 
 def run(options: argparse.Namespace) -> None:
@@ -23,5 +23,5 @@ def run(options: argparse.Namespace) -> None:
         with bad_input():
             check_folder(settings.out)
             data = demo.prepare(settings)
-            held.enter_context(_folder.held(settings.out))
+            held.enter_context(_run_folder.held(settings.out))
         demo.run(settings, data)

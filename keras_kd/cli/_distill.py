@@ -15,15 +15,15 @@ from keras_kd import callbacks, metrics, stores
 from keras_kd._core.files import check_folder, replacing
 from keras_kd._core.messages import listing
 from keras_kd.callbacks._best_student import load_best, read_best
-from keras_kd.cli import _classes, _folder, _students, _training
-from keras_kd.cli._folder import if_stopped as if_stopped
+from keras_kd.cli import _class_order, _run_folder, _students, _training
+from keras_kd.cli._console import bad_input, give, tell
 from keras_kd.cli._images import images, input_shape
-from keras_kd.cli._models import load, teaching
+from keras_kd.cli._load_models import load, teaching
 from keras_kd.cli._recipes import terms_of
-from keras_kd.cli._talk import bad_input, give, tell
+from keras_kd.cli._run_folder import if_stopped as if_stopped
 from keras_kd.data import Augment, Dataset, feed
 from keras_kd.distiller import Distiller
-from keras_kd.teachers._heads import last_activation
+from keras_kd.teachers._last_activation import last_activation
 from keras_kd.terms import Labels
 
 
@@ -57,10 +57,10 @@ def _go_on(options: argparse.Namespace, prepared: _Run) -> None:
         if prepared.why:
             tell(prepared.why)
     if prepared.done < options.epochs:  # what it says will not be so of the student to come
-        (options.out / _folder.SUMMARY).unlink(missing_ok=True)
+        (options.out / _run_folder.SUMMARY).unlink(missing_ok=True)
     _train(options, prepared)
     summary = _summary(options, prepared)
-    with replacing(options.out / _folder.SUMMARY) as temporary:
+    with replacing(options.out / _run_folder.SUMMARY) as temporary:
         temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
     give(options, summary, *_told(options, prepared, summary))
 
@@ -84,9 +84,9 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> _Run:
         steps = math.ceil(len(data["train"]) / options.batch_size)
         student = _students.build(options.student, data.info.shape, classes, options.seed, steps)
     for model in (m for m in (student, teacher) if m is not None):
-        _classes.check_count(model, data)
+        _class_order.check_count(model, data)
     if not options.no_check:
-        _classes.check_order(options, teacher, data)
+        _class_order.check_order(options, teacher, data)
     augment, why = _training.augmentation(options, teacher, data)
     train, validation = _batches(options, data, augment)
     terms = terms_of(
@@ -95,12 +95,12 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> _Run:
     )  # fmt: skip
     rate = _training.rate(options, options.epochs * len(train))
     distiller = _compiled(student, teacher, terms, rate)
-    held.enter_context(_folder.held(options.out))
-    _folder.settle(options, data.info.class_names)
-    done = callbacks.Checkpoint(options.out / _folder.STATE).restore(distiller)
+    held.enter_context(_run_folder.held(options.out))
+    _run_folder.settle(options, data.info.class_names)
+    done = callbacks.Checkpoint(options.out / _run_folder.STATE).restore(distiller)
     for _ in range(done):
         train.on_epoch_end()  # each epoch has an order of its own
-    _folder.trim(options.out / _folder.LOG, done)
+    _run_folder.trim(options.out / _run_folder.LOG, done)
     return _Run(data, teacher, distiller, train, validation, done, why)
 
 
@@ -165,16 +165,16 @@ def _train(options: argparse.Namespace, run: _Run) -> None:
         callbacks=[
             callbacks.Schedules(),
             callbacks.Progress(options.baseline, file=sys.stderr),
-            keras.callbacks.CSVLogger(str(out / _folder.LOG), append=True),
-            callbacks.BestStudent(out / _folder.STUDENT),
-            callbacks.Checkpoint(out / _folder.STATE),
+            keras.callbacks.CSVLogger(str(out / _run_folder.LOG), append=True),
+            callbacks.BestStudent(out / _run_folder.STUDENT),
+            callbacks.Checkpoint(out / _run_folder.STATE),
         ],
     )
 
 
 def _summary(options: argparse.Namespace, run: _Run) -> dict[str, Any]:
     """How good the best student is on the test images."""
-    path = options.out / _folder.STUDENT
+    path = options.out / _run_folder.STUDENT
     best = read_best(path)
     if best is None:
         raise RuntimeError(
@@ -219,4 +219,4 @@ def _told(options: argparse.Namespace, run: _Run, summary: dict[str, Any]) -> li
             f"Its teacher is right about {summary['teacher_test_accuracy']:.1%}; the student "
             f"answers as the teacher does on {summary['test_agreement']:.1%}."
         )
-    return [*lines, f"{options.out / 'log.csv'}, {options.out / _folder.SUMMARY}: the figures."]
+    return [*lines, f"{options.out / 'log.csv'}, {options.out / _run_folder.SUMMARY}: the figures."]

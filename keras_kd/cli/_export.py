@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.cli._classes import images_for, kept_beside, tell_of_others
+from keras_kd.cli._class_order import images_for, kept_beside, tell_of_others
+from keras_kd.cli._console import bad_input, give
 from keras_kd.cli._images import input_shape
-from keras_kd.cli._models import load
-from keras_kd.cli._talk import bad_input, give
+from keras_kd.cli._load_models import load
 from keras_kd.exporting import export
 
 _CALIBRATION = 1000

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd.cli._talk import tell
+from keras_kd.cli._console import tell
 from keras_kd.data import Dataset, Info, NotAvailable, Part, load
 
 _COLOURS = {1: "grayscale", 3: "rgb", 4: "rgba"}

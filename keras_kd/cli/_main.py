@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_kd._core.command import SAFE_PATH
 from keras_kd.cli._commands import parser
-from keras_kd.cli._talk import BadInput
+from keras_kd.cli._console import BadInput
 
 #: What the user can mend, and what may go wrong once work has begun; all else is a fault of ours.
 _TO_MEND = (BadInput, ValueError, ModuleNotFoundError)
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _hush()
     try:
         importlib.import_module(
-            "keras_kd._everything"
+            "keras_kd._public_names"
         )  # files need to find all that may be in them
         _module_of(options.command).run(options)
         sys.stdout.flush()

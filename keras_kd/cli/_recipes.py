@@ -14,7 +14,7 @@ from rich.padding import Padding
 from keras_kd import recipes
 from keras_kd._core.addresses import OUTPUT, as_tuple, parse
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd.cli._talk import bad_input, give
+from keras_kd.cli._console import bad_input, give
 from keras_kd.procedures import hint_layers
 from keras_kd.recipes import Terms
 

@@ -4,10 +4,10 @@ import argparse
 
 from keras_kd import report
 from keras_kd._core.files import writable
-from keras_kd.cli._classes import images_for, tell_of_others
+from keras_kd.cli._class_order import images_for, tell_of_others
+from keras_kd.cli._console import BadInput, bad_input, give, tell
 from keras_kd.cli._images import input_shape
-from keras_kd.cli._models import load
-from keras_kd.cli._talk import BadInput, bad_input, give, tell
+from keras_kd.cli._load_models import load
 
 
 def run(options: argparse.Namespace) -> None:

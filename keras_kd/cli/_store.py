@@ -6,9 +6,9 @@ import numpy as np
 
 from keras_kd import stores
 from keras_kd._core.files import check_folder
+from keras_kd.cli._console import bad_input, give
 from keras_kd.cli._images import images, input_shape
-from keras_kd.cli._models import load, teaching
-from keras_kd.cli._talk import bad_input, give
+from keras_kd.cli._load_models import load, teaching
 from keras_kd.data import Dataset, Part
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras.optimizers.schedules import CosineDecay
 
 from keras_kd.data import Augment, Crop, Dataset, Flip, Part
-from keras_kd.data._steps import Step
+from keras_kd.data._transforms import Step
 
 #: A set below this size is small: half the batch gives it twice the steps.
 _SMALL_SET = 4000

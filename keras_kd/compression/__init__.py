@@ -4,11 +4,11 @@ Fewer bits (`quantize_aware`), fewer weights (`Pruning`), fewer channels and lay
 gives a student that the `Distiller` trains like any other.
 """
 
-from keras_kd.compression._fake import FakeQuant as FakeQuant
-from keras_kd.compression._fake import GridConv1D as GridConv1D
-from keras_kd.compression._fake import GridConv2D as GridConv2D
-from keras_kd.compression._fake import GridDense as GridDense
-from keras_kd.compression._fake import GridDepthwiseConv2D as GridDepthwiseConv2D
+from keras_kd.compression._fake_quantization import FakeQuant as FakeQuant
+from keras_kd.compression._fake_quantization import GridConv1D as GridConv1D
+from keras_kd.compression._fake_quantization import GridConv2D as GridConv2D
+from keras_kd.compression._fake_quantization import GridDense as GridDense
+from keras_kd.compression._fake_quantization import GridDepthwiseConv2D as GridDepthwiseConv2D
 from keras_kd.compression._patterns import Magnitude as Magnitude
 from keras_kd.compression._patterns import NOfM as NOfM
 from keras_kd.compression._patterns import mask as mask

@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from keras_kd.compression._fake import FakeQuant, OnGrid, check_keras
+from keras_kd.compression._fake_quantization import FakeQuant, OnGrid, check_keras
 from keras_kd.compression._graph import Graph, Step, again
+from keras_kd.compression._quantization_scheme import check_known
 from keras_kd.compression._quantizer import Quantizer
-from keras_kd.compression._scheme import check_known
 
 
 def quantize_aware(

@@ -5,9 +5,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd.compression._fake import FakeQuant, GridConv2D, GridDepthwiseConv2D, OnGrid
+from keras_kd.compression._fake_quantization import (
+    FakeQuant,
+    GridConv2D,
+    GridDepthwiseConv2D,
+    OnGrid,
+)
 from keras_kd.compression._graph import Graph, Step, again
-from keras_kd.compression._scheme import (
+from keras_kd.compression._quantization_scheme import (
     ALONE,
     FIXED,
     FUSED,

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import listing
+from keras_kd.data._dataset import Part
 from keras_kd.data._ids import as_bytes
-from keras_kd.data._sets import Part
-from keras_kd.data._steps import tensorflow
+from keras_kd.data._transforms import tensorflow
 
 KEYS = ("id", "x", "y", "weight")
 FORMS = (

@@ -2,8 +2,8 @@
 
 import os
 
+from keras_kd.data._dataset import Amount, Dataset
 from keras_kd.data._digits import digits
-from keras_kd.data._sets import Amount, Dataset
 
 
 def load(

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd.data._dataset import Part
 from keras_kd.data._ids import as_bytes
-from keras_kd.data._sets import Part
 
 
 @dataclass(frozen=True)

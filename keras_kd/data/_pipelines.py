@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_kd.data._batches import Batches, checked, one_by_one
 from keras_kd.data._batches import is_tf_data as is_tf_data
+from keras_kd.data._dataset import Part
 from keras_kd.data._mixes import Pool
-from keras_kd.data._sets import Part
 from keras_kd.data._tf_pipelines import Join, stream, tf_feed
 from keras_kd.data._views import Augment
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_kd._core.files import replacing
-from keras_kd.data._sets import Part
-from keras_kd.data._steps import tensorflow
+from keras_kd.data._dataset import Part
+from keras_kd.data._transforms import tensorflow
 
 #: What stands before the words: padding, and any word that is not among them.
 RESERVED = ("", "[UNK]")

@@ -10,7 +10,7 @@ import numpy as np
 from keras_kd.data._batches import FORMS, KEYS, batch_of_one, checked, is_tf_data
 from keras_kd.data._ids import as_bytes
 from keras_kd.data._mixes import Pool, blended
-from keras_kd.data._steps import tensorflow
+from keras_kd.data._transforms import tensorflow
 from keras_kd.data._views import Augment
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras_kd._core.messages import listing
 from keras_kd.data._ids import as_bytes
 from keras_kd.data._mixes import MIXES, CutMix, MixUp, Pool, blended, one_hot
-from keras_kd.data._steps import STEPS, Step, drawing
+from keras_kd.data._transforms import STEPS, Step, drawing
 
 
 class Augment:

@@ -11,9 +11,9 @@ import numpy as np
 
 from keras_kd.exporting._data import Examples
 from keras_kd.exporting._prepare import save_portable
-from keras_kd.exporting._process import run_python
 from keras_kd.exporting._proof import ExportError
 from keras_kd.exporting._signature import Arrays
+from keras_kd.exporting._subprocess import run_python
 
 #: The name of the model around the student; the names of a LiteRT file's tensors begin with it.
 ROOT = "exported"
@@ -94,7 +94,7 @@ def convert(
         told.write_text(json.dumps(asdict(job)))
         what = f"The conversion of the student '{student.name}' to {path.suffix or 'a SavedModel'}"
         _, said = run_python(
-            ["-c", "from keras_kd.exporting._worker import work; work()", str(told)],
+            ["-c", "from keras_kd.exporting._conversion_worker import work; work()", str(told)],
             what,
             timeout=timeout,
             backend=backend,

@@ -8,8 +8,10 @@ from typing import Any
 import keras
 
 from keras_kd._core.files import named
+from keras_kd.exporting._acceptance import judge
+from keras_kd.exporting._atomic_write import checked_path, placing
 from keras_kd.exporting._checks import check_numbers, check_student, check_timeout
-from keras_kd.exporting._classes import check_class_names, write_class_names
+from keras_kd.exporting._class_names import check_class_names, write_class_names
 from keras_kd.exporting._compare import decisions_of
 from keras_kd.exporting._convert import convert
 from keras_kd.exporting._data import calibration_of, check_calibration, examples_of
@@ -19,11 +21,9 @@ from keras_kd.exporting._formats import (
     format_of,
     quantization_of,
 )
-from keras_kd.exporting._judge import judge
 from keras_kd.exporting._labels import check_labels
 from keras_kd.exporting._layers import worst
 from keras_kd.exporting._micro import c_header as c_header_of
-from keras_kd.exporting._place import checked_path, placing
 from keras_kd.exporting._prepare import notes_on, recurrent
 from keras_kd.exporting._proof import ExportError, Proof, proof_path
 from keras_kd.exporting._signature import answers, tensors_of

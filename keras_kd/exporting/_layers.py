@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd.exporting._convert import ROOT
-from keras_kd.exporting._run import coded, decoded
+from keras_kd.exporting._runners import coded, decoded
 from keras_kd.exporting._signature import Arrays, Signature, answers, count
 from keras_kd.taps import layer_paths, recording
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.exporting import _alone
+from keras_kd.exporting import _standalone_runner
 from keras_kd.exporting._compare import Decision, compared
 from keras_kd.exporting._operators import litert_model
 from keras_kd.exporting._proof import ExportError, Micro, reading
-from keras_kd.exporting._run import run_alone
+from keras_kd.exporting._runners import run_alone
 from keras_kd.exporting._signature import Arrays
 
 #: Enough to see whether it answers alike; the interpreter is slow on a large machine.
@@ -66,7 +66,7 @@ def _coded(x: np.ndarray, tensor: Any) -> np.ndarray:
     from ai_edge_litert import schema_py_generated as schema
 
     kind = np.int16 if tensor.type == schema.TensorType.INT16 else np.int8
-    return _alone.quantized(x, *code, kind)
+    return _standalone_runner.quantized(x, *code, kind)
 
 
 def _decoded(x: np.ndarray, tensor: Any) -> np.ndarray:

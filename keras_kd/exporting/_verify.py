@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_kd._core.files import named
 from keras_kd.exporting._checks import check_timeout
-from keras_kd.exporting._classes import class_names
+from keras_kd.exporting._class_names import class_names
 from keras_kd.exporting._compare import Comparison, Decision, compared, decisions_of
 from keras_kd.exporting._data import Examples, examples_of
 from keras_kd.exporting._formats import QUANTIZATIONS, ask_for_packages, format_of
@@ -17,7 +17,7 @@ from keras_kd.exporting._labels import check_labels
 from keras_kd.exporting._micro import micro_proof
 from keras_kd.exporting._operators import integer_share, operators_of, quantization_in
 from keras_kd.exporting._proof import Proof, check_digest, measured
-from keras_kd.exporting._run import run
+from keras_kd.exporting._runners import run
 from keras_kd.exporting._signature import Arrays, answers
 
 #: What a proof does not prove, by what it was made on.

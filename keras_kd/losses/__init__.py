@@ -1,10 +1,5 @@
 """Losses: each compares a target with what the learner says, and knows nothing else."""
 
-from keras_kd.losses._answers import Diversity as Diversity
-from keras_kd.losses._answers import HardTarget as HardTarget
-from keras_kd.losses._answers import LogitMatch as LogitMatch
-from keras_kd.losses._answers import RegressionMatch as RegressionMatch
-from keras_kd.losses._answers import VirtualTarget as VirtualTarget
 from keras_kd.losses._attention import AttentionMap as AttentionMap
 from keras_kd.losses._attention import FlowMatch as FlowMatch
 from keras_kd.losses._attention import HierarchicalContext as HierarchicalContext
@@ -32,13 +27,18 @@ from keras_kd.losses._features import FactorMatch as FactorMatch
 from keras_kd.losses._features import FeatureMatch as FeatureMatch
 from keras_kd.losses._features import MarginReLUMatch as MarginReLUMatch
 from keras_kd.losses._features import VariationalMatch as VariationalMatch
+from keras_kd.losses._jacobian import JacobianMatch as JacobianMatch
 from keras_kd.losses._kernels import CorrelationCongruence as CorrelationCongruence
 from keras_kd.losses._kernels import ProbabilityMatch as ProbabilityMatch
 from keras_kd.losses._kernels import SelectivityMatch as SelectivityMatch
+from keras_kd.losses._outputs import Diversity as Diversity
+from keras_kd.losses._outputs import HardTarget as HardTarget
+from keras_kd.losses._outputs import LogitMatch as LogitMatch
+from keras_kd.losses._outputs import RegressionMatch as RegressionMatch
+from keras_kd.losses._outputs import VirtualTarget as VirtualTarget
 from keras_kd.losses._relations import AngleRelation as AngleRelation
 from keras_kd.losses._relations import DistanceRelation as DistanceRelation
 from keras_kd.losses._relations import SimilarityMatrix as SimilarityMatrix
-from keras_kd.losses._slopes import JacobianMatch as JacobianMatch
 from keras_kd.losses._soft_targets import BinarySoftTarget as BinarySoftTarget
 from keras_kd.losses._soft_targets import SoftTarget as SoftTarget
 from keras_kd.losses._soft_targets import StandardizedSoftTarget as StandardizedSoftTarget

@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_kd._core.registry import export
 from keras_kd.losses._base import Loss
+from keras_kd.losses._feature_maps import channels_last, pooled, positions, to_smaller
 from keras_kd.losses._geometry import fading, flat, length
-from keras_kd.losses._maps import channels_last, pooled, positions, to_smaller
 
 
 @export

@@ -9,8 +9,8 @@ from keras import ops
 from keras_kd._core.configs import arguments_of, restored
 from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
-from keras_kd._core.numbers import LearningRateSchedule, at
-from keras_kd._core.shown import call_of
+from keras_kd._core.representation import call_of
+from keras_kd._core.scalars import LearningRateSchedule, at
 from keras_kd.losses._labels import sound
 
 

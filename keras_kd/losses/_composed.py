@@ -4,8 +4,8 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.numbers import Number, finite, positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._labels import at, right, sound
 

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._geometry import bounded, flat, unit
 

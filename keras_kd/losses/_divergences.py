@@ -4,10 +4,10 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.numbers import Number, positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
-from keras_kd.losses._lean import forward_kl, jensen_shannon, kl, log_mix, reverse_kl
+from keras_kd.losses._custom_gradients import forward_kl, jensen_shannon, kl, log_mix, reverse_kl
 
 
 def _fraction(value: Number, argument: str, otherwise: str) -> Number:

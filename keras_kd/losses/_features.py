@@ -6,11 +6,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.numbers import Number, finite, positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
+from keras_kd.losses._feature_maps import channels_last
 from keras_kd.losses._geometry import flat, unit
-from keras_kd.losses._maps import channels_last
 
 
 @export

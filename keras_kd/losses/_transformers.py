@@ -5,8 +5,8 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.numbers import finite
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import finite
 from keras_kd.losses._base import Loss
 
 

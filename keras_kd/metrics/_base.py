@@ -8,7 +8,7 @@ from keras import ops
 from keras_kd._core.addresses import parse
 from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
-from keras_kd.metrics._answers import log_probabilities
+from keras_kd.metrics._log_probabilities import log_probabilities
 
 
 class Answers(keras.metrics.Metric):

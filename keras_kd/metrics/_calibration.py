@@ -4,10 +4,10 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
-from keras_kd.metrics._answers import log_odds_of_first, one_hot
+from keras_kd._core.scalars import count
 from keras_kd.metrics._base import Answers
+from keras_kd.metrics._log_probabilities import log_odds_of_first, one_hot
 
 #: Where the fine cells lie: confidences from 3e-4 to 1 - 4e-11, as log-odds.
 _LOWEST, _HIGHEST = -8.0, 24.0

@@ -5,8 +5,8 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.registry import export
-from keras_kd.metrics._answers import one_hot
 from keras_kd.metrics._base import AnswersMean
+from keras_kd.metrics._log_probabilities import one_hot
 
 
 @export

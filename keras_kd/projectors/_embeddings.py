@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import count
 from keras_kd.losses._geometry import unit
-from keras_kd.projectors._join import pooled
+from keras_kd.projectors._pooled import pooled
 from keras_kd.projectors._shapes import channels
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.numbers import positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import positive
 from keras_kd.projectors._maps import Resize
 from keras_kd.projectors._shapes import channel_axis, channels, pair, positions
 

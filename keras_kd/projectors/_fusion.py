@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.numbers import count
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import count
 from keras_kd.projectors._maps import Conv1x1, Conv3x3
 from keras_kd.projectors._shapes import (
     Shape,

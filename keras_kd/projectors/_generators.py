@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._core import numbers
+from keras_kd._core import scalars
 from keras_kd._core.registry import export
 from keras_kd.projectors._maps import Conv3x3, Resize
 from keras_kd.projectors._regressors import layers_to
@@ -108,7 +108,7 @@ class Bottleneck(keras.layers.Layer):
 
     def __init__(self, factor: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
-        self.factor = numbers.count(factor, "factor")
+        self.factor = scalars.count(factor, "factor")
 
     def build(self, input_shape: Any) -> None:
         shape, target = pair("Bottleneck", input_shape)

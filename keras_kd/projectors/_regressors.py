@@ -10,8 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.numbers import positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import positive
 from keras_kd.projectors._maps import Conv1x1, Conv3x3, ConvTransposed, Resize
 from keras_kd.projectors._shapes import Shape, as_map, channel_axis, channels, pair, positions
 from keras_kd.projectors._tokens import TokensToMap

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.numbers import finite, positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import finite, positive
 
 
 @export

@@ -1,7 +1,7 @@
 """The recipe for answers that are yes or no, once or for each of several labels."""
 
 from keras_kd import losses
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Terms, labels, recipe, rest
 from keras_kd.terms import Term
 

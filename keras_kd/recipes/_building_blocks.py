@@ -9,7 +9,7 @@ import keras
 
 from keras_kd import losses
 from keras_kd._core.deprecated import warn
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.terms import Labels, Term
 
 Terms: TypeAlias = list[Term | Labels]

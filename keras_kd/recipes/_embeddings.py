@@ -2,7 +2,7 @@
 
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import IDS
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe
 from keras_kd.terms import Term
 

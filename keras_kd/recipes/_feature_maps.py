@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from keras_kd import losses, projectors
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Layers, Terms, each, labels, listed, paired, recipe
 from keras_kd.schedules import LinearWarmup
 from keras_kd.terms import Term

@@ -4,7 +4,7 @@ import keras
 
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import parse
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe, shaped
 from keras_kd.taps import layer_paths
 from keras_kd.terms import Term

@@ -2,7 +2,7 @@
 
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import OUTPUT, SLOPE
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Terms, labels, recipe, rest
 from keras_kd.terms import Term
 

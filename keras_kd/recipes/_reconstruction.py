@@ -1,7 +1,7 @@
 """Recipes in which the student makes what the teacher has: factors, whole maps, last features."""
 
 from keras_kd import losses, projectors
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe, shaped
 
 

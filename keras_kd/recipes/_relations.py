@@ -1,7 +1,7 @@
 """Recipes on embeddings: how the examples of a batch stand to one another."""
 
 from keras_kd import losses, projectors
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe
 from keras_kd.terms import Term
 

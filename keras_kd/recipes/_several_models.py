@@ -4,7 +4,7 @@ import keras
 
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import LABELS
-from keras_kd._core.numbers import Number, finite
+from keras_kd._core.scalars import Number, finite
 from keras_kd.recipes._building_blocks import Layers, Terms, labels, listed, recipe
 from keras_kd.schedules import SigmoidWarmup
 from keras_kd.terms import Labels, Term

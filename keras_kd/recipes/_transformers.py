@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from keras_kd import losses, projectors
-from keras_kd._core.numbers import Number
+from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Terms, each, labels, paired, recipe, shaped
 from keras_kd.terms import Term
 

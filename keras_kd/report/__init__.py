@@ -6,6 +6,9 @@ from keras_kd.report._class_order import class_order as class_order
 from keras_kd.report._compare import compare as compare
 from keras_kd.report._costs import Costs as Costs
 from keras_kd.report._costs import Spread as Spread
+from keras_kd.report._differences import Changed as Changed
+from keras_kd.report._differences import Confusion as Confusion
+from keras_kd.report._differences import Group as Group
 from keras_kd.report._flops import Work as Work
 from keras_kd.report._flops import work as work
 from keras_kd.report._importance import Importance as Importance
@@ -23,7 +26,4 @@ from keras_kd.report._similarity import cka as cka
 from keras_kd.report._similarity import similarity as similarity
 from keras_kd.report._tables import Row as Row
 from keras_kd.report._tables import table as table
-from keras_kd.report._where import Changed as Changed
-from keras_kd.report._where import Confusion as Confusion
-from keras_kd.report._where import Group as Group
 from keras_kd.report._won_and_lost import mcnemar as mcnemar

@@ -7,21 +7,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._core.numbers import count
-from keras_kd.report import _where
-from keras_kd.report._answers import Read, picked, read
+from keras_kd._core.scalars import count
+from keras_kd.report import _differences
 from keras_kd.report._costs import costs, measured, timed
-from keras_kd.report._heads import FromLogits, reads_logits
+from keras_kd.report._from_logits import FromLogits, reads_logits
+from keras_kd.report._image_examples import pictures_of
 from keras_kd.report._importance import Importance
 from keras_kd.report._importance import importance as channels
 from keras_kd.report._intervals import Paired
-from keras_kd.report._pictures import pictures_of
+from keras_kd.report._models import known, layer_asked_for, parts, runs_of
+from keras_kd.report._predictions import Read, picked, read
 from keras_kd.report._report import ModelReport, Report
 from keras_kd.report._scores import reliability
 from keras_kd.report._similarity import Similarity
 from keras_kd.report._similarity import similarity as alignment
 from keras_kd.report._tasks import Classes, Task, task_of
-from keras_kd.report._who import known, layer_asked_for, parts, runs_of
 from keras_kd.report._won_and_lost import mcnemar
 
 
@@ -125,7 +125,7 @@ def compare(
         known(name, "similarity", runs)
     found = read(runs, data, batch_size=batch_size, output=output)
     job, answers, reads = _answers(runs, found, output, task, from_logits, class_names)
-    sliced = _where.check_slices(slices or {}, len(job))
+    sliced = _differences.check_slices(slices or {}, len(job))
 
     target = answers[teacher][0] if teacher else None
 
@@ -165,12 +165,12 @@ def compare(
     wrong = {name: one.wrong for name, one in reports.items()}
     classes, lists, mistakes = [], None, []
     if isinstance(job, Classes):
-        classes = _where.groups(job.y, wrong, pair, True, job.names, seed)
+        classes = _differences.groups(job.y, wrong, pair, True, job.names, seed)
         if pair:
             before, after = (answers[name] for name in pair)
-            lists = _where.changed(job, before[0], after[0])
+            lists = _differences.changed(job, before[0], after[0])
             tables = [np.mean([job.confusion(o) for o in side], axis=0) for side in (before, after)]
-            mistakes = _where.confusions(tables[0], tables[1], job.names)
+            mistakes = _differences.confusions(tables[0], tables[1], job.names)
     return Report(
         task=job.name,
         counts_errors=job.counts_errors,
@@ -185,7 +185,7 @@ def compare(
         batch_size=batch_size,
         classes=classes,
         slices={
-            name: _where.groups(values, wrong, pair, job.counts_errors, None, seed)
+            name: _differences.groups(values, wrong, pair, job.counts_errors, None, seed)
             for name, values in sliced.items()
         },
         changed=lists,
@@ -250,7 +250,7 @@ def _change(
     if pair is None:
         return None, None
     before, after = (reports[name].wrong for name in pair)
-    change = _where.change_of(before, after, seed)
+    change = _differences.change_of(before, after, seed)
     if not job.counts_errors or len(before) > 1 or len(after) > 1:
         return change, None
     lost, won = ((after[0] - before[0] == sign).sum() for sign in (1, -1))

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from keras_kd._core.calls import around_calls
 from keras_kd._core.keras_private import layers_of
+from keras_kd._core.layer_calls import around_calls
 from keras_kd.taps import symbolic
 
 layers = keras.layers

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._core.calls import around_calls
+from keras_kd._core.layer_calls import around_calls
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.taps import layer_paths, recording
 

@@ -13,11 +13,11 @@ from rich.console import Console
 from keras_kd._core.files import replacing
 from keras_kd.report import _html, _plots, _rows, _tables
 from keras_kd.report._costs import Costs
+from keras_kd.report._differences import Changed, Confusion, Group
 from keras_kd.report._importance import Importance
 from keras_kd.report._intervals import FEWEST, Paired
 from keras_kd.report._similarity import Similarity
 from keras_kd.report._verdict import p_value, verdict
-from keras_kd.report._where import Changed, Confusion, Group
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from keras_kd.report._costs import Costs, Spread
+from keras_kd.report._differences import Group
 from keras_kd.report._intervals import Paired
-from keras_kd.report._where import Group
 
 if TYPE_CHECKING:
     from keras_kd.report._report import Report

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from keras_kd.data._batches import Batch, Batches, checked, is_tf_data
+from keras_kd.data._dataset import Part
 from keras_kd.data._pipelines import feed, pool_of
-from keras_kd.data._sets import Part
 from keras_kd.data._tf_pipelines import Join
 from keras_kd.data._views import Augment
 from keras_kd.stores._codecs import StoreError
-from keras_kd.stores._logits import SAMPLE, check_kinds, values_of
+from keras_kd.stores._logit_checks import SAMPLE, check_kinds, values_of
 from keras_kd.stores._manifest import differences
 from keras_kd.stores._store import Store
 from keras_kd.stores._verify import check_answers

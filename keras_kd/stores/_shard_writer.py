@@ -12,7 +12,6 @@ from keras_kd.data._batches import Batch
 from keras_kd.data._ids import shown
 from keras_kd.data._mixes import Pool
 from keras_kd.data._views import Augment
-from keras_kd.stores._answers import Answers
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
     RECORD,
@@ -23,6 +22,7 @@ from keras_kd.stores._manifest import (
     shard_name,
     to_go_on,
 )
+from keras_kd.stores._teacher_outputs import Answers
 
 
 class ShardWriter:

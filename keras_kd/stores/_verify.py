@@ -10,16 +10,16 @@ import numpy as np
 
 from keras_kd._core.addresses import OUTPUT
 from keras_kd.data._batches import Batch, batches_of
+from keras_kd.data._dataset import Part
 from keras_kd.data._ids import shown
 from keras_kd.data._mixes import Pool
 from keras_kd.data._pipelines import pool_of
-from keras_kd.data._sets import Part
 from keras_kd.data._views import Augment
-from keras_kd.stores._answers import Answers
 from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
 from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE
 from keras_kd.stores._store import Store
+from keras_kd.stores._teacher_outputs import Answers
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,25 @@ import numpy as np
 from keras_kd._core.files import check_folder, named
 from keras_kd._core.models import no_model
 from keras_kd.data._batches import batches_of, count_of
+from keras_kd.data._dataset import Part
 from keras_kd.data._pipelines import pool_of
-from keras_kd.data._sets import Part
 from keras_kd.data._views import Augment
-from keras_kd.stores._answers import Answers
 from keras_kd.stores._digest import Digest
 from keras_kd.stores._fingerprint import fingerprint, weights_hash
 from keras_kd.stores._index import finish
 from keras_kd.stores._lock import locked, refuse_others, writing
-from keras_kd.stores._logits import SAMPLE, check_ending, check_kinds, values_of
+from keras_kd.stores._logit_checks import SAMPLE, check_ending, check_kinds, values_of
 from keras_kd.stores._manifest import (
     EXAMPLES,
     Manifest,
     replace,
     sealed,
 )
-from keras_kd.stores._plan import check_arguments, check_room, described, settle, share
 from keras_kd.stores._probe import probe_of
 from keras_kd.stores._progress import progress, size
 from keras_kd.stores._shard_writer import ShardWriter
+from keras_kd.stores._teacher_outputs import Answers
+from keras_kd.stores._write_checks import check_arguments, check_room, described, settle, share
 
 _SHARD_BYTES = 64 << 20
 

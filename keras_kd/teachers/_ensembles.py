@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_kd._core.configs import restored
 from keras_kd._core.models import no_model
-from keras_kd._core.numbers import positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import positive
 
 
 class _Members(keras.Model):

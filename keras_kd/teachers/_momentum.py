@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_kd._core.models import no_model
-from keras_kd._core.numbers import Number, at, finite
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import Number, at, finite
 
 
 @export

@@ -7,7 +7,7 @@ from keras import layers as L
 
 import keras_kd
 from keras_kd.compression import FakeQuant, Pruning, plain, quantize_aware, sparsity
-from keras_kd.compression._fake import on_grid
+from keras_kd.compression._fake_quantization import on_grid
 from tests.compression.networks import answers, images, randomised, residual, small
 from tests.gradients import gradient
 from tests.models import Subclassed, cross_entropy

@@ -11,7 +11,7 @@ import pytest
 
 import keras_kd as kd
 from keras_kd import exporting
-from keras_kd.exporting import _export, _process
+from keras_kd.exporting import _export, _subprocess
 from tests.exporting.conftest import answers, converts, once
 from tests.exporting.students import Doubled, ErfInv, Halved, TwoHeads, halved, reader
 
@@ -250,7 +250,7 @@ def test_an_interrupted_conversion_leaves_the_former_file(student, tmp_path, mon
 def test_a_converter_that_fails_becomes_an_error(
     code, said, message, student, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(_process, "ended", lambda *args: (code, "", f"\n{said}\n"))
+    monkeypatch.setattr(_subprocess, "ended", lambda *args: (code, "", f"\n{said}\n"))
     with pytest.raises(exporting.ExportError, match=message):
         exporting.export(student, tmp_path / "student.tflite")
     assert list(tmp_path.iterdir()) == []

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from keras_kd import exporting
-from keras_kd.exporting import _compare, _run, _verify
+from keras_kd.exporting import _compare, _runners, _verify
+from keras_kd.exporting._acceptance import judge
 from keras_kd.exporting._data import examples_of
 from keras_kd.exporting._formats import QUANTIZATIONS
-from keras_kd.exporting._judge import judge
 from keras_kd.exporting._layers import layer_losses
 from keras_kd.exporting._proof import Proof
 from tests.exporting.conftest import converts
@@ -252,7 +252,7 @@ def test_verify_holds_values_to_the_tolerance_of_the_format(
     x = digits.x_test[:50]
     wanted = student.predict(x, verbose=0)
     came = {"output": wanted + off * np.ptp(wanted, axis=0)}
-    monkeypatch.setattr(_verify, "run", lambda *a: (came, _run.Times(1.0, (1.0, 1.0))))
+    monkeypatch.setattr(_verify, "run", lambda *a: (came, _runners.Times(1.0, (1.0, 1.0))))
     found = exporting.verify(exported.path, student, x, decision="values")
     assert found.agreement == agreement
     assert exporting.verify(

@@ -11,7 +11,7 @@ import pytest
 import keras_kd as kd
 from keras_kd.callbacks import BestStudent, Checkpoint
 from keras_kd.callbacks._best_student import Best, read_best
-from keras_kd.cli import _folder, _models, _recipes, main
+from keras_kd.cli import _load_models, _recipes, _run_folder, main
 from tests.models import cross_entropy, mlp
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -99,7 +99,7 @@ def test_a_model_for_the_command_line(tmp_path):
     @hypothesis.given(damaged(whole))
     def reads(content):
         path.write_bytes(content)
-        only(ValueError, _models.load, path)
+        only(ValueError, _load_models.load, path)
 
     reads()
 
@@ -112,11 +112,11 @@ json_like = st.recursive(
 
 
 def test_the_folder_of_a_run(tmp_path):
-    names = _folder._SETTINGS
+    names = _run_folder._SETTINGS
     options = types.SimpleNamespace(
         **{**dict.fromkeys(names, "x"), "set": [("temperature", "4")], "out": tmp_path, "epochs": 3}
     )
-    _folder.settle(options, [])
+    _run_folder.settle(options, [])
     settings = tmp_path / "settings.json"
     whole = settings.read_bytes()
     log = tmp_path / "log.csv"
@@ -127,9 +127,9 @@ def test_the_folder_of_a_run(tmp_path):
     def reads(content, text, value):
         for each in (content, json.dumps(value).encode()):
             settings.write_bytes(each)
-            only((ValueError, OSError), _folder.settle, options, [])
+            only((ValueError, OSError), _run_folder.settle, options, [])
         log.write_bytes(text)
-        only((ValueError, OSError), _folder.trim, log, 1)
+        only((ValueError, OSError), _run_folder.trim, log, 1)
 
     reads()
 

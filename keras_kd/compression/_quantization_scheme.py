@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.messages import listing
-from keras_kd.compression._fake import (
+from keras_kd.compression._fake_quantization import (
     FakeQuant,
     GridConv1D,
     GridConv2D,

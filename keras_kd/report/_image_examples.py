@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.report._where import Changed
+from keras_kd.report._differences import Changed
 
 #: Of each kind of change.
 _MOST = 12

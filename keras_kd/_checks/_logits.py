@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._classes import read_as_logits
+from keras_kd._checks._classes import read_as_logits
 from keras_kd._core.addresses import OUTPUT, parse
 from keras_kd._core.probabilities import Looks, looks, read
 from keras_kd.taps import Signals

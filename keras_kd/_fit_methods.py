@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_kd import _averages, _watch
-from keras_kd._batch import check_some, no_batches
+from keras_kd._checks import _moving_averages, _values
+from keras_kd._checks._batch import check_some, no_batches
 from keras_kd._compiled._label_values import check_arrays, explained
-from keras_kd._core.numbers import plain
+from keras_kd._core.scalars import plain
 
 if TYPE_CHECKING:  # the other half is a keras.Model with the distiller's methods
     from keras import Model as Base
@@ -20,7 +20,7 @@ else:
 class Fitting(Base):
     """`fit` and its like: nothing changed, data that are there, labels that can be right."""
 
-    _by_hand: _watch.Watcher | None = None
+    _by_hand: _values.Watcher | None = None
 
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
@@ -28,7 +28,7 @@ class Fitting(Base):
         """As `keras.Model.fit`."""
         self.check_places("fit")
         self.check_trainable()
-        callbacks = _averages.with_averages(_watch.with_watcher(callbacks))
+        callbacks = _moving_averages.with_averages(_values.with_watcher(callbacks))
         with self._looked_at(x, y):
             judged = kwargs.get("validation_data")
             if isinstance(judged, tuple):
@@ -43,7 +43,7 @@ class Fitting(Base):
 
         Without `return_dict=True`, a list in the order of `metrics_names`.
         """
-        kwargs["callbacks"] = _watch.with_watcher(kwargs.get("callbacks"))
+        kwargs["callbacks"] = _values.with_watcher(kwargs.get("callbacks"))
         with self._looked_at(x, y):
             try:
                 logs = super().evaluate(x, y, *args, return_dict=True, **kwargs)
@@ -80,7 +80,7 @@ class Fitting(Base):
 
     def _look_by_hand(self, training: bool) -> None:
         if self._by_hand is None:
-            self._by_hand = _watch.Watcher()
+            self._by_hand = _values.Watcher()
             self._by_hand.set_model(self)
         self._by_hand.look(training)
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_kd._core.command import SAFE_PATH
-from keras_kd.exporting import _alone
-from keras_kd.exporting._process import hint_on, run_python
+from keras_kd.exporting import _standalone_runner
 from keras_kd.exporting._proof import ExportError
 from keras_kd.exporting._signature import Arrays, count
+from keras_kd.exporting._subprocess import hint_on, run_python
 
 
 class Times(NamedTuple):
@@ -66,7 +66,7 @@ def _onnx(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
     except Exception as error:  # onnxruntime's own classes share no other parent
         raise ExportError(_unreadable(path, error)) from error
     one = {name: x[-1:] for name, x in inputs.items()}
-    return answers, times(_alone.timed(lambda: session.run(None, one)))
+    return answers, times(_standalone_runner.timed(lambda: session.run(None, one)))
 
 
 def _saved_model(path: Path, inputs: Arrays, timeout: float | None) -> tuple[Arrays, Times]:
@@ -81,7 +81,7 @@ def run_alone(
     """The outputs that a process of its own saw, and what it said."""
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder, "inputs.npz"), **inputs)  # type: ignore[arg-type]
-        command = [*SAFE_PATH, _alone.__file__, kind, str(path.absolute()), folder]
+        command = [*SAFE_PATH, _standalone_runner.__file__, kind, str(path.absolute()), folder]
         said = run_python(command, what, timeout=timeout)
         with np.load(Path(folder, "outputs.npz")) as arrays:
             return {name: arrays[name] for name in arrays.files}, "\n".join(said)
@@ -103,7 +103,7 @@ def _litert(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
     except Exception as error:  # of whatever kind it makes of a damaged file
         raise ExportError(_unreadable(path, error)) from error
     # By now it has its runner back, without which it would not run.
-    return answers, times(_alone.timed(interpreter.invoke))
+    return answers, times(_standalone_runner.timed(interpreter.invoke))
 
 
 def _signature_answers(interpreter: Any, inputs: Arrays) -> Arrays:
@@ -126,7 +126,9 @@ def coded(inputs: Arrays, details: dict[str, Any]) -> Arrays:
     for name, x in inputs.items():
         scale, zero = details[name]["quantization"]
         kind = details[name]["dtype"]
-        found[name] = _alone.quantized(x, scale, zero, kind) if scale and x.dtype != kind else x
+        found[name] = (
+            _standalone_runner.quantized(x, scale, zero, kind) if scale and x.dtype != kind else x
+        )
     return found
 
 

@@ -8,7 +8,7 @@ import time
 import keras
 import pytest
 
-from keras_kd.exporting import ExportError, _process, export
+from keras_kd.exporting import ExportError, _subprocess, export
 from tests.exporting.conftest import converts
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="looks for processes by signals")
@@ -46,7 +46,7 @@ linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc"
 def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
     path = tmp_path / "children"
     with pytest.raises(ExportError) as error:
-        _process.run_python(["-c", ENDLESS, str(path)], "The conversion of 'x'", timeout=3.0)
+        _subprocess.run_python(["-c", ENDLESS, str(path)], "The conversion of 'x'", timeout=3.0)
     assert str(error.value) == (
         "The conversion of 'x' was not done after 3 seconds and was ended. Give it longer by "
         "`timeout` (--timeout), or use other operators. The operators in question: 'Erfinv'. It "
@@ -68,18 +68,18 @@ def test_an_interrupt_ends_it_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _process.run_python(["-c", ENDLESS, str(path)], "", timeout=None)
+        _subprocess.run_python(["-c", ENDLESS, str(path)], "", timeout=None)
     assert all(gone(number) for number in (*numbers, int(path.read_text())))
 
 
 PARENT = """
 import os, sys
-from keras_kd.exporting._process import ended
+from keras_kd.exporting._subprocess import ended
 ended([sys.executable, "-c", sys.argv[1], sys.argv[2]], os.environ, None)
 """
 CHILD = """
 import os, sys, time
-from keras_kd.exporting._alone import end_with_parent
+from keras_kd.exporting._standalone_runner import end_with_parent
 end_with_parent()
 with open(sys.argv[1] + ".tmp", "w") as file:
     file.write(str(os.getpid()))

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._classes import read_as_logits
+from keras_kd._checks._classes import read_as_logits
 from keras_kd._core.addresses import OUTPUT, parse
 from keras_kd._core.keras_private import calls_of, origin, outputs_of
 from keras_kd.teachers._ensembles import Ensemble, LogitEnsemble, Stacked

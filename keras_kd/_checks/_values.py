@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._as_logits import cause, complain
-from keras_kd._batch import LEAVE_OUT, no_batches
+from keras_kd._checks._batch import LEAVE_OUT, no_batches
+from keras_kd._checks._logits import cause, complain
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.probabilities import ENOUGH, Looks
 from keras_kd.taps import Signals

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from keras_kd.cli import main
-from keras_kd.cli._models import load
+from keras_kd.cli._load_models import load
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.numbers import Number, finite, positive
 from keras_kd._core.registry import export
+from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._geometry import length
 from keras_kd.losses._labels import at, right

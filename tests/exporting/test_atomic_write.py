@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from keras_kd.exporting import ExportError, _place
-from keras_kd.exporting._place import checked_path, placing
+from keras_kd.exporting import ExportError, _atomic_write
+from keras_kd.exporting._atomic_write import checked_path, placing
 
 
 def test_all_is_placed_or_nothing(tmp_path, monkeypatch):
@@ -39,8 +39,8 @@ def test_all_is_placed_or_nothing(tmp_path, monkeypatch):
 
 def test_the_file_itself_comes_last(tmp_path, monkeypatch):
     """Where a kill falls between, a new file never stands beside what is still to come."""
-    put, kept = [], _place._put
-    monkeypatch.setattr(_place, "_put", lambda *a: [put.append(a[1].name), kept(*a)])
+    put, kept = [], _atomic_write._put
+    monkeypatch.setattr(_atomic_write, "_put", lambda *a: [put.append(a[1].name), kept(*a)])
     with placing(tmp_path / "b.tflite") as stage:
         for name in ("a.txt", "b.tflite", "b.tflite.json", "c.h"):
             (stage / name).write_text("")
@@ -110,9 +110,9 @@ def test_a_second_export_to_a_file_says_that_the_first_is_running(tmp_path):
 
 KILLED = """
 import os, pathlib, sys
-from keras_kd.exporting import _place
-_place._put = lambda *a: os._exit(9)
-with _place.placing(pathlib.Path(sys.argv[1])) as stage:
+from keras_kd.exporting import _atomic_write
+_atomic_write._put = lambda *a: os._exit(9)
+with _atomic_write.placing(pathlib.Path(sys.argv[1])) as stage:
     (stage / "saved").mkdir()
 """
 

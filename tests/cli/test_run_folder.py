@@ -10,7 +10,7 @@ import pytest
 
 import keras_kd
 from keras_kd.callbacks._best_student import read_best
-from keras_kd.cli import _folder, main
+from keras_kd.cli import _run_folder, main
 from tests.cli.program import ROOT, started, stopped
 
 
@@ -20,7 +20,7 @@ def argv(folder, out, *more):
 
 def test_a_second_run_in_a_folder_says_that_the_first_is_going_on(folder, tmp_path, capsys):
     out = tmp_path / "run"
-    with _folder.held(out):
+    with _run_folder.held(out):
         assert main(argv(folder, out)) == 2
         assert capsys.readouterr().err.endswith(
             f"'{out}' is the folder of a run that is going on, in process {os.getpid()} on "
@@ -50,7 +50,7 @@ def test_two_programs_at_once_never_mix(folder, tmp_path):
 def test_what_a_killed_run_left_is_removed(tmp_path):
     for name in (".0123abcd-student.keras", ".0123abcd-state.npz", "mine.txt"):
         (tmp_path / name).write_text("")
-    with _folder.held(tmp_path):
+    with _run_folder.held(tmp_path):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -58,7 +58,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
 def test_a_line_that_was_cut_off_is_no_epoch(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("epoch,loss\n" + "".join(f"{i},0.5\n" for i in range(10)) + "1")
-    _folder.trim(log, 10)
+    _run_folder.trim(log, 10)
     assert [line.split(",")[0] for line in log.read_text().split()] == ["epoch", *"0123456789"]
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd.exporting._alone import end_with_parent
 from keras_kd.exporting._convert import ROOT, Job
 from keras_kd.exporting._prepare import plain_embeddings, unroll
+from keras_kd.exporting._standalone_runner import end_with_parent
 
 #: What ai-edge-quantizer calls them.
 _RECIPES = {"int4": "dynamic_wi4_afp32", "int16x8": "static_wi8_ai16"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_kd.losses import _lean
+from keras_kd.losses import _custom_gradients
 
 from .cases import CASES
 from .gradients import value_and_gradient
@@ -26,10 +26,10 @@ def test_blocks_give_what_the_whole_gives(case, monkeypatch):
         return ops.sum(values * ops.convert_to_tensor(shares))
 
     whole = value_and_gradient(total, target, pred)
-    monkeypatch.setattr(_lean, "_LARGE", 10)
-    monkeypatch.setattr(_lean, "_BLOCK", 2 * pred.shape[-1])
-    mapped = _lean._mapped
-    monkeypatch.setattr(_lean, "_mapped", lambda f, xs: seen.append(1) or mapped(f, xs))
+    monkeypatch.setattr(_custom_gradients, "_LARGE", 10)
+    monkeypatch.setattr(_custom_gradients, "_BLOCK", 2 * pred.shape[-1])
+    mapped = _custom_gradients._mapped
+    monkeypatch.setattr(_custom_gradients, "_mapped", lambda f, xs: seen.append(1) or mapped(f, xs))
     value, slope = value_and_gradient(total, target, pred)
     assert len(seen) == 2  # forth and back
     np.testing.assert_allclose(value, whole[0], rtol=1e-6)
@@ -50,7 +50,7 @@ def test_blocks_give_what_the_whole_gives(case, monkeypatch):
     ],
 )
 def test_a_block_divides_the_rows(shape, rows):
-    assert _lean._rows_at_once(shape) == rows
+    assert _custom_gradients._rows_at_once(shape) == rows
 
 
 def test_a_batch_whose_size_only_the_run_tells(monkeypatch):
@@ -58,8 +58,8 @@ def test_a_batch_whose_size_only_the_run_tells(monkeypatch):
         pytest.skip("every shape is known when this backend computes")
     import tensorflow as tf
 
-    monkeypatch.setattr(_lean, "_LARGE", 10)
-    monkeypatch.setattr(_lean, "_BLOCK", 10)
+    monkeypatch.setattr(_custom_gradients, "_LARGE", 10)
+    monkeypatch.setattr(_custom_gradients, "_BLOCK", 10)
     t, s = np.random.default_rng(0).normal(size=(2, 4, 6, 5)).astype("float32")
     spec = tf.TensorSpec((None, 6, 5))
 
@@ -67,7 +67,7 @@ def test_a_batch_whose_size_only_the_run_tells(monkeypatch):
     def both(t, s):
         with tf.GradientTape() as tape:
             tape.watch(s)
-            value = tf.reduce_sum(_lean.forward_kl(t, s, 2.0))
+            value = tf.reduce_sum(_custom_gradients.forward_kl(t, s, 2.0))
         return value, tape.gradient(value, s)
 
     value, slope = both(t, s)

@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_kd import report, stores
 from keras_kd._core.messages import listing
-from keras_kd.cli._folder import STUDENT, read_settings
+from keras_kd.cli._console import tell
 from keras_kd.cli._images import images, numbered
-from keras_kd.cli._talk import tell
+from keras_kd.cli._run_folder import STUDENT, read_settings
 from keras_kd.data import Dataset, Part
 from keras_kd.report._class_order import examples_to_check
 

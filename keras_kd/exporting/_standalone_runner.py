@@ -1,4 +1,4 @@
-"""Runs a file in a process that has nothing of this package: `python _alone.py KIND FILE FOLDER`.
+"""Runs a file in a process that has nothing of this package: `python _standalone_runner.py KIND FILE FOLDER`.
 
 Inputs are read from `inputs.npz` in the folder, one example at a time; the outputs go to
 `outputs.npz`, together with the times of some calls.

@@ -1,0 +1,1 @@
+"""Checks before and while a distiller trains, and what their errors advise."""
