@@ -136,7 +136,7 @@ class Bench:
                 feed, epochs=options.epochs, initial_epoch=done, verbose=0,
                 callbacks=[checkpoint, deadline],
             )  # fmt: skip
-        if deadline.reached and int(distiller.step) < options.epochs * self.steps:
+        if deadline.reached and int(distiller._step) < options.epochs * self.steps:
             return None
         if method == "teacher":
             student.save(self.path("teacher.keras"))

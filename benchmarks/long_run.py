@@ -41,7 +41,7 @@ class Memory(keras.callbacks.Callback):
         self.seen = []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seen.append((int(self.model.step.numpy()), resident()))
+        self.seen.append((int(self.model._step.numpy()), resident()))
 
 
 def trained(folder, steps):

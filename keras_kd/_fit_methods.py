@@ -1,7 +1,7 @@
-"""Keras's own `fit`, `evaluate`, `predict` and their like, and what is looked at before and after."""
+"""Keras's own `fit`, `evaluate`, `predict` and their like, and what is checked before and after."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -20,20 +20,20 @@ else:
 class Fitting(Base):
     """`fit` and its like: nothing changed, data that are there, labels that can be right."""
 
-    _by_hand: _values.Watcher | None = None
+    _by_hand: _values.ValueCheck | None = None
 
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
     ):
         """As `keras.Model.fit`."""
-        self.check_places("fit")
-        self.check_trainable()
-        callbacks = _moving_averages.with_averages(_values.with_watcher(callbacks))
-        with self._looked_at(x, y):
-            judged = kwargs.get("validation_data")
-            if isinstance(judged, tuple):
-                check_some(judged[0], "`validation_data`")
-                check_arrays(self._label_checks, judged[1] if len(judged) > 1 else None)
+        self._check_devices("fit")
+        self._check_trainable()
+        callbacks = _moving_averages.with_averages(_values.with_value_check(callbacks))
+        with self._checked(x, y):
+            held_out = kwargs.get("validation_data")
+            if isinstance(held_out, tuple):
+                check_some(held_out[0], "`validation_data`")
+                check_arrays(self._label_checks, held_out[1] if len(held_out) > 1 else None)
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def evaluate(
@@ -43,21 +43,21 @@ class Fitting(Base):
 
         Without `return_dict=True`, a list in the order of `metrics_names`.
         """
-        kwargs["callbacks"] = _values.with_watcher(kwargs.get("callbacks"))
-        with self._looked_at(x, y):
+        kwargs["callbacks"] = _values.with_value_check(kwargs.get("callbacks"))
+        with self._checked(x, y):
             try:
                 logs = super().evaluate(x, y, *args, return_dict=True, **kwargs)
                 logs = keras.tree.map_structure(plain, logs)
             finally:
-                self.settle()  # an error midway leaves the models as they were
+                self._sync_state()  # an error midway leaves the models as they were
         if return_dict:
             return logs
         values = [logs[name] for name in self.metrics_names if name in logs]
         return values[0] if len(values) == 1 else values
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.predict`: the student's answers."""
-        with self._looked_at(x, None):
+        """As `keras.Model.predict`: the student's outputs."""
+        with self._checked(x, None):
             try:
                 return super().predict(x, *args, **kwargs)
             except UnboundLocalError as error:  # what Keras says when there was no batch
@@ -65,33 +65,44 @@ class Fitting(Base):
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.train_on_batch`."""
-        self.check_trainable()
-        with self._looked_at(x, y):
+        self._check_trainable()
+        with self._checked(x, y):
             logs = super().train_on_batch(x, y, *args, **kwargs)
-        self._look_by_hand(training=True)
+        self._check_by_hand(training=True)
         return logs
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.test_on_batch`."""
-        with self._looked_at(x, y):
+        with self._checked(x, y):
             logs = super().test_on_batch(x, y, *args, **kwargs)
-        self._look_by_hand(training=False)
+        self._check_by_hand(training=False)
         return logs
 
-    def _look_by_hand(self, training: bool) -> None:
+    def _check_by_hand(self, training: bool) -> None:
         if self._by_hand is None:
-            self._by_hand = _values.Watcher()
+            self._by_hand = _values.ValueCheck()
             self._by_hand.set_model(self)
-        self._by_hand.look(training)
+        self._by_hand.check_now(training)
+
+    def summary(
+        self, *args: Any, print_fn: Callable[[str], Any] | None = None, **kwargs: Any
+    ) -> None:
+        """As `keras.Model.summary`, and below it the terms that make the loss."""
+        super().summary(*args, print_fn=print_fn, **kwargs)
+        lines = ["Terms, whose weighted sum is the loss, by their names in the logs:"]
+        width = max(map(len, self.term_names))
+        for name, term in zip(self.term_names, self.terms, strict=True):
+            lines.append(f" {name:{width}}  {term!r}")
+        (print_fn or print)("\n".join(lines))
 
     @contextlib.contextmanager
-    def _looked_at(self, x: Any, y: Any) -> Iterator[None]:
+    def _checked(self, x: Any, y: Any) -> Iterator[None]:
         """What every pass over data has around it."""
-        self.check_unchanged()
+        self._check_unchanged()
         check_some(x, "`x`")
         check_arrays(self._label_checks, y)
         try:
-            with self.alone(), explained(self._label_checks):
+            with self._exclusive(), explained(self._label_checks):
                 yield
         except StopIteration as error:
             raise no_batches() from error

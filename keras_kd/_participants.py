@@ -199,19 +199,19 @@ def _check_learns(term: Term | Labels, students: Mapping[str, Any]) -> None:
 
 
 def check_roles(
-    addresses: Iterable[str], asker: str, students: Iterable[str], teachers: Iterable[str]
+    addresses: Iterable[str], reader: str, students: Iterable[str], teachers: Iterable[str]
 ) -> None:
     """Proves that every role that `addresses` name is there."""
     roles = [*students, *(teachers or ["teacher"])]  # no teacher: its answers come with the batch
     for address in map(parse, addresses):
         if address.role not in roles:
             raise ValueError(
-                f"{asker} names the role '{address.role}' in '{address}', and there is none. "
+                f"{reader} names the role '{address.role}' in '{address}', and there is none. "
                 f"Expected one of {listing(roles)}." + did_you_mean(address.role, roles)
             )
 
 
-def followers(students: Models, teachers: Models) -> list[Momentum]:
+def momentum_teachers(students: Models, teachers: Models) -> list[Momentum]:
     """The teachers, or models within teachers, that move after the students."""
     layers = [layer for model in teachers.values() for layer in layers_of(model)]
     found = [layer for layer in layers if isinstance(layer, Momentum)]

@@ -1,9 +1,9 @@
-"""Taps: one forward pass of a model, and what its layers said on the way.
+"""Taps: one forward pass of a model, and the outputs of its layers on the way.
 
-A layer's output is noted by standing in for its `call` while the pass lasts.
+A layer's output is recorded by wrapping its `call` while the pass lasts.
 
-One signal is no layer's: `"role:slope"`, how the model's answer changes along a random direction of
-its input. It takes a pass of its own.
+One signal is no layer's: `"role:jvp"`, the derivative of the model's output along a random
+direction of its input (a Jacobian-vector product). It takes a pass of its own.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.addresses import OUTPUT, OWN, SLOPE
+from keras_kd._core.addresses import JVP, OUTPUT, OWN
 from keras_kd._core.keras_private import layers_of
 from keras_kd._core.layer_calls import around_calls, plainly, rematerializing
 from keras_kd._core.messages import did_you_mean, listing, text_of
@@ -24,7 +24,7 @@ Signals = dict[str, Any]
 def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
     """Every layer inside `layer` by its path: names joined by `/`, outermost first.
 
-    `output` and `slope` are the model's own, so a path that would begin so is written `./output`.
+    `output` and `jvp` are the model's own, so a path that would begin so is written `./output`.
     """
     inner = (
         layer.layers
@@ -34,7 +34,7 @@ def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
     paths: dict[str, keras.Layer] = {}
     for child in inner:
         if isinstance(child, keras.layers.InputLayer):
-            continue  # never called, so there is nothing to hear
+            continue  # never called, so there is nothing to record
         path = prefix + child.name
         if path in OWN:
             path = f"./{path}"
@@ -45,35 +45,35 @@ def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
 
 
 class Tap:
-    """A model whose one pass gives signals: its output, and the layers asked for.
+    """A model whose one pass gives signals: its output, and the layers that are read.
 
     Args:
         role: The model's role, the first half of its signals' addresses.
         model: The model.
-        paths: For each path, who asks for it (for the error, when there is no such layer).
+        paths: For each path, what reads it (for the error, when there is no such layer).
     """
 
     def __init__(self, role: str, model: keras.Model, paths: dict[str, str]):
         self.role, self.model = role, model
         layers = layer_paths(model) if set(paths) - {OUTPUT} else {}
-        found = {path: self._find(path, layers, asker) for path, asker in paths.items()}
-        self._slopes = {path: keys for path, (_, keys) in found.items() if keys[:1] == [SLOPE]}
-        self._found = {path: found[path] for path in found if path not in self._slopes}
+        found = {path: self._find(path, layers, reader) for path, reader in paths.items()}
+        self._jvps = {path: keys for path, (_, keys) in found.items() if keys[:1] == [JVP]}
+        self._found = {path: found[path] for path in found if path not in self._jvps}
 
     def _find(
-        self, path: str, layers: dict[str, keras.Layer], asker: str
+        self, path: str, layers: dict[str, keras.Layer], reader: str
     ) -> tuple[keras.Layer | None, list[str]]:
         """The layer of `path` (none: the model's output), and the keys into what it returns."""
         parts = path.split("/")
         if parts[0] == OUTPUT:
             return None, parts[1:]
-        if parts[0] == SLOPE:
+        if parts[0] == JVP:
             return None, parts
         for end in range(len(parts), 0, -1):
             if layer := layers.get("/".join(parts[:end])):
                 return layer, parts[end:]
         raise ValueError(
-            f"No layer '{path}' in {self.role} '{self.model.name}', named by {asker}. "
+            f"No layer '{path}' in {self.role} '{self.model.name}', named by {reader}. "
             f"Expected 'output' or one of its {len(layers)} layers: {listing(layers)}."
             + did_you_mean(path, [OUTPUT, *layers], prefix=f"{self.role}:")
         )
@@ -84,35 +84,35 @@ class Tap:
         if tapped and not self.model.built:
             self.model(x, training=False)  # building may run layers to learn their shapes
         outer = rematerializing(self.model, tapped) if tapped else []
-        with around_calls(outer, plainly), recording(tapped) as heard:
+        with around_calls(outer, plainly), recording(tapped) as recorded:
             output = self.model(x, training=training)
         signals = {f"{self.role}:{OUTPUT}": output}
         for path, (layer, keys) in self._found.items():
-            said = output if layer is None else self._once(path, heard[id(layer)])
-            signals[f"{self.role}:{path}"] = self._pick(path, said, keys)
+            found = output if layer is None else self._once(path, recorded[id(layer)])
+            signals[f"{self.role}:{path}"] = self._pick(path, found, keys)
         return output, signals
 
-    def slopes(self, x: Any, step: Any, along: Callable[..., Any]) -> Signals:
-        """The signals of slopes, by address; none when none is asked for.
+    def jvps(self, x: Any, step: Any, jvp: Callable[..., Any]) -> Signals:
+        """The directional derivatives, by address; none when none is read.
 
-        `along(function, x, direction)` is the derivative of `function` at `x` along `direction`.
+        `jvp(function, x, direction)` is the derivative of `function` at `x` along `direction`.
         """
-        if not self._slopes:
+        if not self._jvps:
             return {}
         x = keras.tree.map_structure(ops.convert_to_tensor, x)
-        change = along(self._answer, x, direction_at(step, x, self.model.name))
+        change = jvp(self._inference, x, direction_at(step, x, self.model.name))
         return {
             f"{self.role}:{path}": self._pick(path, change, keys[1:])
-            for path, keys in self._slopes.items()
+            for path, keys in self._jvps.items()
         }
 
-    def rehearsed(self, x: Any) -> Signals:
-        """The signals, for their shapes; a slope has the shape of what it is the slope of."""
-        _, said = self(x, training=False)
-        return said | self.slopes(x, 0, lambda function, x, direction: function(x))
+    def dry_run(self, x: Any) -> Signals:
+        """The signals, for their shapes; a derivative has the shape of the output."""
+        _, signals = self(x, training=False)
+        return signals | self.jvps(x, 0, lambda function, x, direction: function(x))
 
-    def _answer(self, x: Any) -> Any:
-        """What the model answers, in inference, in a pass that leaves nothing behind."""
+    def _inference(self, x: Any) -> Any:
+        """The model's output, in a pass in inference mode that leaves nothing behind."""
         now = [(variable, variable.value) for variable in self.model.variables]
         with keras.StatelessScope(now):
             return self.model(x, training=False)
@@ -126,13 +126,14 @@ class Tap:
             f"'{self.role}:{path}' is not one signal. Name a layer that runs exactly once."
         )
 
-    def _pick(self, path: str, said: Any, keys: list[str]) -> Any:
+    def _pick(self, path: str, output: Any, keys: list[str]) -> Any:
+        """The part of a nested output that `keys` lead to."""
         for key in keys:
             choices = (
-                {str(k): v for k, v in said.items()}
-                if isinstance(said, dict)
-                else {str(i): v for i, v in enumerate(said)}
-                if isinstance(said, (list, tuple))
+                {str(k): v for k, v in output.items()}
+                if isinstance(output, dict)
+                else {str(i): v for i, v in enumerate(output)}
+                if isinstance(output, (list, tuple))
                 else {}
             )
             if key not in choices:
@@ -140,23 +141,23 @@ class Tap:
                     f"'{self.role}:{path}' asks for '{key}', but what stands there "
                     + (f"has {listing(choices)}." if choices else "is one tensor.")
                 )
-            said = choices[key]
-        return said
+            output = choices[key]
+        return output
 
 
 @contextlib.contextmanager
 def recording(layers: Iterable[keras.layers.Layer]) -> Iterator[dict[int, list[Any]]]:
     """What each of `layers` returns while the context lasts, by `id(layer)`, call by call."""
     layers = list(layers)
-    heard: dict[int, list[Any]] = {id(layer): [] for layer in layers}
+    recorded: dict[int, list[Any]] = {id(layer): [] for layer in layers}
 
     def note(layer: Any, original: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
-        said = original(*args, **kwargs)
-        heard[id(layer)].append(said)
-        return said
+        output = original(*args, **kwargs)
+        recorded[id(layer)].append(output)
+        return output
 
     with around_calls(layers, note):
-        yield heard
+        yield recorded
 
 
 class _SeedOf(keras.random.SeedGenerator):
@@ -170,7 +171,7 @@ class _SeedOf(keras.random.SeedGenerator):
         return ops.stack([ops.cast(number, dtype) for number in self.numbers])
 
 
-def direction_at(step: Any, x: Any, who: str) -> Any:
+def direction_at(step: Any, x: Any, model: str) -> Any:
     """A direction in the space of inputs like `x`: standard normal numbers, drawn anew each step.
 
     The same for every model that takes such an input.
@@ -179,7 +180,7 @@ def direction_at(step: Any, x: Any, who: str) -> Any:
     for leaf in leaves:
         if "float" not in keras.backend.standardize_dtype(leaf.dtype):
             raise ValueError(
-                f"A slope is a derivative by the input, and '{who}' takes an input of type "
+                f"'jvp' is a derivative by the input, and '{model}' takes an input of type "
                 f"{keras.backend.standardize_dtype(leaf.dtype)}. Give it numbers that can change "
                 "a little, such as embeddings in place of token numbers."
             )
@@ -191,7 +192,7 @@ def direction_at(step: Any, x: Any, who: str) -> Any:
 
 
 class _Symbolic(keras.Operation):
-    """A function of tensors, asked for shapes and types only."""
+    """A function of tensors, run for shapes and types only."""
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__()
@@ -215,9 +216,9 @@ def on_zeros(tap: Tap, inputs: Any) -> Signals:
     """A tap's signals for a batch of zeros in the shape of `inputs`; the model's state stays."""
     zeros = keras.tree.map_structure(lambda x: ops.zeros((1, *x.shape[1:]), x.dtype), inputs)
     if not tap.model.built:
-        return tap.rehearsed(zeros)
+        return tap.dry_run(zeros)
     with keras.StatelessScope([(v, v.value) for v in tap.model.variables]):
-        return tap.rehearsed(zeros)
+        return tap.dry_run(zeros)
 
 
 def reason(error: Exception) -> str:

@@ -16,7 +16,7 @@ from keras_kd._checks._terms import (
     check_shapes,
     instead_of_loss,
 )
-from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, parse
+from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, current, parse
 from keras_kd._core.configs import restored, whole_config
 from keras_kd._core.keras_private import mask_of, set_mask, takes_training
 from keras_kd._core.messages import shape_of, snake_case, text_of
@@ -113,15 +113,12 @@ class Term(_Weighted):
             check_address(address, argument)
         super().__init__(name=name or snake_case(loss.name), dtype="float32", **kwargs)
         self.loss = loss
-        self.pred = pred if isinstance(pred, str) else tuple(pred)
-        self.target = target if isinstance(target, str) else tuple(target)
+        self.pred = _current(pred)
+        self.target = _current(target)
         self.projector, self.target_projector = projector, target_projector
         self.weight = weight
-        #: Addresses of layers that are known to give a model's answer, beside its output.
-        self.answers: frozenset[str] = frozenset()
-        for address in (*as_tuple(self.pred), *as_tuple(self.target)):
-            if address not in RESERVED:
-                parse(address)
+        #: Addresses of layers whose result is a model's output.
+        self.output_layers: frozenset[str] = frozenset()
         if LABELS in as_tuple(self.pred):
             raise ValueError(f"Term '{self.name}': 'labels' can be a target, never a `pred`.")
         if IDS in as_tuple(self.target) or (IDS in as_tuple(self.pred) and projector is None):
@@ -195,7 +192,7 @@ class Term(_Weighted):
         check_one_tensor(self, signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
         target = [
-            self.own(signals[a], "`y`") if a == LABELS else _still(signals[a])
+            self.own(signals[a], "`y`") if a == LABELS else _held_still(signals[a])
             for a in as_tuple(self.target)
         ]
         pred = _projected(self.projector, pred, training)
@@ -426,7 +423,14 @@ _LABELS_HELP = (
 )
 
 
-def _still(signal: Any) -> Any:
+def _current(addresses: Addresses) -> Addresses:
+    """The addresses as they are written now, each proved to be one."""
+    if isinstance(addresses, str):
+        return addresses if addresses in RESERVED else current(addresses)
+    return tuple(a if a in RESERVED else current(a) for a in addresses)
+
+
+def _held_still(signal: Any) -> Any:
     return keras.tree.map_structure(lambda x: ops.stop_gradient(ops.convert_to_tensor(x)), signal)
 
 

@@ -232,7 +232,7 @@ def test_one_dropout_mask_serves_every_term():
     ]
     distiller = keras_kd.Distiller(student=student, teacher=student_scale, terms=terms)
     distiller.compile("sgd")
-    outcome = distiller.objective(x, None, None, distiller.answers(x), training=True)
+    outcome = distiller._objective(x, None, None, distiller._teacher_signals(x), training=True)
     assert float(outcome.values[0]) == 0.0
     dropped_out = ops.convert_to_numpy(outcome.outputs)
     assert 0.3 < (dropped_out == 0).mean() < 0.7
@@ -363,7 +363,7 @@ def test_step_counts_training_steps_only():
     x, y = data(40)
     distiller = compiled(keras_kd.Distiller(student=mlp("s"), teacher=mlp("t")))
     distiller.fit(x, y, batch_size=10, epochs=2, verbose=0, validation_data=(x, y))
-    assert int(distiller.step.numpy()) == 8
+    assert int(distiller._step.numpy()) == 8
 
 
 def test_a_shallow_layer_can_learn_from_the_output():
@@ -374,3 +374,17 @@ def test_a_shallow_layer_can_learn_from_the_output():
     before = values(head.variables)
     losses = distiller.fit(x, y, epochs=5, verbose=0).history["soft_target"]
     assert losses[-1] < losses[0] and not equal(before, values(head.variables))
+
+
+def test_summary_lists_the_terms(capsys):
+    terms = [*keras_kd.recipes.hinton(), keras_kd.Term(keras_kd.losses.LogitMatch(), weight=0.5)]
+    distiller = keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=terms)
+    lines: list[str] = []
+    distiller.summary(print_fn=lambda text, **_: lines.append(text))
+    assert "Total params" in lines[0]
+    assert lines[-1].splitlines()[1:] == [
+        f" {name:11}  {term!r}" for name, term in zip(distiller.term_names, terms, strict=True)
+    ]
+    assert "logit_match  Term(LogitMatch(), pred='student:output'" in lines[-1]
+    distiller.summary()
+    assert lines[-1] in capsys.readouterr().out

@@ -193,7 +193,7 @@ def test_labels_of_the_wrong_rank(shape):
         "SparseCategoricalCrossentropy"
     ):
         model.fit(x, np.zeros(shape, "int32"), verbose=0)
-    assert int(model.step.numpy()) == 0
+    assert int(model._step.numpy()) == 0
 
 
 def test_labels_that_are_not_there():
@@ -448,7 +448,7 @@ def test_a_tuple_that_comes_with_the_batch_is_several_tensors():
     model.compile("sgd")
     with says("Term 'soft_target': 'teacher:output' is several tensors. Name one: "):
         model.fit(x, y, verbose=0)
-    assert int(model.step.numpy()) == 0
+    assert int(model._step.numpy()) == 0
 
 
 def test_a_loss_of_ones_own_may_take_several_tensors():
@@ -542,7 +542,7 @@ def test_signals_of_another_shape_are_told_by_the_first_batch(loss, width):
         f"projector=keras_kd.projectors.Dense({width})."
     ):
         model.fit({"inputs": x, "signals": signals}, verbose=0)
-    assert int(model.step.numpy()) == 0
+    assert int(model._step.numpy()) == 0
 
 
 def test_keras_losses_may_leave_out_an_axis_of_one():
@@ -551,7 +551,7 @@ def test_keras_losses_may_leave_out_an_axis_of_one():
     model = keras_kd.Distiller(student=student, terms=[Term(keras.losses.MeanSquaredError())])
     model.compile("sgd")
     model.fit({"inputs": x, "signals": {"teacher:output": np.zeros(48, "float32")}}, verbose=0)
-    assert int(model.step.numpy()) == 2
+    assert int(model._step.numpy()) == 2
 
 
 def test_a_loss_that_fails_on_the_batch_names_its_term_and_the_shapes():
@@ -759,7 +759,7 @@ def test_an_estimator_teaches_as_its_error_says():
     model, fed, _ = given(answers)
     model.compile("sgd", cross_entropy())
     model.fit(fed, y, verbose=0)
-    assert int(model.step.numpy()) == 2
+    assert int(model._step.numpy()) == 2
 
 
 def test_a_torch_module_as_a_teacher():

@@ -147,7 +147,7 @@ def test_backup_and_restore_goes_on_where_it_was(tmp_path):
         x, y, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup")], **fit
     )
     assert len(history.history["loss"]) == 2
-    assert int(again.step.numpy()) == int(unbroken.step.numpy()) == 8
+    assert int(again._step.numpy()) == int(unbroken._step.numpy()) == 8
     assert equal(values(again.student.variables), values(unbroken.student.variables), 1e-6)
 
 
@@ -277,7 +277,7 @@ def test_metrics_and_train_on_batch():
     first = distiller.train_on_batch(x, y, return_dict=True)
     second = distiller.test_on_batch(x, y, return_dict=True)
     assert second["loss"] < first["loss"]
-    assert int(distiller.step.numpy()) == 1
+    assert int(distiller._step.numpy()) == 1
 
 
 def test_a_subclassed_student_is_built_by_the_first_batch():

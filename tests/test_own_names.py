@@ -54,11 +54,11 @@ def test_a_layer_of_that_name_has_an_address_of_its_own():
         values([keras_kd.Labels(), hint("outptu")])
 
 
-def test_slope_means_the_derivative():
-    names = {"own": "slope"}
+def test_jvp_means_the_derivative():
+    names = {"own": "jvp"}
     student, teacher = scaled("s", **names, seed=1), scaled("t", **names, seed=2)
     terms = keras_kd.recipes.sobolev(labels_weight=0)
-    with_hint = [*terms, hint("./slope")]
+    with_hint = [*terms, hint("./jvp")]
     said = []
     for listed in (terms, with_hint):
         distiller = keras_kd.Distiller(student=student, teacher=teacher, terms=listed)

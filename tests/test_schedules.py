@@ -44,13 +44,13 @@ def test_schedules_are_traced_once(monkeypatch, backend):
     if backend == "torch":
         pytest.skip("torch runs eagerly: nothing is traced")
     traces = []
-    original = keras_kd.Distiller.objective
+    original = keras_kd.Distiller._objective
 
     def counted(self, *args, **kwargs):
         traces.append(kwargs["training"])
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(keras_kd.Distiller, "objective", counted)
+    monkeypatch.setattr(keras_kd.Distiller, "_objective", counted)
     x, y = data(40)
     distiller = make(
         schedules.CosineDecay(8.0, 20, alpha=0.2), schedules.ExponentialDecay(1.0, 5, 0.9)

@@ -131,4 +131,4 @@ def test_a_fit_within_a_fit_may_share_the_teacher():
         on_epoch_end=lambda epoch, logs: inner.fit(x, y, verbose=0)
     )
     outer.fit(x, y, epochs=2, verbose=0, callbacks=[within])
-    assert int(inner.step.numpy()) == 2
+    assert int(inner._step.numpy()) == 2

@@ -105,12 +105,12 @@ def _names_a_layer(address: str, models: Mapping[str, keras.Model]) -> bool:
     return True
 
 
-def absent(asker: str, address: str, came: Any, roles: Any) -> ValueError:
+def absent(reader: str, address: str, came: Any, roles: Any) -> ValueError:
     """The error of a signal that nobody gives."""
     others = [a for a in came if a != "labels" and a.partition(":")[0] not in roles]
     brought = f" The batch brought {listing(others)}, which is no such address." if others else ""
     return ValueError(
-        f"{asker} needs '{address}', which no model here gives and which did not come with the "
+        f"{reader} needs '{address}', which no model here gives and which did not come with the "
         "batch. Pass `teacher=` to the Distiller, or feed "
         f"{{'inputs': x, 'signals': {{'{address}': ...}}}} in place of x." + brought
     )

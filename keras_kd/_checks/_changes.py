@@ -26,7 +26,7 @@ else:
     Base = object
 
 #: What a distiller is made of, by the names of its attributes.
-_MADE_OF = ("student", "students", "teacher", "teachers", "terms", "on_bad_teacher", "step")
+_MADE_OF = ("student", "students", "teacher", "teachers", "terms", "on_bad_teacher")
 #: What a term is made of.
 _OF_A_TERM = ("name", "loss", "pred", "target", "projector", "target_projector")
 _SCALARS = (bool, int, float, str, type(None))
@@ -42,23 +42,23 @@ class Changes(Base):
             raise AttributeError(_refused(f"distiller.{name}", self._made.name))
         super().__setattr__(name, value)
 
-    def seal(self) -> None:
+    def _seal(self) -> None:
         """From now on, what the distiller is made of stays."""
         self._made = _Made(self)
 
-    def check_unchanged(self) -> None:
+    def _check_unchanged(self) -> None:
         """Raises when what the distiller was made of is another by now."""
         assert self._made is not None
         self._made.check(self)
 
-    def note_trainable(self) -> None:
+    def _note_trainable(self) -> None:
         """Takes down which layers train, as `compile` finds them."""
         assert self._made is not None
         self._made.trainable = [
             (of, layer, layer.trainable, learns) for of, layer, learns in _layers(self)
         ]
 
-    def check_trainable(self) -> None:
+    def _check_trainable(self) -> None:
         """Raises when `trainable` was set on a layer since `compile`."""
         assert self._made is not None
         for of, layer, trainable, learns in self._made.trainable:
@@ -85,7 +85,7 @@ class Changes(Base):
         self._made.constants[kind] = now
         if function is None or before == now:
             return False
-        self.settle()  # in the midst of a training, the state may be with the old one
+        self._sync_state()  # in the midst of a training, the state may be with the old one
         return True
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._core.addresses import LABELS, OUTPUT, RESERVED, SLOPE, as_tuple, parse
+from keras_kd._core.addresses import JVP, LABELS, OUTPUT, RESERVED, as_tuple, parse
 from keras_kd._core.messages import shape_of
 from keras_kd.losses import Loss
 from keras_kd.projectors._classes import keeps_logits, mixes_classes
@@ -33,7 +33,7 @@ def is_answer(term: Any, address: str) -> bool:
     """Whether `address` is a model's output, or a layer whose result is known to be one."""
     if address in RESERVED:
         return False
-    return address in term.answers or parse(address).path.split("/")[0] in (OUTPUT, SLOPE)
+    return address in term.output_layers or parse(address).path.split("/")[0] in (OUTPUT, JVP)
 
 
 def between_answers(term: Any) -> bool:
@@ -73,7 +73,7 @@ def check_classes(term: Any, pred: Any, targets: list[tuple[str, Any]]) -> None:
     address, *_ = as_tuple(term.pred)
     if not is_answer(term, address):
         return
-    if not compares_classes(term) and parse(address).path.split("/")[0] != SLOPE:
+    if not compares_classes(term) and parse(address).path.split("/")[0] != JVP:
         return
     for address, target in targets:
         if keras.tree.is_nested(target) or not is_answer(term, address):

@@ -29,7 +29,7 @@ def looked_at(signals: Signals, addresses: Iterable[str]) -> Any:
     return ops.stack([looks(leaves[0]) for leaves in said] or [looks(0.0)])
 
 
-def complain(counts: Sequence[Any], logits: Mapping[str, str]) -> None:
+def check_looks(counts: Sequence[Any], logits: Mapping[str, str]) -> None:
     """Raises when a signal that a term reads as logits can only be probabilities."""
     for found, (address, term) in zip(counts, logits.items(), strict=False):
         seen = read(found)

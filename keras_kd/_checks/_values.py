@@ -1,8 +1,8 @@
-"""Keeps an eye on what is at fault: teachers that answer NaN, labels that cannot be right, a student
-whose loss turns NaN, probabilities that are read as logits.
+"""The finite-value check, and its like: teachers that predict NaN, a student whose loss turns NaN,
+labels that cannot be right, probabilities that are read as logits.
 
-Each step adds to a few counters that nobody reads before the watcher does: after 1, 2, 4, 8, ...
-batches and at the end of each epoch.
+Each step adds to a few counters on the device. A callback reads them after 1, 2, 4, 8, ... batches
+and at the end of each epoch, for reading them waits for the device.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._checks._batch import LEAVE_OUT, no_batches
-from keras_kd._checks._logits import cause, complain
+from keras_kd._checks._logits import cause, check_looks
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.probabilities import ENOUGH, Looks
 from keras_kd.taps import Signals
@@ -33,7 +33,7 @@ def faults(signals: Signals, addresses: list[str]) -> Any:
     """Per address, 1.0 when this batch's signal holds NaN or Inf, else 0.0."""
     if not addresses:
         return ops.zeros((1,))
-    # A signal that is missing is told of by the term that asks for it.
+    # The term that reads a missing signal raises for it.
     return ops.stack([_fault(signals.get(address, 0.0)) for address in addresses])
 
 
@@ -59,11 +59,11 @@ def all_faults(teachers: Any, labels: Any, total: Any, empty: Any) -> Any:
 LABEL_CHECKS = 8
 
 
-class Faults(keras.metrics.Metric):
+class FaultCounts(keras.metrics.Metric):
     """Counts the batches in which each address held NaN or Inf, in which labels could not be right,
     and in which the loss was NaN or Inf; `skip` when those of teachers are left out.
 
-    Of several replicas each is told what all of them found, and the first one's count is read.
+    Each replica counts what any of them found, and the first one's count is read.
 
     The first examples since the last reset are looked at as well: whether `logits`, the addresses
     that terms read as such, each with its term, can only be probabilities.
@@ -71,7 +71,7 @@ class Faults(keras.metrics.Metric):
 
     def __init__(self, addresses: list[str], skip: bool, logits: Mapping[str, str]):
         super().__init__(name="skipped", dtype="float32")
-        self.addresses, self.skip, self.logits, self.met = addresses, skip, logits, 0
+        self.addresses, self.skip, self.logits, self.examples = addresses, skip, logits, 0
         self.teachers = max(len(addresses), 1)
         shape = (self.teachers + LABEL_CHECKS + 2,)
         counts = (max(len(logits), 1), len(Looks._fields))
@@ -85,20 +85,20 @@ class Faults(keras.metrics.Metric):
 
     def reset_state(self) -> None:
         super().reset_state()
-        self.met = 0  # as `looked`, where steps are run and not traced
+        self.examples = 0  # as `looked`, where steps are run and not traced
 
     @property
     def enough(self) -> Any:
         """Whether enough examples were looked at."""
         return self.looked >= float(ENOUGH)
 
-    def look_at(self, found: Any, examples: Any, faults: Any) -> None:
+    def count_looks(self, found: Any, examples: Any, faults: Any) -> None:
         """Adds what a batch looks like; one with a fault is not the last to be looked at."""
         whole = 1.0 - ops.max(ops.cast(faults, "float32"))
         self.looks.assign_add(found * whole if self.skip else found)
         self.looked.assign_add(whole * ops.cast(examples, "float32"))
         if isinstance(examples, int):
-            self.met += examples
+            self.examples += examples
 
     def update_state(self, found: Any) -> None:
         self.bad.assign_add(found)
@@ -118,7 +118,7 @@ class Faults(keras.metrics.Metric):
             for n, at in zip(bad, first, strict=True)
         ]
 
-    def complain_of_teachers(self) -> None:
+    def check_teachers(self) -> None:
         """Raises when any address was at fault since the last reset; when such batches are left
         out, only if none was left."""
         counts = self._counts()[: len(self.addresses)]
@@ -132,25 +132,25 @@ class Faults(keras.metrics.Metric):
             if self.skip
             else "Distiller(on_bad_teacher='skip') leaves out such batches and counts them."
         )
-        told = zip(self.addresses, counts, strict=True)
-        found = "; ".join(f"'{address}' {where}" for address, (n, where) in told if n)
+        by_address = zip(self.addresses, counts, strict=True)
+        found = "; ".join(f"'{address}' {where}" for address, (n, where) in by_address if n)
         raise ValueError(
             f"The teacher's answers hold NaN or infinite values: {found} (counted from 0). "
             f"{cause(ops.convert_to_numpy(self.looks), self.logits)} {ever}"
         )
 
-    def complain_of_probabilities(self) -> None:
+    def check_probabilities(self) -> None:
         """Raises when a signal that terms read as logits can only be probabilities."""
-        complain(ops.convert_to_numpy(self.looks), self.logits)
+        check_looks(ops.convert_to_numpy(self.looks), self.logits)
 
-    def complain_of_labels(self, says: Sequence[Any]) -> None:
-        """Raises when labels could not be right; `says(where)` words it for each check."""
-        counts = self._counts()[self.teachers : self.teachers + len(says)]
-        for say, (n, where) in zip(says, counts, strict=True):
+    def check_labels(self, messages: Sequence[Any]) -> None:
+        """Raises when labels could not be right; `message(where)` words it for each check."""
+        counts = self._counts()[self.teachers : self.teachers + len(messages)]
+        for message, (n, where) in zip(messages, counts, strict=True):
             if n:
-                raise ValueError(say(f"the labels hold others {where} (counted from 0)"))
+                raise ValueError(message(f"the labels hold others {where} (counted from 0)"))
 
-    def complain_of_batches(self) -> None:
+    def check_batches(self) -> None:
         """Raises when there was no batch, or one without examples."""
         if not int(ops.convert_to_numpy(self.seen)):
             raise no_batches()
@@ -158,7 +158,7 @@ class Faults(keras.metrics.Metric):
         if n:
             raise ValueError(f"The data hold no examples {where} (counted from 0). {LEAVE_OUT}")
 
-    def complain_of_student(self, terms: Mapping[str, Any], learners: Iterable[Any]) -> None:
+    def check_student(self, terms: Mapping[str, Any], learners: Iterable[Any]) -> None:
         """Raises when the loss was NaN or infinite; `terms` are their values, to tell which."""
         n, where = self._counts()[-1]
         if not n:
@@ -192,13 +192,13 @@ def broken_weights(learners: Iterable[Any]) -> str | None:
     return None
 
 
-class Watcher(keras.callbacks.Callback):
-    """Complains after 1, 2, 4, 8, ... batches, for to look has a price, and after each epoch.
+class ValueCheck(keras.callbacks.Callback):
+    """Raises after 1, 2, 4, 8, ... batches, for to look has a price, and after each epoch.
 
     It also sees to it that what was changed meanwhile counts, or is refused.
 
     Args:
-        student: Whether to complain of the student as well; no need, when another callback ends
+        student: Whether to check the student as well; no need, when another callback ends
             the training in its own way.
     """
 
@@ -210,23 +210,23 @@ class Watcher(keras.callbacks.Callback):
         super().__init__()
         self.of_student = student
 
-    def _complain(self, training: bool = True, midway: bool = False) -> None:
+    def _raise_for_faults(self, training: bool = True, midway: bool = False) -> None:
         model = self.model
-        model.settle()
-        model.watch.complain_of_batches()
-        model.watch.complain_of_labels(model.label_faults())
-        model.watch.complain_of_probabilities()
-        if not (midway and model.watch.skip):  # a batch to keep may be yet to come
-            model.watch.complain_of_teachers()
+        model._sync_state()
+        model._value_check.check_batches()
+        model._value_check.check_labels(model._label_messages())
+        model._value_check.check_probabilities()
+        if not (midway and model._value_check.skip):  # a batch to keep may be yet to come
+            model._value_check.check_teachers()
         if training and self.of_student:
-            model.watch.complain_of_student(model.term_values(), self._learners())
+            model._value_check.check_student(model._term_values(), self._learners())
 
-    def look(self, training: bool) -> None:
-        """Complains at once, of batches that are given one by one: Keras counts anew for each."""
-        self._complain(training, midway=True)
-        watch = self.model.watch
-        self._looks = self._looks + ops.convert_to_numpy(watch.looks)
-        complain(self._looks, watch.logits)
+    def check_now(self, training: bool) -> None:
+        """Raises at once, of batches that are given one by one: Keras counts anew for each."""
+        self._raise_for_faults(training, midway=True)
+        counts = self.model._value_check
+        self._looks = self._looks + ops.convert_to_numpy(counts.looks)
+        check_looks(self._looks, counts.logits)
 
     def _learners(self) -> list[Any]:
         return [*self.model.students.values(), *self.model.terms]
@@ -235,25 +235,25 @@ class Watcher(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if batch >= self._next:
             self._next = 2 * batch
-            self._complain(midway=True)
-        self._look_for_changes()
+            self._raise_for_faults(midway=True)
+        self._check_for_changes()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._next, self._training = 1, True
-        self._look_for_changes()
+        self._check_for_changes()
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
         self._distiller = model
 
-    def _look_for_changes(self) -> None:
+    def _check_for_changes(self) -> None:
         # Not `self.model`: asking for that has Keras on JAX bring the state back, in every step.
-        self._distiller.check_unchanged()
-        self._distiller.check_trainable()
+        self._distiller._check_unchanged()
+        self._distiller._check_trainable()
         self._distiller.make_train_function()  # anew, if a constant changed
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if self._training:  # else a validation has complained already, before it counted anew
+        if self._training:  # else a validation has raised already, before it counted anew
             self._end_of_training()
 
     def on_test_begin(self, logs: Any = None) -> None:
@@ -262,7 +262,7 @@ class Watcher(keras.callbacks.Callback):
 
     def _end_of_training(self) -> None:
         self._training = False
-        self._complain()
+        self._raise_for_faults()
         broken = broken_weights(self._learners()) if self.of_student else None
         if broken is not None:
             raise ValueError(
@@ -271,16 +271,16 @@ class Watcher(keras.callbacks.Callback):
             )
 
     def on_test_end(self, logs: Any = None) -> None:
-        self._complain(training=False)
+        self._raise_for_faults(training=False)
 
 
-def with_watcher(callbacks: Any) -> Any:
-    """The user's callbacks, with the watcher before them."""
+def with_value_check(callbacks: Any) -> Any:
+    """The user's callbacks, with the value check before them."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        return callbacks  # an evaluation within fit: the watcher is among them
+        return callbacks  # an evaluation within fit: the value check is among them
     given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
     given = [callback for callback in given if callback is not None]
-    return [Watcher(student=not any(map(_stops_by_itself, given))), *given]
+    return [ValueCheck(student=not any(map(_stops_by_itself, given))), *given]
 
 
 def _stops_by_itself(callback: Any) -> bool:

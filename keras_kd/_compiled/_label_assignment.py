@@ -34,7 +34,7 @@ class Own:
     model: keras.Model
     role: str
     keys: Keys | None
-    asker: str
+    reader: str
 
     def __call__(self, given: Any, what: str) -> Any:
         """The part of `given`, which errors call `what`, for this term's output."""
@@ -42,7 +42,7 @@ class Own:
             return given
         if self.keys is None:
             raise ValueError(
-                f"{self.asker} learns at a layer that is no output of '{self.model.name}', so "
+                f"{self.reader} learns at a layer that is no output of '{self.model.name}', so "
                 f"{what} by output has none for it. Name an output, as in "
                 f"pred='{self.role}:output/NAME'."
             )
@@ -53,7 +53,7 @@ class Own:
             if found is None:
                 held = given if isinstance(given, Mapping) else range(len(given))
                 raise ValueError(
-                    f"{self.asker} learns from the labels of output '{'/'.join(self.keys)}', and "
+                    f"{self.reader} learns from the labels of output '{'/'.join(self.keys)}', and "
                     f"{what} holds {listing(map(str, held))}. Give one for it there, or name "
                     "another output in Labels(pred=...)."
                 )
@@ -151,3 +151,16 @@ def _check_all_used(
 
 def _keyed(given: Any) -> Iterable[tuple[Any, Any]]:
     return given.items() if isinstance(given, Mapping) else enumerate(given)
+
+
+def weights_for(
+    term: Term | Labels, sample_weight: Any, students: Mapping[str, keras.Model]
+) -> Any:
+    """Weights given per output serve the labels, and a term on just that output."""
+    if isinstance(term, Labels) or not keras.tree.is_nested(sample_weight):
+        return sample_weight
+    if not isinstance(term.pred, str) or parse(term.pred).role not in students:
+        return None
+    part = own(term, students)
+    found = part.find(sample_weight) if part.keys else None
+    return None if keras.tree.is_nested(found) else found

@@ -1,7 +1,7 @@
 """Labels that cannot be right: no class of that number, several where one is meant, mixed ones.
 
 All labels are looked at where they are arrays, before training. Where they come batch by batch, the
-step looks at them and the watch tells of it.
+step checks them and the value check raises.
 """
 
 import contextlib
@@ -115,7 +115,7 @@ def _class_text(one: Applied) -> Callable[[str], str]:
             else "Look at how the labels are numbered."
         )
         return (
-            f"{one.own.asker} takes class numbers {expected} for '{one.output.address}'{more}, and "
+            f"{one.own.reader} takes class numbers {expected} for '{one.output.address}'{more}, and "
             f"{where}. {remedy}"
         )
 
@@ -124,7 +124,7 @@ def _class_text(one: Applied) -> Callable[[str], str]:
 
 def _share_text(one: Applied) -> Callable[[str], str]:
     return lambda where: (
-        f"{one.own.asker} applies {one.shown()} to '{one.output.address}', which takes labels from "
+        f"{one.own.reader} applies {one.shown()} to '{one.output.address}', which takes labels from "
         f"0 to 1, and {where}. Give rows without a label a `sample_weight` of 0 and any label from "
         "0 to 1; labels of -1 and 1 go with keras.losses.Hinge."
     )
@@ -152,7 +152,7 @@ def _mixed_text(name: str, output: Any) -> Callable[[str], str]:
 
 def faults(checks: Sequence[Check], y: Any, signals: Any) -> Any:
     """Per check, 1 when a label of this batch is wrong: of the first `LABEL_CHECKS`, as many as the
-    watch has room for. `check_arrays` knows no such limit."""
+    value check has room for. `check_arrays` knows no such limit."""
     found = []
     for check in checks[:LABEL_CHECKS]:
         pred = signals.get(check.address) if y is not None else None

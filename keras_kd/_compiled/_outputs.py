@@ -119,7 +119,7 @@ def name_answers(terms: Iterable[Any], models: Mapping[str, keras.Model]) -> Non
     """Tells each term which layers among its addresses give a model's answer."""
     for term in terms:
         named = [(address, *parse(address)) for address in term.addresses()]
-        term.answers = frozenset(
+        term.output_layers = frozenset(
             address
             for address, role, path in named
             if role in models and keys_of(models[role], path) is not None

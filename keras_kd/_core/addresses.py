@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from keras_kd._core.deprecated import warn
+
 #: The ground truth of the batch, in any form that `fit` was given.
 LABELS = "labels"
 #: The examples' numbers, which come with the batch beside any other signal.
@@ -10,10 +12,13 @@ IDS = "ids"
 RESERVED = (LABELS, IDS)
 #: The path that names what a model returns.
 OUTPUT = "output"
-#: The path that names how what a model returns changes along a random direction of its input.
-SLOPE = "slope"
+#: The path that names the derivative of what a model returns along a random direction of its
+#: input: a Jacobian-vector product.
+JVP = "jvp"
+#: The former name of that path.
+_FORMER_JVP = "slope"
 #: Paths that always mean the model; a layer of such a name is `./output`.
-OWN = (OUTPUT, SLOPE)
+OWN = (OUTPUT, JVP, _FORMER_JVP)
 
 
 class Address(NamedTuple):
@@ -38,6 +43,17 @@ def parse(address: str) -> Address:
             f"(or is 'labels', as a target, or 'ids', for a projector). Received: {address!r}."
         )
     return Address(role, path)
+
+
+def current(address: str) -> str:
+    """`address`, or what replaces it when it is a former one."""
+    role, path = parse(address)
+    first, *rest = path.split("/")
+    if first != _FORMER_JVP:
+        return address
+    new = f"{role}:{'/'.join([JVP, *rest])}"
+    warn(f"The address '{address}'", f"'{new}'", stacklevel=4)
+    return new
 
 
 def as_tuple(side: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:

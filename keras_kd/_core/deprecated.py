@@ -7,7 +7,7 @@ from typing import Any
 
 
 def warn(old: str, new: str, stacklevel: int = 3) -> None:
-    """Says that `old` goes and `new` is what to write."""
+    """Warns that `old` goes, and that `new` is what to write."""
     warnings.warn(
         f"{old} is deprecated and goes with the next version. Write {new}.",
         FutureWarning,

@@ -18,11 +18,11 @@ class JAXStep(KeepsJaxState, Step):
     def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
         trainable, non_trainable, optimizer, metrics = state
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        answers = self._answers_of(trainable, non_trainable, metrics, x)
+        targets = self._targets_of(trainable, non_trainable, metrics, x)
 
         def scaled(trainable: Values) -> tuple[Any, tuple]:
             scope, outcome = self._objective_of(
-                trainable, non_trainable, metrics, x, y, sample_weight, answers, training=True
+                trainable, non_trainable, metrics, x, y, sample_weight, targets, training=True
             )
             loss = outcome.total
             with keras.StatelessScope(zip(self.optimizer.variables, optimizer, strict=True)):
@@ -37,7 +37,7 @@ class JAXStep(KeepsJaxState, Step):
         gradients, (outcome, non_trainable, metrics) = gradient(trainable)
         trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
         with self._holding(trainable, non_trainable) as scope:
-            self.advance()
+            self._advance_step()
         non_trainable = _values(scope, self.non_trainable_variables)
         logs, metrics = self._record_of(metrics, x, y, sample_weight, outcome)
         return self._or_skip(logs, state, (trainable, non_trainable, optimizer, metrics), outcome)
@@ -45,9 +45,9 @@ class JAXStep(KeepsJaxState, Step):
     def test_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
         trainable, non_trainable, metrics = state
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        answers = self._answers_of(trainable, non_trainable, metrics, x)
+        targets = self._targets_of(trainable, non_trainable, metrics, x)
         scope, outcome = self._objective_of(
-            trainable, non_trainable, metrics, x, y, sample_weight, answers, training=False
+            trainable, non_trainable, metrics, x, y, sample_weight, targets, training=False
         )
         metrics = _values(scope, self.metrics_variables)
         logs, metrics = self._record_of(metrics, x, y, sample_weight, outcome)
@@ -57,27 +57,27 @@ class JAXStep(KeepsJaxState, Step):
         self, logs: dict[str, Any], before: tuple, after: tuple, outcome: Outcome
     ) -> tuple[dict[str, Any], tuple]:
         """The state after the step, or that before it when its batch is one to skip."""
-        if not self.watch.skip:
+        if not self._value_check.skip:
             return logs, after
         bad = jax.numpy.any(outcome.faults > 0)
         pick = functools.partial(jax.numpy.where, bad)
         *others, metrics = jax.tree.map(pick, tuple(map(list, before)), tuple(map(list, after)))
         with keras.StatelessScope(zip(self.metrics_variables, metrics, strict=True)) as scope:
-            self.look(outcome)
+            self._count_faults(outcome)
             result = self.get_metrics_result()
             logs = {name: result[name] for name in logs}
         return logs, (*others, _values(scope, self.metrics_variables))
 
-    def along(self, function: Any, x: Any, direction: Any) -> Any:
+    def _jvp(self, function: Any, x: Any, direction: Any) -> Any:
         return jax.jvp(function, (x,), (direction,))[1]
 
-    def settle(self) -> None:
+    def _sync_state(self) -> None:
         self.jax_state_sync()
 
-    def still(self, *models: Any) -> contextlib.AbstractContextManager[Any]:
+    def _without_updates(self, *models: Any) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()  # the step's own scopes forget already
 
-    def alone(self) -> contextlib.AbstractContextManager[Any]:
+    def _exclusive(self) -> contextlib.AbstractContextManager[Any]:
         return in_turn(self.variables)
 
     def _holding(
@@ -96,11 +96,11 @@ class JAXStep(KeepsJaxState, Step):
             pairs += zip(self.metrics_variables, metrics, strict=True)
         return keras.StatelessScope(pairs, **options)
 
-    def _answers_of(self, trainable: Values, non_trainable: Values, metrics: Values, x: Any) -> Any:
+    def _targets_of(self, trainable: Values, non_trainable: Values, metrics: Values, x: Any) -> Any:
         with self._holding(
             trainable, non_trainable, metrics
         ):  # what a teacher changes is forgotten
-            return self.answers(x)
+            return self._teacher_signals(x)
 
     def _objective_of(
         self,
@@ -110,17 +110,17 @@ class JAXStep(KeepsJaxState, Step):
         x: Any,
         y: Any,
         sample_weight: Any,
-        answers: Any,
+        targets: Any,
         training: bool,
     ) -> tuple[keras.StatelessScope, Outcome]:
         with self._holding(trainable, non_trainable, metrics, collect_losses=True) as scope:
-            return scope, self.objective(x, y, sample_weight, answers, training=training)
+            return scope, self._objective(x, y, sample_weight, targets, training=training)
 
     def _record_of(
         self, metrics: Values, x: Any, y: Any, sample_weight: Any, outcome: Outcome
     ) -> tuple[dict[str, Any], Values]:
         with keras.StatelessScope(zip(self.metrics_variables, metrics, strict=True)) as scope:
-            logs = self.record(x, y, sample_weight, outcome)
+            logs = self._update_metrics(x, y, sample_weight, outcome)
         return logs, _values(scope, self.metrics_variables)
 
 

@@ -19,19 +19,19 @@ class TensorFlowStep(Step):
 
     def _train(self, data: Any) -> Logs:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        answers = self.answers(x)
+        targets = self._teacher_signals(x)
 
         def learn() -> tuple[Logs, Outcome]:
             with tf.GradientTape() as tape:
-                outcome = self.objective(x, y, sample_weight, answers, training=True)
+                outcome = self._objective(x, y, sample_weight, targets, training=True)
                 scaled = self.optimizer.scale_loss(outcome.total)
             weights = self.trainable_weights
             gradients = tape.gradient(scaled, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-            self.advance()
-            return self.record(x, y, sample_weight, outcome), outcome
+            self._advance_step()
+            return self._update_metrics(x, y, sample_weight, outcome), outcome
 
-        return self._or_skip(learn, answers, self.moving)
+        return self._or_skip(learn, targets, self._moving_variables)
 
     def test_step(self, data: Any) -> Logs:
         with _once_there(data):
@@ -39,51 +39,51 @@ class TensorFlowStep(Step):
 
     def _test(self, data: Any) -> Logs:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        answers = self.answers(x)
+        targets = self._teacher_signals(x)
 
-        def judge() -> tuple[Logs, Outcome]:
-            outcome = self.judged(x, y, sample_weight, answers)
-            return self.record(x, y, sample_weight, outcome), outcome
+        def evaluate() -> tuple[Logs, Outcome]:
+            outcome = self._objective_in_inference(x, y, sample_weight, targets)
+            return self._update_metrics(x, y, sample_weight, outcome), outcome
 
-        return self._or_skip(judge, answers, list)
+        return self._or_skip(evaluate, targets, list)
 
     def _or_skip(
         self,
         step: Callable[[], tuple[Logs, Outcome]],
-        answers: Any,
+        targets: Any,
         moving: Callable[[], list[keras.Variable]],
     ) -> Logs:
         """`step()`; all that it moved is put back when its batch is one to skip."""
-        if not self.watch.skip:
+        if not self._value_check.skip:
             return step()[0]
-        found = self.everywhere(self.faults(answers))
-        watching = {id(v) for v in self.watch.variables}
-        moved = [v for v in [*moving(), *self.metrics_variables] if id(v) not in watching]
+        found = self._any_replica(self._teacher_faults(targets))
+        counting = {id(v) for v in self._value_check.variables}
+        moved = [v for v in [*moving(), *self.metrics_variables] if id(v) not in counting]
         before = [tf.identity(v.value) for v in moved]
         logs, outcome = step()
         for variable, value in zip(moved, before, strict=True):
             variable.assign(tf.where(tf.reduce_any(found > 0), value, variable.value))
-        self.look(outcome)
+        self._count_faults(outcome)
         result = self.get_metrics_result()
         return {name: result[name] for name in logs}
 
-    def along(self, function: Any, x: Any, direction: Any) -> Any:
+    def _jvp(self, function: Any, x: Any, direction: Any) -> Any:
         leaves = keras.tree.flatten(x)
         with tf.autodiff.ForwardAccumulator(leaves, keras.tree.flatten(direction)) as forward:
-            said = function(x)
+            outputs = function(x)
         zero = tf.UnconnectedGradients.ZERO
-        return keras.tree.map_structure(lambda y: forward.jvp(y, zero), said)
+        return keras.tree.map_structure(lambda y: forward.jvp(y, zero), outputs)
 
-    def check_places(self, doing: str) -> None:
+    def _check_devices(self, doing: str) -> None:
         here = tf.distribute.get_strategy()
         many = here.num_replicas_in_sync > 1
-        kinds = {"distiller": [self.step], **_weights(self.students), **_weights(self.teachers)}
-        outside = [who for who, held in kinds.items() if held and not any(map(_mirrored, held))]
-        inside = [who for who, held in kinds.items() if any(map(_mirrored, held))]
+        kinds = {"distiller": [self._step], **_weights(self.students), **_weights(self.teachers)}
+        outside = [name for name, held in kinds.items() if held and not any(map(_mirrored, held))]
+        inside = [name for name, held in kinds.items() if any(map(_mirrored, held))]
         fits = doing == "fit"  # which finds the strategy by itself
         if (many and outside) or (inside and (outside or not (many or fits))):
-            within = [f"{who} made inside it" for who in inside]
-            without = [f"{who} made outside it" for who in outside]
+            within = [f"{name} made inside it" for name in inside]
+            without = [f"{name} made outside it" for name in outside]
             where = f"{doing}() called {'inside' if many else 'outside'} it"
             raise ValueError(
                 "Everything belongs inside one strategy.scope(). Received: "
@@ -95,11 +95,11 @@ class TensorFlowStep(Step):
                 "distiller.fit(...)"
             )
 
-    def unscaled(self, value: Any) -> Any:
+    def _unscaled(self, value: Any) -> Any:
         # Keras divides each replica's loss by their number; the logs tell one device's.
         return value * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, value.dtype)
 
-    def shared(self, value: Any, count: Any) -> Any:
+    def _share_of_mean(self, value: Any, count: Any) -> Any:
         context = _one_of_many()
         if context is None:
             return value
@@ -107,11 +107,11 @@ class TensorFlowStep(Step):
         return value * tf.math.divide_no_nan(count, context.all_reduce("mean", count))
 
     @property
-    def gather(self) -> Callable[[Any], Any] | None:
+    def _gather(self) -> Callable[[Any], Any] | None:
         context = _one_of_many()
         return context and functools.partial(context.all_gather, axis=0)
 
-    def everywhere(self, found: Any) -> Any:
+    def _any_replica(self, found: Any) -> Any:
         context = _one_of_many()
         return tf.minimum(context.all_reduce("sum", found), 1.0) if context else found
 

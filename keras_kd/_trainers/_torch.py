@@ -16,10 +16,10 @@ class TorchStep(Step):
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with torch.no_grad():
-            answers = self.answers(x)
-            if self._skipped(answers):
+            targets = self._teacher_signals(x)
+            if self._skipped(targets):
                 return self.get_metrics_result()
-        outcome = self.objective(x, y, sample_weight, answers, training=True)
+        outcome = self._objective(x, y, sample_weight, targets, training=True)
         weights = self.trainable_weights[:]
         scaled = self.optimizer.scale_loss(outcome.total)
         # Not backward() and zero_grad(): Keras lists a torch module's parameters by path, where a
@@ -27,46 +27,46 @@ class TorchStep(Step):
         gradients = torch.autograd.grad(scaled, [v.value for v in weights], allow_unused=True)
         with torch.no_grad():
             self.optimizer.apply(list(gradients), weights)
-            self.advance()
+            self._advance_step()
             return self._recorded(x, y, sample_weight, outcome)
 
-    def along(self, function: Any, x: Any, direction: Any) -> Any:
+    def _jvp(self, function: Any, x: Any, direction: Any) -> Any:
         with forward_ad.dual_level():
-            said = function(keras.tree.map_structure(forward_ad.make_dual, x, direction))
-            return keras.tree.map_structure(_change, said)
+            outputs = function(keras.tree.map_structure(forward_ad.make_dual, x, direction))
+            return keras.tree.map_structure(_derivative, outputs)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with torch.no_grad():
-            answers = self.answers(x)
-            if self._skipped(answers):
+            targets = self._teacher_signals(x)
+            if self._skipped(targets):
                 return self.get_metrics_result()
-            outcome = self.judged(x, y, sample_weight, answers)
+            outcome = self._objective_in_inference(x, y, sample_weight, targets)
             return self._recorded(x, y, sample_weight, outcome)
 
     def _recorded(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
-        if self.watch.skip:  # else it looks by itself
-            self.look(outcome)
-        return self.record(x, y, sample_weight, outcome)
+        if self._value_check.skip:  # else `_update_metrics` does
+            self._count_faults(outcome)
+        return self._update_metrics(x, y, sample_weight, outcome)
 
-    def first_looks(self, look: Callable[[], Any]) -> Any:
+    def _first_looks(self, look: Callable[[], Any]) -> Any:
         # Not by the metric's variable: to read it would have every step wait for the device.
-        watch = self.watch
-        return torch.zeros_like(watch.looks.value) if watch.met >= ENOUGH else look()
+        check = self._value_check
+        return torch.zeros_like(check.looks.value) if check.examples >= ENOUGH else look()
 
-    def _skipped(self, answers: Any) -> bool:
+    def _skipped(self, targets: Any) -> bool:
         """Whether this batch is one to leave out; counts it."""
-        if not self.watch.skip:
+        if not self._value_check.skip:
             return False
-        found = self.faults(answers)
+        found = self._teacher_faults(targets)
         if not found.any():
             return False
         none = found.new_zeros(_values.LABEL_CHECKS)
         zero = found.new_zeros(())
-        self.watch.update_state(_values.all_faults(found, none, zero, zero))
+        self._value_check.update_state(_values.all_faults(found, none, zero, zero))
         return True
 
 
-def _change(said: Any) -> Any:
-    value, change = forward_ad.unpack_dual(said)
-    return torch.zeros_like(value) if change is None else change
+def _derivative(dual: Any) -> Any:
+    value, derivative = forward_ad.unpack_dual(dual)
+    return torch.zeros_like(value) if derivative is None else derivative

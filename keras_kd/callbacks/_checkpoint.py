@@ -47,7 +47,7 @@ class Checkpoint(keras.callbacks.Callback):
     ...     x, y = np.ones((8, 4)), np.zeros(8, "int32")
     ...     history = distiller.fit(x, y, epochs=epochs, initial_epoch=done, verbose=0,
     ...                             callbacks=[checkpoint])
-    ...     return done, int(distiller.step)
+    ...     return done, int(distiller._step)
     >>> run(epochs=2)
     (0, 2)
     >>> run(epochs=5)
@@ -118,7 +118,7 @@ class Checkpoint(keras.callbacks.Callback):
 def _state(model: keras.Model) -> list[keras.Variable]:
     """All that training moves, in an order that stays."""
     if isinstance(model, Distiller):
-        return model.moving()
+        return model._moving_variables()
     return list({id(v): v for v in [*model.variables, *model.optimizer.variables]}.values())
 
 

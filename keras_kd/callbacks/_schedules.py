@@ -74,7 +74,7 @@ def shares(model: keras.Model, logs: Mapping[str, Any]) -> dict[str, float]:
 
 def last_step(model: Distiller) -> int:
     """The step that was taken last, counted from 0."""
-    return max(int(ops.convert_to_numpy(model.step)) - 1, 0)
+    return max(int(ops.convert_to_numpy(model._step)) - 1, 0)
 
 
 def _scheduled(loss: Any) -> Iterator[tuple[str, LearningRateSchedule]]:

@@ -1,4 +1,4 @@
-"""The metrics of one `compile` that ask for signals, kept apart from those that ask for labels."""
+"""The metrics of one `compile` that read signals, kept apart from those that read labels."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from keras_kd.metrics._base import TeacherMetric
 
 
 @dataclass(frozen=True, eq=False)
-class Asking:
-    """A metric, and what it asks for here."""
+class Bound:
+    """A metric, and the signals that it reads here."""
 
     metric: TeacherMetric
     name: str  # in the logs
@@ -23,7 +23,7 @@ class Asking:
     weighted: bool
 
     @property
-    def asker(self) -> str:
+    def described(self) -> str:
         return f"Metric '{self.metric.name}'"
 
 
@@ -32,25 +32,25 @@ class SignalMetrics(keras.metrics.Metric):
 
     def __init__(self) -> None:
         super().__init__(name="signal_metrics")
-        self.asking: list[Asking] = []
+        self.bound: list[Bound] = []
         self.given: dict[str, Any] = {}
 
-    def use(self, asking: list[Asking], given: dict[str, Any]) -> None:
+    def use(self, bound: list[Bound], given: dict[str, Any]) -> None:
         """Takes the metrics over, and notes what `compile` was given, for saving."""
-        self.asking = asking
+        self.bound = bound
         self.given = given
 
     def addresses(self) -> list[str]:
-        """Every address asked for."""
-        return list(dict.fromkeys(a for one in self.asking for a in (one.target, one.pred)))
+        """Every address that is read."""
+        return list(dict.fromkeys(a for one in self.bound for a in (one.target, one.pred)))
 
-    def present(self, signals: Mapping[str, Any]) -> list[Asking]:
+    def present(self, signals: Mapping[str, Any]) -> list[Bound]:
         """Those metrics whose signals are there."""
-        return [one for one in self.asking if one.target in signals and one.pred in signals]
+        return [one for one in self.bound if one.target in signals and one.pred in signals]
 
     @property
     def variables(self) -> list[keras.Variable]:
-        return [v for one in self.asking for v in one.metric.variables]
+        return [v for one in self.bound for v in one.metric.variables]
 
     def update_state(self, signals: Mapping[str, Any], sample_weight: Any = None) -> None:
         for one in self.present(signals):
@@ -60,10 +60,10 @@ class SignalMetrics(keras.metrics.Metric):
             one.metric.update_state(signals[one.target], signals[one.pred], sample_weight=weight)
 
     def result(self) -> dict[str, Any]:
-        return {one.name: one.metric.result() for one in self.asking}
+        return {one.name: one.metric.result() for one in self.bound}
 
     def reset_state(self) -> None:
-        for one in self.asking:
+        for one in self.bound:
             one.metric.reset_state()
 
 
@@ -71,9 +71,9 @@ class SignalMetrics(keras.metrics.Metric):
 OutputAt = Callable[[tuple[Any, ...]], str]
 
 
-def parted(given: Mapping[str, Any], output_at: OutputAt) -> tuple[list[Asking], list[Any]]:
-    """The metrics that ask for signals; and what `compile` was given, by argument, without them."""
-    asking: list[Asking] = []
+def parted(given: Mapping[str, Any], output_at: OutputAt) -> tuple[list[Bound], list[Any]]:
+    """The metrics that read signals; and what `compile` was given, by argument, without them."""
+    bound: list[Bound] = []
 
     def rest(metrics: Any, keys: tuple[Any, ...], weighted: bool) -> Any:
         if isinstance(metrics, Mapping):
@@ -89,14 +89,14 @@ def parted(given: Mapping[str, Any], output_at: OutputAt) -> tuple[list[Asking],
             return metrics
         pred = metrics.pred or output_at(keys)
         target = metrics.target or f"teacher:{parse(output_at(keys)).path}"
-        name = _free("_".join([*map(str, keys), metrics.name]), asking)
-        asking.append(Asking(metrics, name, target, pred, weighted))
+        name = _free("_".join([*map(str, keys), metrics.name]), bound)
+        bound.append(Bound(metrics, name, target, pred, weighted))
         return None
 
-    return asking, [rest(m, (), name == "weighted_metrics") for name, m in given.items()]
+    return bound, [rest(m, (), name == "weighted_metrics") for name, m in given.items()]
 
 
-def _free(name: str, taken: Iterable[Asking]) -> str:
+def _free(name: str, taken: Iterable[Bound]) -> str:
     """`name`; or for the second of a name, `name_2`."""
     names = {one.name for one in taken}
     count, free = 1, name

@@ -1,7 +1,7 @@
 """Recipes on the answers: the student's logits and the teacher's."""
 
 from keras_kd import losses, projectors
-from keras_kd._core.addresses import OUTPUT, SLOPE
+from keras_kd._core.addresses import JVP, OUTPUT
 from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Terms, labels, recipe, rest
 from keras_kd.terms import Term
@@ -210,13 +210,13 @@ def sobolev(
     ICML 2018, arXiv:1803.00443.
     """
     soft = Term(losses.SoftTarget(temperature), pred=pred, target=target, weight=soft_weight)
-    slopes = Term(
+    derivatives = Term(
         losses.JacobianMatch(),
-        pred=pred.replace(f":{OUTPUT}", f":{SLOPE}"),
-        target=target.replace(f":{OUTPUT}", f":{SLOPE}"),
+        pred=pred.replace(f":{OUTPUT}", f":{JVP}"),
+        target=target.replace(f":{OUTPUT}", f":{JVP}"),
         weight=weight,
     )
-    return [*labels(labels_weight, pred), soft, slopes]
+    return [*labels(labels_weight, pred), soft, derivatives]
 
 
 @recipe

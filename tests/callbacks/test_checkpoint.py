@@ -71,7 +71,7 @@ def test_a_stopped_run_goes_on_as_an_unbroken_one(tmp_path):
     back, checkpoint = distiller(), Checkpoint(left)
     done = checkpoint.restore(back)
     assert done == 2
-    assert int(back.step.numpy()) == int(back.optimizer.iterations.numpy()) == 6
+    assert int(back._step.numpy()) == int(back.optimizer.iterations.numpy()) == 6
     assert back.terms[2].weight.now == 0.25
     rest = fit(back, [Lower(), checkpoint], epochs=4, initial_epoch=done)
     for name, numbers in history.items():

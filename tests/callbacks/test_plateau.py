@@ -59,13 +59,13 @@ def test_the_weight_after_each_epoch(kwargs, numbers, weights):
 def test_the_changed_weight_is_the_one_that_trains(monkeypatch, backend):
     """Two epochs at 0.9 and two at 0.225, beside distillers of those constant weights."""
     traces = []
-    original = keras_kd.Distiller.objective
+    original = keras_kd.Distiller._objective
 
     def counted(self, *args, **kwargs):
         traces.append(kwargs["training"])
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(keras_kd.Distiller, "objective", counted)
+    monkeypatch.setattr(keras_kd.Distiller, "_objective", counted)
     x, y = data(40)
     fixed = {"batch_size": 10, "shuffle": False, "verbose": 0}
     moved = distiller(Adjustable(0.9))
@@ -136,7 +136,7 @@ def test_what_cannot_be_changed_is_said_before_training():
     plain.compile("sgd", cross_entropy())
     with pytest.raises(ValueError, match="and 'plain' is none"):
         plain.fit(x, y, verbose=0, callbacks=[Plateau("soft")])
-    assert int(made.step.numpy()) == 0
+    assert int(made._step.numpy()) == 0
 
 
 @pytest.mark.parametrize("value", [float("inf"), "1", keras.optimizers.schedules.CosineDecay(1, 2)])

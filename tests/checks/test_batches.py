@@ -61,7 +61,7 @@ def test_data_sets_of_no_batch():
             model.predict(none.map(lambda x, y: x), verbose=0)
     with says("The data gave no batch: they are empty, or spent."):
         model.fit(*data(), verbose=0, validation_data=none)
-    assert int(model.step.numpy()) == 2  # of the last fit
+    assert int(model._step.numpy()) == 2  # of the last fit
 
 
 class Batches(keras.utils.PyDataset):
@@ -95,8 +95,8 @@ def test_steps_are_counted_where_nobody_knew_how_many_there_are():
     )
     model = make()
     model.fit(of_unknown_length, epochs=2, verbose=0)
-    assert int(model.step.numpy()) == int(model.optimizer.iterations.numpy()) == 6
-    assert int(model.watch.seen.numpy()) == 3
+    assert int(model._step.numpy()) == int(model.optimizer.iterations.numpy()) == 6
+    assert int(model._value_check.seen.numpy()) == 3
 
 
 # Signals.

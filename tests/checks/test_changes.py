@@ -47,7 +47,6 @@ def loss_of(model):
         ("students", {"student": mlp("o")}),
         ("teachers", {"teacher": mlp("o")}),
         ("on_bad_teacher", "skip"),
-        ("step", 0),
     ],
     ids=lambda given: given if isinstance(given, str) else "other",
 )

@@ -77,11 +77,11 @@ def test_whatever_names_the_answers_and_whatever_else_the_loss_reads(loss, pred)
 
 
 def test_slopes_of_answers_are_answers():
-    with says("pred 'student:slope' is (None, 3), target 'teacher:slope' is (None, 5). Say which"):
+    with says("pred 'student:jvp' is (None, 3), target 'teacher:jvp' is (None, 5). Say which"):
         distiller(
             net(3, "s"),
             net(5, "t"),
-            kd.Term(kd.losses.JacobianMatch(), pred="student:slope", target="teacher:slope"),
+            kd.Term(kd.losses.JacobianMatch(), pred="student:jvp", target="teacher:jvp"),
         )
 
 
@@ -97,7 +97,7 @@ def test_answers_that_come_with_the_batch(student, teacher, text):
     inputs = {"inputs": x, "signals": {"teacher:output": said}}
     with says(text):
         made.fit(inputs, y, verbose=0)
-    assert int(made.step.numpy()) == 0
+    assert int(made._step.numpy()) == 0
     with says(text):
         made.evaluate(inputs, y, verbose=0)
 

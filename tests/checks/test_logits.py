@@ -142,7 +142,7 @@ def test_answers_by_hand(batch_size, skip):
         "probabilities, np.log(np.maximum(p, 1e-7)) of answers that come with the batch."
     ):
         made.fit(given(P), batch_size=batch_size, epochs=2, verbose=0)
-    assert 1 <= int(made.step.numpy()) <= 8 // batch_size
+    assert 1 <= int(made._step.numpy()) <= 8 // batch_size
     with says("it holds probabilities"):
         made.evaluate(given(P), batch_size=batch_size, verbose=0)
     made.fit(given(np.log(P)), batch_size=batch_size, epochs=2, verbose=0)
@@ -241,7 +241,7 @@ def test_looking_ends_with_the_first_examples():
     """Later batches are not looked at: it costs nothing."""
     made = distiller()
     made.fit(given(np.log(P)), batch_size=8, shuffle=False, verbose=0)
-    assert read(ops.convert_to_numpy(made.watch.looks[1])).numbers == 8 * CLASSES
+    assert read(ops.convert_to_numpy(made._value_check.looks[1])).numbers == 8 * CLASSES
 
 
 # Stores.
@@ -309,4 +309,4 @@ def test_the_labels_loss_is_not_looked_at():
     made = kd.Distiller(student=mlp("s"), terms=[kd.Labels()])
     made.compile("sgd", cross_entropy())
     made.fit(X, Y, verbose=0)
-    assert made.watch.logits == {}
+    assert made._value_check.logits == {}

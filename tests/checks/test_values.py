@@ -219,7 +219,7 @@ def test_a_teachers_fault_is_named_batch_by_batch(use):
 def test_a_batch_to_skip_is_skipped_in_train_on_batch():
     model, inputs, y = given(np.full((8, CLASSES), np.nan, "float32"), on_bad_teacher="skip")
     assert model.train_on_batch(inputs, y, return_dict=True)["skipped"] == 1.0
-    assert int(model.step.numpy()) == 0
+    assert int(model._step.numpy()) == 0
 
 
 @pytest.mark.parametrize("use", ["train_on_batch", "test_on_batch"])

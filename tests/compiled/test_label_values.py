@@ -56,10 +56,10 @@ def test_no_class_of_that_number(wrong, value):
         "SparseCategoricalCrossentropy(ignore_class=-1, from_logits=True)"
     ):
         model.fit(x, y, verbose=0)
-    assert int(model.step.numpy()) == 0
+    assert int(model._step.numpy()) == 0
     with says("`y` holds"):
         model.fit(x[:9], y[:9], validation_data=(x, y), verbose=0)
-    assert int(model.step.numpy()) == 0
+    assert int(model._step.numpy()) == 0
     with says("`y` holds"):
         model.evaluate(x, y, verbose=0)
     with says("Term 'labels' takes class numbers from 0 to 2 for 'student:output'"):
@@ -123,7 +123,7 @@ def test_exact_one_hot_labels_are_the_classes_they_are(recipe):
     mixed[20] = 0.9 * mixed[20] + 0.1 * mixed[21]
     with says("needs the one right class of each example for 'student:output': its number, or an"):
         model.fit(x, mixed, verbose=0)
-    assert int(model.step.numpy()) == 0
+    assert int(model._step.numpy()) == 0
     with says("For mixed labels (MixUp, CutMix, smoothing) take a loss that needs none"):
         model.fit(Batches(x, mixed), verbose=0)
 

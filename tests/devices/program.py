@@ -152,7 +152,7 @@ def trained(case, share=slice(None), batch=BATCH):
     logs = made.evaluate(x, y, return_dict=True, **settings)
     found = {f"log {name}": np.array(values) for name, values in history.items()}
     found |= {f"evaluated {name}": np.array(value) for name, value in logs.items()}
-    state = made.moving()
+    state = made._moving_variables()
     return found | {f"state {i}": np.asarray(v.numpy()) for i, v in enumerate(state)}
 
 

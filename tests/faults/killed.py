@@ -61,7 +61,7 @@ def train(folder, way):
         callbacks=[best, checkpoint],
     )  # fmt: skip
     with replacing(folder / "final.npz") as temporary:
-        np.savez(temporary, *values(made.moving()))
+        np.savez(temporary, *values(made._moving_variables()))
 
 
 def child(folder, way):

@@ -61,8 +61,8 @@ def test_a_batch_that_is_skipped_might_as_well_not_be_there():
     for name, numbers in expected.items():
         assert np.isfinite(numbers).all()
         np.testing.assert_allclose(found[name], numbers, rtol=1e-5, err_msg=name)
-    assert equal(values(ours.moving()), values(theirs.moving()), 1e-6)
-    assert int(ours.step.numpy()) == int(ours.optimizer.iterations.numpy()) == 8
+    assert equal(values(ours._moving_variables()), values(theirs._moving_variables()), 1e-6)
+    assert int(ours._step.numpy()) == int(ours.optimizer.iterations.numpy()) == 8
     inputs = {"inputs": x, "signals": {"teacher:output": broken(*left_out)}}
     logs = ours.evaluate(inputs, Y, batch_size=BATCH, verbose=0, return_dict=True)
     rest = {"inputs": X[kept], "signals": {"teacher:output": SAID[kept]}}
@@ -100,7 +100,9 @@ def test_without_faults_nothing_changes():
     assert set(found) == set(expected)
     for name, numbers in expected.items():
         np.testing.assert_allclose(found[name], numbers, rtol=1e-6, err_msg=name)
-    assert equal(values(ours.moving()), values(theirs.moving()), 1e-5)  # compiled otherwise
+    assert equal(
+        values(ours._moving_variables()), values(theirs._moving_variables()), 1e-5
+    )  # compiled otherwise
 
 
 def test_training_stops_soon_and_names_the_batch(tmp_path):
@@ -116,7 +118,7 @@ def test_training_stops_soon_and_names_the_batch(tmp_path):
 
 def test_the_choice_is_saved_and_a_wrong_one_named():
     back = kd.Distiller.from_config(distiller().get_config())
-    assert back.on_bad_teacher == "skip" and back.watch.skip
+    assert back.on_bad_teacher == "skip" and back._value_check.skip
     assert kd.Distiller.from_config(distiller("raise").get_config()).on_bad_teacher == "raise"
     with pytest.raises(ValueError, match=r"must be 'raise' or 'skip'. Received: 'skpi'. Did you"):
         distiller("skpi")
@@ -142,6 +144,6 @@ def test_the_last_good_state_of_a_student_that_diverges_is_kept(tmp_path):
     assert len(history["loss"]) == 3
     back = distiller()
     assert Checkpoint(path).restore(back) == 2
-    assert equal(values(back.moving()), values(good.moving()), 1e-6)
+    assert equal(values(back._moving_variables()), values(good._moving_variables()), 1e-6)
     kept = keras.saving.load_model(tmp_path / "student.keras")
     assert equal(values(kept.weights), values(good.student.weights), 1e-6)

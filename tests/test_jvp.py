@@ -13,16 +13,16 @@ from tests.recipes.networks import images, transformer
 Term = keras_kd.Term
 
 
-def slopes(student, teacher, **kwargs):
-    term = Term(JacobianMatch(), pred="student:slope", target="teacher:slope", **kwargs)
+def derivatives(student, teacher, **kwargs):
+    term = Term(JacobianMatch(), pred="student:jvp", target="teacher:jvp", **kwargs)
     distiller = keras_kd.Distiller(student=student, teacher=teacher, terms=[term])
     distiller.compile(keras.optimizers.SGD(0.1))
     return distiller
 
 
 def along(distiller, role, x, step):
-    tap = Tap(role, {**distiller.students, **distiller.teachers}[role], {"slope": "me"})
-    (said,) = tap.slopes(x, step, distiller.along).values()
+    tap = Tap(role, {**distiller.students, **distiller.teachers}[role], {"jvp": "me"})
+    (said,) = tap.jvps(x, step, distiller._jvp).values()
     return keras.ops.convert_to_numpy(said)
 
 
@@ -32,7 +32,7 @@ def drawn(x, step):
 
 def test_of_a_linear_model_it_is_its_matrix():
     linear = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    distiller = slopes(linear, mlp("t", features=4))
+    distiller = derivatives(linear, mlp("t", features=4))
     x = np.zeros((5, 4), "float32")
     kernel = linear.layers[0].kernel.numpy()
     np.testing.assert_allclose(along(distiller, "student", x, 7), drawn(x, 7) @ kernel, atol=1e-5)
@@ -51,7 +51,7 @@ def test_it_is_what_finite_differences_say():
         keras.layers.Dense(3),
     ]
     model = keras.Sequential(layers)
-    distiller = slopes(model, keras.models.clone_model(model))
+    distiller = derivatives(model, keras.models.clone_model(model))
     x = images()[0][:3]
     step, v = 1e-2, drawn(x, 4)
     ends = [model(x + side * step * v, training=False) for side in (1, -1)]
@@ -62,16 +62,16 @@ def test_it_is_what_finite_differences_say():
 
 def test_the_mean_over_directions_is_the_distance_of_the_jacobians():
     linear = [keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]) for _ in range(2)]
-    distiller = slopes(*linear)
+    distiller = derivatives(*linear)
     x = np.zeros((4000, 4), "float32")
     mean = distiller.evaluate(x, batch_size=4000, verbose=0, return_dict=True)["loss"]
     a, b = (model.layers[0].kernel.numpy() for model in linear)
     assert mean == pytest.approx(((a - b) ** 2).sum(), rel=0.1)
 
 
-def test_training_brings_the_slopes_together_and_looking_moves_nothing():
+def test_training_brings_the_derivatives_together_and_looking_moves_nothing():
     x, _ = data()
-    distiller = slopes(mlp("s"), mlp("t"))
+    distiller = derivatives(mlp("s"), mlp("t"))
     before = values(distiller.variables)
     looked = [distiller.evaluate(x, verbose=0) for _ in range(2)]
     assert looked[0] == looked[1] and equal(before, values(distiller.variables))
@@ -102,7 +102,7 @@ def test_its_pass_leaves_nothing_behind():
         terms = [Term(keras_kd.losses.LogitMatch())]
         if weight is not None:
             terms.append(
-                Term(JacobianMatch(), pred="student:slope", target="teacher:slope", weight=weight)
+                Term(JacobianMatch(), pred="student:jvp", target="teacher:jvp", weight=weight)
             )
         distiller = keras_kd.Distiller(student=student, teacher=other, terms=terms)
         distiller.compile(keras.optimizers.SGD(0.1))
@@ -113,7 +113,7 @@ def test_its_pass_leaves_nothing_behind():
 
 
 def test_one_output_of_several_inputs():
-    term = Term(JacobianMatch(), pred="student:slope/kind", target="teacher:slope/kind")
+    term = Term(JacobianMatch(), pred="student:jvp/kind", target="teacher:jvp/kind")
     student, teacher = two_headed("s"), two_headed("t")
     distiller = keras_kd.Distiller(student=student, teacher=teacher, terms=[term])
     distiller.compile("sgd")
@@ -126,6 +126,14 @@ def test_one_output_of_several_inputs():
     assert loss == pytest.approx(expected, rel=1e-4)
 
 
-def test_token_numbers_have_no_slope():
+def test_token_numbers_have_no_derivative():
     with pytest.raises(ValueError, match=r"derivative by the input.*type int32.*embeddings"):
-        slopes(transformer("s"), transformer("t"))
+        derivatives(transformer("s"), transformer("t"))
+
+
+def test_the_former_address_leads_to_the_new_one():
+    with pytest.warns(
+        FutureWarning, match="'student:slope/kind' is deprecated .* 'student:jvp/kind'"
+    ):
+        term = Term(JacobianMatch(), pred="student:slope/kind", target="teacher:jvp/kind")
+    assert (term.pred, term.target) == ("student:jvp/kind", "teacher:jvp/kind")

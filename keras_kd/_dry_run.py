@@ -1,0 +1,70 @@
+"""The dry run: models and terms tried on symbolic inputs, before any data."""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_kd._checks._batch import cannot_run
+from keras_kd._core.addresses import IDS
+from keras_kd.taps import Signals, lengths_unknown, on_zeros, reason, symbolic
+
+if TYPE_CHECKING:  # the other half is a keras.Model with the distiller's methods
+    from keras import Model as Base
+else:
+    Base = object
+
+
+class DryRun(Base):
+    """Building: once, on symbolic inputs where the student has them, else on the first batch."""
+
+    _terms_built: bool
+
+    def _dry_run(self, inputs: Any) -> None:
+        """One dry run: every model takes the input, every address and every shape is right.
+
+        It may only help. On symbolic inputs a backend makes up what is unknown, and some models
+        cannot take a length that was made up: then the first batch tells.
+        """
+        signals: Signals = {IDS: keras.KerasTensor((None,), "int32")}
+        for role, tap in self._taps.items():
+            try:
+                signals.update(symbolic(tap.dry_run, inputs))
+            except Exception:
+                if lengths_unknown(inputs):
+                    return
+                try:
+                    signals.update(on_zeros(tap, inputs))
+                except Exception as error:
+                    why, learns = reason(error), role in self.students
+                    raise cannot_run(role, tap.model, inputs, why, learns) from error
+        self._build_terms(signals, inputs)
+
+    def _build_terms(self, signals: Signals, inputs: Any) -> None:
+        """Builds what the terms own; runs once."""
+        if self._terms_built:
+            return
+        for term in self.terms:
+            term.check(signals)
+        self._input_config = keras.tree.map_structure(
+            lambda x: {"shape": [None, *x.shape[1:]], "dtype": keras.backend.standardize_dtype(x.dtype)},
+            inputs,
+        )  # fmt: skip
+        self._terms_built = self.built = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing by itself: the models and projectors build when they see data."""
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        return {"inputs": self._input_config} if self._terms_built else None
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        if config and not self._terms_built:
+            self._dry_run(_symbolic_inputs(config["inputs"]))
+
+
+def _symbolic_inputs(config: Any) -> Any:
+    if isinstance(config, dict) and set(config) == {"shape", "dtype"}:
+        return keras.KerasTensor(config["shape"], config["dtype"])
+    if isinstance(config, dict):
+        return {name: _symbolic_inputs(inner) for name, inner in config.items()}
+    return [_symbolic_inputs(inner) for inner in config]
