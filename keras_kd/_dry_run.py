@@ -6,7 +6,8 @@ import keras
 
 from keras_kd._checks._batch import cannot_run
 from keras_kd._core.addresses import IDS
-from keras_kd.taps import Signals, lengths_unknown, on_zeros, reason, symbolic
+from keras_kd._core.symbolic import lengths_unknown, reason, symbolic
+from keras_kd.taps import Signals
 
 if TYPE_CHECKING:  # the other half is a keras.Model with the distiller's methods
     from keras import Model as Base
@@ -33,7 +34,7 @@ class DryRun(Base):
                 if lengths_unknown(inputs):
                     return
                 try:
-                    signals.update(on_zeros(tap, inputs))
+                    signals.update(tap.dry_run_on_zeros(inputs))
                 except Exception as error:
                     why, learns = reason(error), role in self.students
                     raise cannot_run(role, tap.model, inputs, why, learns) from error

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.keras_private import calls_of, is_wired, origin, outputs_of
-from keras_kd.taps import input_of
+from keras_kd._core.symbolic import input_of
 from keras_kd.teachers._last_activation import PROBABILITIES, activation_of, passes
 
 

@@ -39,6 +39,7 @@ from keras_kd._core.keras_private import (
 from keras_kd._core.messages import text_of
 from keras_kd._core.registry import export
 from keras_kd._core.scalars import at
+from keras_kd._core.symbolic import input_of
 from keras_kd._dry_run import DryRun
 from keras_kd._fit_methods import Fitting
 from keras_kd._padding import mark_padding
@@ -59,7 +60,7 @@ from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome, batch_size
 from keras_kd.metrics._signal_metrics import SignalMetrics
 from keras_kd.recipes import hinton
-from keras_kd.taps import Signals, Tap, input_of
+from keras_kd.taps import Signals, Tap
 from keras_kd.teachers._last_activation import check_logits
 from keras_kd.terms import Labels, Term
 

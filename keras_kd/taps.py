@@ -14,9 +14,10 @@ import keras
 from keras import ops
 
 from keras_kd._core.addresses import JVP, OUTPUT, OWN
+from keras_kd._core.directions import random_direction
 from keras_kd._core.keras_private import layers_of
 from keras_kd._core.layer_calls import around_calls, plainly, rematerializing
-from keras_kd._core.messages import did_you_mean, listing, text_of
+from keras_kd._core.messages import did_you_mean, listing
 
 Signals = dict[str, Any]
 
@@ -100,7 +101,7 @@ class Tap:
         if not self._jvps:
             return {}
         x = keras.tree.map_structure(ops.convert_to_tensor, x)
-        change = jvp(self._inference, x, direction_at(step, x, self.model.name))
+        change = jvp(self._inference, x, random_direction(step, x, self.model.name))
         return {
             f"{self.role}:{path}": self._pick(path, change, keys[1:])
             for path, keys in self._jvps.items()
@@ -110,6 +111,14 @@ class Tap:
         """The signals, for their shapes; a derivative has the shape of the output."""
         _, signals = self(x, training=False)
         return signals | self.jvps(x, 0, lambda function, x, direction: function(x))
+
+    def dry_run_on_zeros(self, inputs: Any) -> Signals:
+        """The signals for a batch of zeros in the shape of `inputs`; the model's state stays."""
+        zeros = keras.tree.map_structure(lambda x: ops.zeros((1, *x.shape[1:]), x.dtype), inputs)
+        if not self.model.built:
+            return self.dry_run(zeros)
+        with keras.StatelessScope([(v, v.value) for v in self.model.variables]):
+            return self.dry_run(zeros)
 
     def _inference(self, x: Any) -> Any:
         """The model's output, in a pass in inference mode that leaves nothing behind."""
@@ -158,76 +167,3 @@ def recording(layers: Iterable[keras.layers.Layer]) -> Iterator[dict[int, list[A
 
     with around_calls(layers, note):
         yield recorded
-
-
-class _SeedOf(keras.random.SeedGenerator):
-    """A seed that follows from numbers alone: every draw with the same ones is the same."""
-
-    def __init__(self, *numbers: Any):
-        self.numbers = numbers  # and no state, for which Keras's own would make a variable
-
-    def next(self, ordered: bool = True) -> Any:
-        dtype = "uint32" if keras.config.backend() == "jax" else "int32"
-        return ops.stack([ops.cast(number, dtype) for number in self.numbers])
-
-
-def direction_at(step: Any, x: Any, model: str) -> Any:
-    """A direction in the space of inputs like `x`: standard normal numbers, drawn anew each step.
-
-    The same for every model that takes such an input.
-    """
-    leaves = keras.tree.flatten(x)
-    for leaf in leaves:
-        if "float" not in keras.backend.standardize_dtype(leaf.dtype):
-            raise ValueError(
-                f"'jvp' is a derivative by the input, and '{model}' takes an input of type "
-                f"{keras.backend.standardize_dtype(leaf.dtype)}. Give it numbers that can change "
-                "a little, such as embeddings in place of token numbers."
-            )
-    drawn = [
-        keras.random.normal(ops.shape(leaf), dtype=leaf.dtype, seed=_SeedOf(number << 24, step))
-        for number, leaf in enumerate(leaves)
-    ]
-    return keras.tree.pack_sequence_as(x, drawn)
-
-
-class _Symbolic(keras.Operation):
-    """A function of tensors, run for shapes and types only."""
-
-    def __init__(self, function: Callable[..., Any]):
-        super().__init__()
-        self.function = function
-
-    def call(self, *args: Any) -> Any:
-        return self.function(*args)
-
-
-def symbolic(function: Callable[..., Any], *args: Any) -> Any:
-    """What `function` would return for symbolic `args`: nothing is computed, layers get built."""
-    return _Symbolic(function).compute_output_spec(*args)
-
-
-def lengths_unknown(inputs: Any) -> bool:
-    """Whether an axis of `inputs` beyond the batch has a length that only data will tell."""
-    return any(size is None for x in keras.tree.flatten(inputs) for size in x.shape[1:])
-
-
-def on_zeros(tap: Tap, inputs: Any) -> Signals:
-    """A tap's signals for a batch of zeros in the shape of `inputs`; the model's state stays."""
-    zeros = keras.tree.map_structure(lambda x: ops.zeros((1, *x.shape[1:]), x.dtype), inputs)
-    if not tap.model.built:
-        return tap.dry_run(zeros)
-    with keras.StatelessScope([(v, v.value) for v in tap.model.variables]):
-        return tap.dry_run(zeros)
-
-
-def reason(error: Exception) -> str:
-    """What went wrong inside `symbolic`, without Keras's frame around it."""
-    return text_of(text_of(error).rpartition("Error encountered:\n\n")[2])
-
-
-def input_of(model: keras.Model) -> Any:
-    """The symbolic input of `model`, as it takes it; `None` when only data can tell."""
-    if not getattr(model, "inputs", None):
-        return None
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

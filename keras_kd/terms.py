@@ -4,29 +4,31 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_kd._checks._arguments import check_address, check_named, check_weight
-from keras_kd._checks._classes import check_classes, check_projectors
+from keras_kd._checks._classes import check_classes
+from keras_kd._checks._term_dry_run import check_before_data, check_ids
 from keras_kd._checks._terms import (
+    LABELS_HELP,
     OF_SHAPES,
     cannot_compare,
     check_arguments,
+    check_label_shapes,
     check_one_tensor,
     check_shapes,
     instead_of_loss,
 )
 from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, current, parse
 from keras_kd._core.configs import restored, whole_config
-from keras_kd._core.keras_private import mask_of, set_mask, takes_training
-from keras_kd._core.messages import shape_of, snake_case, text_of
+from keras_kd._core.messages import snake_case, text_of
 from keras_kd._core.registry import export
 from keras_kd._core.representation import value_of
 from keras_kd._core.scalars import Number, finite
+from keras_kd._term_inputs import gathered, held_still, projected
 from keras_kd.losses import Loss
 from keras_kd.losses._valid_counts import count_of
 from keras_kd.schedules import Adjustable
-from keras_kd.taps import Signals, reason, symbolic
+from keras_kd.taps import Signals
 
 Addresses = str | tuple[str, ...]
 
@@ -34,8 +36,8 @@ Addresses = str | tuple[str, ...]
 class _Weighted(keras.layers.Layer):
     """A layer with a weight in the total; a weight that may be set is part of its state."""
 
-    #: Finds, among labels that come by output, those of this term's: `own(y, "what they are")`.
-    own: Callable[[Any, str], Any] = staticmethod(lambda given, what: given)
+    #: Finds, among labels that come by output, those of this term's: `label_part(y, "what they are")`.
+    label_part: Callable[[Any, str], Any] = staticmethod(lambda given, what: given)
 
     @property
     def weight(self) -> Number:
@@ -184,22 +186,24 @@ class Term(_Weighted):
             return value, count_of(self.loss, None, pred, sample_weight)
         loss = self.loss.at(step)
         if gather is not None and loss.relational:
-            pred, target, sample_weight = _whole(gather, pred, target, sample_weight)
+            pred, target, sample_weight = gathered(gather, pred, target, sample_weight)
         return loss.measured(target, pred, sample_weight)
 
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
-        self._check_ids(signals)
+        check_ids(self, signals)
         check_one_tensor(self, signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
         target = [
-            self.own(signals[a], "`y`") if a == LABELS else _held_still(signals[a])
+            self.label_part(signals[a], "`y`") if a == LABELS else held_still(signals[a])
             for a in as_tuple(self.target)
         ]
-        pred = _projected(self.projector, pred, training)
+        pred = projected(self.projector, pred, training)
         if self.target_projector is not None:
-            seen = [t for t, a in zip(target, as_tuple(self.target), strict=True) if a != LABELS]
+            learned_from = [
+                t for t, a in zip(target, as_tuple(self.target), strict=True) if a != LABELS
+            ]
             rest = [t for t, a in zip(target, as_tuple(self.target), strict=True) if a == LABELS]
-            target = [_projected(self.target_projector, seen, training), *rest]
+            target = [projected(self.target_projector, learned_from, training), *rest]
         return pred, target[0] if len(target) == 1 else tuple(target)
 
     def _by_address(self, target: Any) -> list[tuple[str, Any]]:
@@ -210,65 +214,9 @@ class Term(_Weighted):
         several = target if len(addresses) > 1 else (target,)
         return [(a, t) for a, t in zip(addresses, several, strict=False) if a != LABELS]
 
-    def _check_ids(self, signals: Signals) -> None:
-        if IDS in as_tuple(self.pred) and IDS not in signals:
-            raise ValueError(
-                f"Term '{self.name}' reads the examples' ids, and this batch brings none. Feed "
-                "{'inputs': x, 'signals': {'ids': numbers}} in place of x: for each example its "
-                "number in the training data, from 0, or -1 for one that is not among them. "
-                "keras_kd.data.feed(data, join=keras_kd.data.Numbers(ids)) does so."
-            )
-
     def check(self, signals: Signals) -> None:
         """Builds the projectors on `signals` and proves that the two sides can be compared."""
-        self._check_ids(signals)
-        unknown = [a for a in as_tuple(self.pred) if a not in signals]
-        if unknown and self.projector is not None:
-            raise ValueError(
-                f"Term '{self.name}': its projector {type(self.projector).__name__} reads "
-                f"'{unknown[0]}', whose shape is not known before the batch that brings it. Give "
-                "a projector that needs no other signal, for example "
-                "projector=keras_kd.projectors.Conv1x1(256) or Dense(256)."
-            )
-        check_one_tensor(self, signals)
-        if unknown:
-            return
-        pred = self._symbolic_side(self.projector, [signals[a] for a in as_tuple(self.pred)])
-        known = [a for a in self.targets() if a in signals]
-        if not known or len(known) < len(self.targets()):
-            check_projectors(self)
-            return
-        target = self._symbolic_side(self.target_projector, [signals[a] for a in known])
-        check_projectors(self)
-        several = target if isinstance(target, (tuple, list)) and len(known) > 1 else (target,)
-        check_classes(self, pred, list(zip(known, several, strict=False)))
-        if LABELS in as_tuple(self.target):
-            return  # they are seen first with the data
-        check_shapes(self, pred, target)
-        sides = keras.tree.flatten((pred, target))
-        if all(keras.backend.is_keras_tensor(side) for side in sides):
-            self._try_loss(signals, pred, target)
-
-    def _try_loss(self, signals: Signals, pred: Any, target: Any) -> None:
-        """The loss, on shapes alone."""
-        loss = self.loss.at(0) if isinstance(self.loss, Loss) else self.loss
-        try:
-            symbolic(loss, target, pred)
-        except Exception as error:
-            why = reason(error)
-            raise cannot_compare(self, signals, pred, target, why) from error
-
-    @staticmethod
-    def _symbolic_side(projector: keras.layers.Layer | None, tensors: list[Any]) -> Any:
-        single = tensors[0] if len(tensors) == 1 else tuple(tensors)
-        if projector is None:
-            return single
-        if keras.backend.is_keras_tensor(tensors[0]):
-            try:
-                return symbolic(lambda *x: _projected(projector, list(x), False), *tensors)
-            except ValueError as error:
-                raise ValueError(reason(error)) from error
-        return _projected(projector, tensors, False)
+        check_before_data(self, signals)
 
     def get_config(self) -> dict[str, Any]:
         keep = ("pred", "target", "projector", "target_projector", "weight")
@@ -330,7 +278,7 @@ class Labels(_Weighted):
         name = "" if self.name == LABELS else f", name={self.name!r}"
         return f"Labels(weight={value_of(self.weight)}{pred}{name})"
 
-    def use(self, loss: Callable[..., Any] | None, given: Any = None) -> None:
+    def use_loss(self, loss: Callable[..., Any] | None, given: Any = None) -> None:
         """Takes the compiled loss, `loss(y, y_pred, sample_weight)`, as it was `given`."""
         self._compiled, self._given = loss, given
 
@@ -367,28 +315,18 @@ class Labels(_Weighted):
                 f"Term '{self.name}' needs labels, and this batch has none. Give `y` to fit, or "
                 "leave Labels out of the terms to learn from the teacher alone."
             )
-        y, sample_weight = self.own(y, "`y`"), self.own(sample_weight, "`sample_weight`")
+        y, sample_weight = (
+            self.label_part(y, "`y`"),
+            self.label_part(sample_weight, "`sample_weight`"),
+        )
         compiled = self._compiled
         assert compiled is not None, "compile() sees to it"
-        shapes = self._shapes(y, pred)
+        shapes = check_label_shapes(self, y, pred)
         try:
             value = compiled(y, pred, sample_weight)
             return value, count_of(self._given, y, pred, sample_weight)
         except Exception as error:
-            raise ValueError(f"{shapes} {_LABELS_HELP} Keras said: {text_of(error)}") from error
-
-    def _shapes(self, y: Any, pred: Any) -> str:
-        show = keras.tree.map_structure
-        text = (
-            f"Term '{self.name}': the loss given to compile cannot compare labels of shape "
-            f"{show(shape_of, y)} with '{self.pred}' of shape {show(shape_of, pred)}."
-        )
-        flat_y, flat_pred = keras.tree.flatten(y), keras.tree.flatten(pred)
-        if len(flat_y) == len(flat_pred):
-            for label, answer in zip(flat_y, flat_pred, strict=True):
-                if not len(answer.shape) - 1 <= len(label.shape) <= len(answer.shape):
-                    raise ValueError(f"{text} {_LABELS_HELP}")
-        return text
+            raise ValueError(f"{shapes} {LABELS_HELP} Keras said: {text_of(error)}") from error
 
     def check(self, signals: Signals) -> None:
         """Nothing to build; labels are seen first with the data."""
@@ -402,42 +340,8 @@ class Labels(_Weighted):
         return cls(**restored(config))
 
 
-def _whole(gather: Callable[[Any], Any], pred: Any, *others: Any) -> tuple[Any, ...]:
-    """The whole batch's rows in place of this replica's; rows of a queue below them stay."""
-    rows = ops.shape(keras.tree.flatten(pred)[0])[0]
-
-    def whole(x: Any) -> Any:
-        if x is None:
-            return None
-        joined = ops.concatenate([gather(x[:rows]), x[rows:]])
-        if (mask := mask_of(x)) is not None:
-            set_mask(joined, whole(mask))
-        return joined
-
-    return tuple(keras.tree.map_structure(whole, side) for side in (pred, *others))
-
-
-_LABELS_HELP = (
-    "Integer labels (batch,) go with SparseCategoricalCrossentropy, one-hot labels "
-    "(batch, classes) with CategoricalCrossentropy, 0/1 labels (batch, 1) with BinaryCrossentropy."
-)
-
-
 def _current(addresses: Addresses) -> Addresses:
     """The addresses as they are written now, each proved to be one."""
     if isinstance(addresses, str):
         return addresses if addresses in RESERVED else current(addresses)
     return tuple(a if a in RESERVED else current(a) for a in addresses)
-
-
-def _held_still(signal: Any) -> Any:
-    return keras.tree.map_structure(lambda x: ops.stop_gradient(ops.convert_to_tensor(x)), signal)
-
-
-def _projected(projector: keras.layers.Layer | None, tensors: list[Any], training: bool) -> Any:
-    single = tensors[0] if len(tensors) == 1 else tuple(tensors)
-    if projector is None:
-        return single
-    if takes_training(projector):
-        return projector(single, training=training)
-    return projector(single)

@@ -23,6 +23,7 @@ FLOORS = {
     "losses": 1, "metrics": 1, "projectors": 1, "data": 1, "schedules": 1,
     "recipes": 2, "terms": 2, "taps": 2, "teachers": 2, "_trainers": 2, "_participants": 2,
     "_checks": 2, "_compiled": 2, "_saving": 2, "_padding": 2, "_with_logits": 2, "_fit_methods": 2,
+    "_dry_run": 2, "_term_inputs": 2,
     "distiller": 3, "stores": 3,
     "callbacks": 4, "compression": 4, "report": 4,
     "exporting": 5, "procedures": 5,

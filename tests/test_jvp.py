@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import keras_kd
+from keras_kd._core.directions import random_direction
 from keras_kd.losses import JacobianMatch
-from keras_kd.taps import Tap, direction_at
+from keras_kd.taps import Tap
 from tests.models import data, equal, mlp, two_headed, values
 from tests.recipes.networks import images, transformer
 
@@ -27,7 +28,7 @@ def along(distiller, role, x, step):
 
 
 def drawn(x, step):
-    return keras.ops.convert_to_numpy(direction_at(step, keras.ops.convert_to_tensor(x), "net"))
+    return keras.ops.convert_to_numpy(random_direction(step, keras.ops.convert_to_tensor(x), "net"))
 
 
 def test_of_a_linear_model_it_is_its_matrix():
@@ -119,7 +120,7 @@ def test_one_output_of_several_inputs():
     distiller.compile("sgd")
     x = {"a": data(8)[0], "b": data(8)[0]}
     gap = student.get_layer("kind").kernel.numpy() - teacher.get_layer("kind").kernel.numpy()
-    direction = direction_at(0, keras.tree.map_structure(keras.ops.convert_to_tensor, x), "net")
+    direction = random_direction(0, keras.tree.map_structure(keras.ops.convert_to_tensor, x), "net")
     direction = keras.ops.convert_to_numpy(direction["a"])
     expected = ((direction @ gap) ** 2).sum(-1).mean()
     loss = distiller.evaluate(x, verbose=0, return_dict=True)["loss"]

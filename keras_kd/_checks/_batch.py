@@ -8,7 +8,8 @@ import keras
 
 from keras_kd._core.addresses import RESERVED
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd.taps import Signals, Tap, input_of
+from keras_kd._core.symbolic import input_of
+from keras_kd.taps import Signals, Tap
 
 _BESIDE = "{'inputs': x, 'signals': {'teacher:output': answers}}"
 

@@ -77,7 +77,7 @@ class SignalChecks(Base):
 
     def _label_messages(self) -> list[Callable[[str], str]]:
         """For each check of the labels, the error message, from where the fault is."""
-        return [check.says for check in self._label_checks]
+        return [check.message for check in self._label_checks]
 
     def _term_values(self) -> dict[str, Any]:
         """Each term's mean over the batches since the last reset."""

@@ -191,3 +191,24 @@ def _suggestion(pred: tuple, target: tuple) -> str:
     if advice := advice_on_tokens(pred, target):
         return advice
     return "Name layers of the same rank, or give it a projector that brings pred to that shape."
+
+
+LABELS_HELP = (
+    "Integer labels (batch,) go with SparseCategoricalCrossentropy, one-hot labels "
+    "(batch, classes) with CategoricalCrossentropy, 0/1 labels (batch, 1) with BinaryCrossentropy."
+)
+
+
+def check_label_shapes(term: Any, y: Any, pred: Any) -> str:
+    """Proves that the labels may go with an output; returns what an error begins with."""
+    show = keras.tree.map_structure
+    text = (
+        f"Term '{term.name}': the loss given to compile cannot compare labels of shape "
+        f"{show(shape_of, y)} with '{term.pred}' of shape {show(shape_of, pred)}."
+    )
+    flat_y, flat_pred = keras.tree.flatten(y), keras.tree.flatten(pred)
+    if len(flat_y) == len(flat_pred):
+        for label, answer in zip(flat_y, flat_pred, strict=True):
+            if not len(answer.shape) - 1 <= len(label.shape) <= len(answer.shape):
+                raise ValueError(f"{text} {LABELS_HELP}")
+    return text

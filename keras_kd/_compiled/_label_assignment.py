@@ -28,7 +28,7 @@ def key_in(given: Any, key: str, names: Sequence[str]) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class Own:
+class LabelPart:
     """What a `Labels` term takes for its own output."""
 
     model: keras.Model
@@ -60,7 +60,7 @@ class Own:
             given = given[found]
         return given
 
-    def of(self, keys: Keys | None) -> "Own":
+    def of(self, keys: Keys | None) -> "LabelPart":
         """The same, for the output at `keys`."""
         return dataclasses.replace(self, keys=keys)
 
@@ -90,12 +90,14 @@ class Own:
         return list(getattr(self.model, "output_names", None) or ())
 
 
-def own(term: Term | Labels, students: Mapping[str, keras.Model]) -> Own:
+def label_part_of(term: Term | Labels, students: Mapping[str, keras.Model]) -> LabelPart:
     """What `term` takes for its own output."""
     addresses = (parse(a) for a in as_tuple(term.pred) if a not in RESERVED)
     for role, path in addresses:
         if role in students:
-            return Own(students[role], role, keys_of(students[role], path), f"Term '{term.name}'")
+            return LabelPart(
+                students[role], role, keys_of(students[role], path), f"Term '{term.name}'"
+            )
     raise ValueError(f"Term '{term.name}' names no student in `pred`: {term.pred!r}.")
 
 
@@ -111,13 +113,13 @@ def apply(
     for term in terms:
         if not isinstance(term, Labels) and LABELS not in as_tuple(term.target):
             continue
-        part = own(term, students)
+        part = label_part_of(term, students)
         if part.keys != ():
-            term.own = part
+            term.label_part = part
         if not isinstance(term, Labels):
             continue
         if part.keys == () or compiled is None:
-            term.use(compiled, given=loss)
+            term.use_loss(compiled, given=loss)
             continue
         single = part(loss, "the `loss` given to compile()")
         if single is None:
@@ -127,7 +129,7 @@ def apply(
             )
         weight = part(loss_weights, "the `loss_weights` given to compile()")
         weight = None if weight is None else float(weight)
-        term.use(type(compiled)(single, loss_weights=weight), given=single)
+        term.use_loss(type(compiled)(single, loss_weights=weight), given=single)
     _check_all_used([term for term in terms if isinstance(term, Labels)], students, loss)
 
 
@@ -135,7 +137,7 @@ def _check_all_used(
     terms: Sequence[Labels], students: Mapping[str, keras.Model], loss: Any
 ) -> None:
     """Raises when `loss` holds one for an output from whose labels no term learns."""
-    parts = [own(term, students) for term in terms]
+    parts = [label_part_of(term, students) for term in terms]
     if not isinstance(loss, (Mapping, list, tuple)) or not all(part.keys for part in parts):
         return
     used = {key_in(loss, part.keys[0], part.names) for part in parts if part.keys}
@@ -161,6 +163,6 @@ def weights_for(
         return sample_weight
     if not isinstance(term.pred, str) or parse(term.pred).role not in students:
         return None
-    part = own(term, students)
+    part = label_part_of(term, students)
     found = part.find(sample_weight) if part.keys else None
     return None if keras.tree.is_nested(found) else found

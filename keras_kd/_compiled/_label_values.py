@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._checks._values import LABEL_CHECKS
-from keras_kd._compiled._label_assignment import Own
+from keras_kd._compiled._label_assignment import LabelPart
 from keras_kd._compiled._losses import Applied
 from keras_kd._compiled._outputs import Output, Outputs
 from keras_kd._core.addresses import parse
@@ -29,21 +29,21 @@ _ROWS = 65_536
 class Check:
     """What must hold for the labels of one output."""
 
-    own: Own
+    part: LabelPart
     address: str
     width: int | None
     rank: int | None
     wrong: Callable[[Any, int | None, int | None], Any]  # labels, columns, rank -> true where wrong
-    says: Callable[[str], str]
+    message: Callable[[str], str]
     of_classes: bool = False  # whether it is of class numbers, out of range
 
     @classmethod
-    def of(cls, output: Output, own: Own, wrong: Any, says: Any, **more: Any) -> "Check":
-        return cls(own, output.address, output.width, output.rank, wrong, says, **more)
+    def of(cls, output: Output, part: LabelPart, wrong: Any, message: Any, **more: Any) -> "Check":
+        return cls(part, output.address, output.width, output.rank, wrong, message, **more)
 
     def found(self, y: Any, width: int | None, rank: int | None) -> Any:
         """True where a label is wrong; `None` when nothing can be said of such labels."""
-        y = self.own.find(y)
+        y = self.part.find(y)
         if y is None or keras.tree.is_nested(y):
             return None
         return self.wrong(ops.convert_to_tensor(y), width, rank)
@@ -57,20 +57,20 @@ def label_checks(
     for one in applied:
         kind = type(one.resolved()).__name__
         if kind == "SparseCategoricalCrossentropy":
-            wrong, says = _no_class(one.ignored()), _class_text(one)
-            made.append(Check.of(one.output, one.own, wrong, says, of_classes=True))
+            wrong, message = _no_class(one.ignored()), _class_text(one)
+            made.append(Check.of(one.output, one.part, wrong, message, of_classes=True))
         elif kind in ("BinaryCrossentropy", "BinaryFocalCrossentropy"):
-            made.append(Check.of(one.output, one.own, _no_share, _share_text(one)))
+            made.append(Check.of(one.output, one.part, _no_share, _share_text(one)))
             if one.output.among is not None and one.output.width != 1:
-                made.append(Check.of(one.output, one.own, _several, _several_text(one)))
+                made.append(Check.of(one.output, one.part, _several, _several_text(one)))
     outputs = Outputs((), students)
     for term in terms:
         if getattr(getattr(term, "loss", None), "hard_labels", False):
             for output in outputs.of(term):
-                own = Own(
+                part = LabelPart(
                     output.model, parse(output.address).role, output.keys, f"Term '{term.name}'"
                 )
-                made.append(Check.of(output, own, _mixed, _mixed_text(term.name, output)))
+                made.append(Check.of(output, part, _mixed, _mixed_text(term.name, output)))
     return made
 
 
@@ -104,7 +104,7 @@ def _mixed(y: Any, width: int | None, rank: int | None) -> Any:
 
 
 def _class_text(one: Applied) -> Callable[[str], str]:
-    def says(where: str) -> str:
+    def message(where: str) -> str:
         ignored, width = one.ignored(), one.output.width
         expected = "0 or above" if width is None else f"from 0 to {width - 1}"
         more = "" if ignored is None else f", or {ignored} where there is no label"
@@ -115,16 +115,16 @@ def _class_text(one: Applied) -> Callable[[str], str]:
             else "Look at how the labels are numbered."
         )
         return (
-            f"{one.own.reader} takes class numbers {expected} for '{one.output.address}'{more}, and "
+            f"{one.part.reader} takes class numbers {expected} for '{one.output.address}'{more}, and "
             f"{where}. {remedy}"
         )
 
-    return says
+    return message
 
 
 def _share_text(one: Applied) -> Callable[[str], str]:
     return lambda where: (
-        f"{one.own.reader} applies {one.shown()} to '{one.output.address}', which takes labels from "
+        f"{one.part.reader} applies {one.shown()} to '{one.output.address}', which takes labels from "
         f"0 to 1, and {where}. Give rows without a label a `sample_weight` of 0 and any label from "
         "0 to 1; labels of -1 and 1 go with keras.losses.Hinge."
     )
@@ -171,12 +171,12 @@ def explained(checks: Sequence[Check]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = _OF_LABELS.search(str(error))
-        says = next((c.says for c in checks if c.of_classes), None)
-        if told is None or says is None:
+        found_numbers = _OF_LABELS.search(str(error))
+        message = next((c.message for c in checks if c.of_classes), None)
+        if found_numbers is None or message is None:
             raise
-        found = next(group for group in told.groups() if group)
-        raise ValueError(says(f"a batch holds {found}")) from error
+        found = next(group for group in found_numbers.groups() if group)
+        raise ValueError(message(f"a batch holds {found}")) from error
 
 
 #: TensorFlow's words, and those of torch.
@@ -197,9 +197,9 @@ def check_arrays(checks: Sequence[Check], y: Any) -> None:
             wrong = check.found(part, check.width, check.rank)
             if wrong is not None and (bad := ops.convert_to_numpy(wrong)).any():
                 place = tuple(int(i) for i in np.argwhere(bad)[0])
-                value = np.asarray(check.own.find(part))[place].tolist()
+                value = np.asarray(check.part.find(part))[place].tolist()
                 where = f"`y` holds {value} in row {start + place[0]}"
-                raise ValueError(check.says(where))
+                raise ValueError(check.message(where))
 
 
 def _is_array(leaf: Any) -> bool:

@@ -1,7 +1,7 @@
 """Losses that read probabilities, where the student gives logits; and the reverse.
 
 Keras clips what a cross-entropy reads into [0, 1] and goes on, so the student would learn little,
-and nobody would be told.
+and nobody would be given.
 """
 
 import functools
@@ -12,13 +12,13 @@ from typing import Any
 
 import keras
 
-from keras_kd._compiled._label_assignment import Own, own
+from keras_kd._compiled._label_assignment import LabelPart, label_part_of
 from keras_kd._compiled._outputs import Output, Outputs
 from keras_kd._core.addresses import parse
 from keras_kd.terms import Labels
 
-#: Losses of Keras that read logits when they are told so, by the names of their functions.
-TOLD = {
+#: Losses of Keras that read logits when they are given so, by the names of their functions.
+FUNCTIONS = {
     "binary_crossentropy": "BinaryCrossentropy",
     "binary_focal_crossentropy": "BinaryFocalCrossentropy",
     "categorical_crossentropy": "CategoricalCrossentropy",
@@ -40,7 +40,7 @@ class Applied:
 
     output: Output
     loss: Any
-    own: Own
+    part: LabelPart
 
     def read_as_logits(self) -> bool:
         """Whether the output is known to be read as logits."""
@@ -53,7 +53,7 @@ class Applied:
         if isinstance(self.loss, functools.partial):
             found, options = self.loss.func, dict(self.loss.keywords)
         name = None if isinstance(found, keras.losses.Loss) else name_of(found)
-        return getattr(keras.losses, TOLD[name])(**options) if name in TOLD else found
+        return getattr(keras.losses, FUNCTIONS[name])(**options) if name in FUNCTIONS else found
 
     def ignored(self) -> int | None:
         """The class number that says that there is no label."""
@@ -77,7 +77,7 @@ def check_losses(
     applied: list[Applied] = []
     for term in terms:
         if isinstance(term, Labels):
-            part = own(term, students)
+            part = label_part_of(term, students)
             for output, one in _losses(outputs, part, parse(term.pred).path, loss):
                 _check(output, one)
                 keys = part.keys if part.keys is None else output.keys
@@ -100,7 +100,9 @@ def _warn_of_kinds(one: Applied) -> None:
         )
 
 
-def _losses(outputs: Outputs, part: Own, path: str, loss: Any) -> Iterator[tuple[Output, Any]]:
+def _losses(
+    outputs: Outputs, part: LabelPart, path: str, loss: Any
+) -> Iterator[tuple[Output, Any]]:
     """Each output that a `Labels` term learns from, with each loss that `compile` gives it."""
     if part.keys is None:
         yield from ((outputs.at(part.role, path), one) for one in leaves(loss))
@@ -125,15 +127,15 @@ def reads_logits(loss: Any) -> bool | None:
     nothing tells."""
     if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
         return False
-    if isinstance(loss, functools.partial) and name_of(loss.func) in TOLD:
+    if isinstance(loss, functools.partial) and name_of(loss.func) in FUNCTIONS:
         return bool(loss.keywords.get("from_logits", False))
     found = _resolved(loss)
     if isinstance(found, keras.losses.Loss):
         if type(found).__name__ in _NEVER.values() and is_of_keras(type(found)):
             return False
-        told = getattr(found, "from_logits", None)  # also of losses of one's own: the convention
-        return told if isinstance(told, bool) else None
-    return False if name_of(found) in {**TOLD, **_NEVER} else None
+        given = getattr(found, "from_logits", None)  # also of losses of one's own: the convention
+        return given if isinstance(given, bool) else None
+    return False if name_of(found) in {**FUNCTIONS, **_NEVER} else None
 
 
 def _resolved(loss: Any) -> Any:
@@ -206,8 +208,8 @@ def _remedy(loss: Any, width: int | None) -> str:
         if name not in _NEVER.values():
             return f"Write loss={_written(found, from_logits=True)}."
     else:
-        name = {**TOLD, **_NEVER}[found.__name__]
-        if name in TOLD.values():
+        name = {**FUNCTIONS, **_NEVER}[found.__name__]
+        if name in FUNCTIONS.values():
             return f"Write loss=keras.losses.{name}(from_logits=True)."
     if name == "KLDivergence":
         return (

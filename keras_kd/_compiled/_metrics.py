@@ -6,14 +6,14 @@ from typing import Any
 
 import keras
 
-from keras_kd._compiled._label_assignment import Own
-from keras_kd._compiled._losses import TOLD, Applied, is_of_keras, leaves, name_of
+from keras_kd._compiled._label_assignment import LabelPart
+from keras_kd._compiled._losses import FUNCTIONS, Applied, is_of_keras, leaves, name_of
 from keras_kd._compiled._outputs import Outputs
 from keras_kd.metrics._labelled import labelled
 
 #: Metrics of Keras that read logits when they are told so; those with one threshold, and with
 #: several; those that never do.
-_METRICS_TOLD = ("AUC", "BinaryCrossentropy", "CategoricalCrossentropy",
+_METRICS_FROM_LOGITS = ("AUC", "BinaryCrossentropy", "CategoricalCrossentropy",
                  "SparseCategoricalCrossentropy")  # fmt: skip
 _THRESHOLD = ("BinaryAccuracy", "BinaryIoU")
 _THRESHOLDS = ("FalseNegatives", "FalsePositives", "Precision", "Recall", "TrueNegatives",
@@ -34,7 +34,7 @@ def warn_of_metrics(
     logits = {one.output.address for one in applied if one.read_as_logits()}
     for role, model in students.items():
         metrics = (given or {}).get(role) if len(students) > 1 else given
-        part = Own(model, role, (), "")
+        part = LabelPart(model, role, (), "")
         for keys in outputs.inside(role, ()):
             output = outputs.at(role, keys)
             if output.term is None and output.address not in logits:
@@ -61,14 +61,14 @@ def on_labelled_rows(
     outputs = Outputs((), students)
     if len(students) > 1:
         return {
-            role: _leaving_out(outputs, Own(students[role], role, (), ""), ignored, metrics)
+            role: _leaving_out(outputs, LabelPart(students[role], role, (), ""), ignored, metrics)
             for role, metrics in given.items()
         }
     role, model = next(iter(students.items()))
-    return _leaving_out(outputs, Own(model, role, (), ""), ignored, given)
+    return _leaving_out(outputs, LabelPart(model, role, (), ""), ignored, given)
 
 
-def _leaving_out(outputs: Outputs, whole: Own, ignored: Mapping[str, Any], given: Any) -> Any:
+def _leaving_out(outputs: Outputs, whole: LabelPart, ignored: Mapping[str, Any], given: Any) -> Any:
     places = outputs.inside(whole.role, ())
     marks: dict[Any, Any] = {}  # by the name or the place of an output, the label left out
     for keys in places:
@@ -118,7 +118,7 @@ def _misread(metric: Any, width: int | None) -> tuple[str, str] | None:
         own = getattr(found, "from_logits", None)  # the convention
         return (shown, "Give it from_logits=True.") if own is False else None
     config = found.get_config()
-    if name in _METRICS_TOLD and config.get("from_logits") is False:
+    if name in _METRICS_FROM_LOGITS and config.get("from_logits") is False:
         return shown, f"Write keras.metrics.{name}(from_logits=True)."
     if name in _THRESHOLD and 0 < config["threshold"] < 1:
         return shown, f"Write keras.metrics.{name}(threshold=0.0): a logit of 0 is a probability of .5."  # fmt: skip
@@ -140,7 +140,7 @@ def _misread_by(function: Any, shown: str) -> tuple[str, str] | None:
     name = name_of(function)
     if name == "binary_accuracy":
         return shown, "Write keras.metrics.BinaryAccuracy(threshold=0.0): the same at .5."
-    kind = TOLD.get(name or "", "")
-    if kind in _METRICS_TOLD:
+    kind = FUNCTIONS.get(name or "", "")
+    if kind in _METRICS_FROM_LOGITS:
         return shown, f"Write keras.metrics.{kind}(from_logits=True)."
     return None

@@ -9,7 +9,7 @@ import keras
 
 from keras_kd._core.keras_private import layers_of
 from keras_kd._core.layer_calls import around_calls
-from keras_kd.taps import symbolic
+from keras_kd._core.symbolic import symbolic
 
 layers = keras.layers
 

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import listing
+from keras_kd._core.symbolic import symbolic
 from keras_kd.stores._codecs import Codec, make
-from keras_kd.taps import Tap, symbolic
+from keras_kd.taps import Tap
 
 
 class Answers(keras.Model):
