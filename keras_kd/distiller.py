@@ -37,7 +37,7 @@ from keras_kd._core.keras_private import (
     unframed,
 )
 from keras_kd._core.messages import text_of
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import at
 from keras_kd._core.symbolic import input_of
 from keras_kd._dry_run import DryRun
@@ -65,7 +65,7 @@ from keras_kd.teachers._last_activation import check_logits
 from keras_kd.terms import Labels, Term
 
 
-@export
+@serializable
 class Distiller(
     BackendStep, Compiling, DryRun, SignalChecks, Fitting, Saving, Changes, keras.Model
 ):

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import finite, positive
 
 
@@ -31,7 +31,7 @@ class _Rise(LearningRateSchedule):
         return {"value": self.value, "steps": self.steps}
 
 
-@export
+@serializable
 class LinearWarmup(_Rise):
     """A number that rises from 0 to its value along a line, and stays there.
 
@@ -57,7 +57,7 @@ class LinearWarmup(_Rise):
         return self.value * _share(step, self.steps)
 
 
-@export
+@serializable
 class SigmoidWarmup(_Rise):
     """A number that rises from nearly 0 to its value along half a bell, and stays there.
 
@@ -83,7 +83,7 @@ class SigmoidWarmup(_Rise):
         return self.value * ops.exp(-5.0 * ops.square(1.0 - _share(step, self.steps)))
 
 
-@export
+@serializable
 class CosineWarmup(_Rise):
     """A number that rises from 0 to its value along half a cosine, and stays there.
 
@@ -109,7 +109,7 @@ class CosineWarmup(_Rise):
         return self.value * 0.5 * (1.0 - ops.cos(math.pi * _share(step, self.steps)))
 
 
-@export
+@serializable
 class Adjustable(LearningRateSchedule):
     """A number that stays as it is until it is set, while training runs and nothing is retraced.
 

@@ -21,7 +21,7 @@ from keras_kd._checks._terms import (
 from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, current, parse
 from keras_kd._core.configs import restored, whole_config
 from keras_kd._core.messages import snake_case, text_of
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.representation import value_of
 from keras_kd._core.scalars import Number, finite
 from keras_kd._term_inputs import gathered, held_still, projected
@@ -49,7 +49,7 @@ class _Weighted(keras.layers.Layer):
         self._adjusted = value.variable if isinstance(value, Adjustable) else None
 
 
-@export
+@serializable
 class Term(_Weighted):
     """One term of a distiller's loss: two signals, a loss between them, and a weight.
 
@@ -229,7 +229,7 @@ class Term(_Weighted):
         return cls(**restored(config))
 
 
-@export
+@serializable
 class Labels(_Weighted):
     """The term for the ground truth: the loss given to `compile`, on the student's output.
 

@@ -3,4 +3,4 @@
 import keras
 
 #: Decorates every public class, so that `keras.saving` finds it as `keras_kd>ClassName`.
-export = keras.saving.register_keras_serializable(package="keras_kd")
+serializable = keras.saving.register_keras_serializable(package="keras_kd")

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.optional import require_keras
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 
 # Keeps the largest weight inside its own range: outside, it would get no gradient.
 _HEADROOM = 1.0 + 1e-6
@@ -27,7 +27,7 @@ def on_grid(kernel: Any, bits: int) -> Any:
     )
 
 
-@export
+@serializable
 class FakeQuant(keras.layers.Layer):
     """Rounds what passes to the steps of a range that follows what it sees.
 
@@ -148,7 +148,7 @@ class OnGrid(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-@export
+@serializable
 class GridConv1D(OnGrid, keras.layers.Conv1D):
     """`keras.layers.Conv1D` with rounded weights."""
 
@@ -158,7 +158,7 @@ class GridConv1D(OnGrid, keras.layers.Conv1D):
         return super().convolution_op(inputs, self.rounded())
 
 
-@export
+@serializable
 class GridConv2D(OnGrid, keras.layers.Conv2D):
     """`keras.layers.Conv2D` with rounded weights."""
 
@@ -168,7 +168,7 @@ class GridConv2D(OnGrid, keras.layers.Conv2D):
         return super().convolution_op(inputs, self.rounded())
 
 
-@export
+@serializable
 class GridDepthwiseConv2D(OnGrid, keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` with rounded weights."""
 
@@ -189,7 +189,7 @@ class GridDepthwiseConv2D(OnGrid, keras.layers.DepthwiseConv2D):
         return self.activation(outputs)
 
 
-@export
+@serializable
 class GridDense(OnGrid, keras.layers.Dense):
     """`keras.layers.Dense` with rounded weights."""
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import channels_last, pooled, positions, to_smaller
 from keras_kd.losses._geometry import fading, flat, length
 
 
-@export
+@serializable
 class AttentionMap(Loss):
     """Mean squared difference of two attention maps: where in the picture the layers are active.
 
@@ -62,7 +62,7 @@ def _activity(x: Any) -> Any:
     return fading(activity / size, size)  # which is a square already, in the units of the map
 
 
-@export
+@serializable
 class HierarchicalContext(Loss):
     """Squared difference of two feature maps at several sizes, from the whole to its outline.
 
@@ -124,7 +124,7 @@ class HierarchicalContext(Loss):
         return total / shares
 
 
-@export
+@serializable
 class FlowMatch(Loss):
     """Mean squared difference of two flows: how the channels of one layer go with another's.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._labels import at, right, sound
@@ -42,7 +42,7 @@ class _Composed(Loss):
         return held
 
 
-@export
+@serializable
 class SumOf(_Composed):
     """One loss, summed over several pairs of signals.
 
@@ -88,7 +88,7 @@ def _confidence(answers: list[Any], labels: Any) -> Any:
     return (1.0 - ops.softmax(ops.stack(costs), axis=0)) / (len(costs) - 1)
 
 
-@export
+@serializable
 class ConfidenceWeighted(_Composed):
     """One loss to each of several teachers' logits, weighted by how right each teacher is.
 
@@ -134,7 +134,7 @@ class ConfidenceWeighted(_Composed):
         return sum(weights[k] * self.loss.call(z, y_pred) for k, z in enumerate(answers))
 
 
-@export
+@serializable
 class ConfidenceWeightedFeatures(_Composed):
     """One loss to each of several teachers' features, weighted by how right each teacher is.
 
@@ -185,7 +185,7 @@ class ConfidenceWeightedFeatures(_Composed):
         return total / count
 
 
-@export
+@serializable
 class LabelledTarget(Loss):
     """Cross-entropy to the labels and soft targets at once.
 
@@ -237,7 +237,7 @@ class LabelledTarget(Loss):
         return (1.0 - self.alpha) * hard + self.alpha * soft
 
 
-@export
+@serializable
 class CurriculumTarget(Loss):
     """Soft targets at a temperature that comes with the prediction.
 
@@ -274,7 +274,7 @@ class CurriculumTarget(Loss):
         return temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
-@export
+@serializable
 class MaskedGeneration(Loss):
     """Sum of squared differences between a generated map and the target's.
 

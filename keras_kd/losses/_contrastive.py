@@ -7,13 +7,13 @@ import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._geometry import bounded, flat, unit
 
 
-@export
+@serializable
 class ContrastiveMatch(Loss):
     """Cross-entropy of finding one's own teacher's embedding among the others'.
 
@@ -73,7 +73,7 @@ class ContrastiveMatch(Loss):
         return ops.logsumexp(z, axis=-1) - own
 
 
-@export
+@serializable
 class NoiseContrastive(Loss):
     """Noise-contrastive cost of telling the true pair's score from those of random pairs.
 
@@ -139,7 +139,7 @@ class NoiseContrastive(Loss):
 _MET = 0.1
 
 
-@export
+@serializable
 class PooledPower(Loss):
     """Logarithm of the fourth powers of the differences between two normalised embeddings.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss, fits
 from keras_kd.losses._geometry import fading, length, square
@@ -13,7 +13,7 @@ from keras_kd.losses._geometry import fading, length, square
 _FAINT = 0.01
 
 
-@export
+@serializable
 class CorrelationTarget(Loss):
     """Correlation of the student's answers with the teacher's, by example and by class.
 

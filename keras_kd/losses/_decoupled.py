@@ -4,13 +4,13 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._labels import NEVER, at, log_softmax_of_others, right
 
 
-@export
+@serializable
 class DecoupledSoftTarget(Loss):
     """Soft targets in two parts: how sure of the right class, and what the others look like.
 
@@ -83,7 +83,7 @@ def _two_ways(mask: Any, logits: Any) -> tuple[Any, Any]:
     return at(mask, log_p), ops.logsumexp(ops.where(mask, NEVER, log_p), axis=-1)
 
 
-@export
+@serializable
 class NormalizedTarget(Loss):
     """Cross-entropies of the right class and of the others, each normalised by itself.
 
@@ -143,7 +143,7 @@ class NormalizedTarget(Loss):
         return of_right + self.gamma * self.temperature**2 * of_others
 
 
-@export
+@serializable
 class WeightedSoftTarget(Loss):
     """Soft cross-entropy that counts less where the student already does better than the teacher.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import forward_kl, jensen_shannon, kl, log_mix, reverse_kl
@@ -36,7 +36,7 @@ class _Divergence(Loss):
         self.temperature = positive(temperature, "temperature")
 
 
-@export
+@serializable
 class ReverseKL(_Divergence):
     """Kullback-Leibler divergence from the student's answer to the teacher's.
 
@@ -73,7 +73,7 @@ class ReverseKL(_Divergence):
         return reverse_kl(y_true, y_pred, self.temperature)
 
 
-@export
+@serializable
 class JensenShannon(_Divergence):
     """Generalised Jensen-Shannon divergence: forward and reverse divergence, and all between.
 
@@ -156,7 +156,7 @@ class _Skew(_Divergence):
         raise NotImplementedError
 
 
-@export
+@serializable
 class SkewKL(_Skew):
     """Divergence from the teacher's answer to the student's, with a share of the teacher mixed in.
 
@@ -195,7 +195,7 @@ class SkewKL(_Skew):
         return kl(log_p, log_mix(log_q, log_p, self.lam))
 
 
-@export
+@serializable
 class SkewReverseKL(_Skew):
     """Divergence from the student's answer to the teacher's, with a share of the student mixed in.
 

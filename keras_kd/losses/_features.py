@@ -6,14 +6,14 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import channels_last
 from keras_kd.losses._geometry import flat, unit
 
 
-@export
+@serializable
 class FeatureMatch(Loss):
     """Mean squared difference of two feature tensors.
 
@@ -42,7 +42,7 @@ class FeatureMatch(Loss):
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
-@export
+@serializable
 class ClassifierReuse(FeatureMatch):
     """Mean squared difference of the last features, so that the target's classifier can follow.
 
@@ -68,7 +68,7 @@ class ClassifierReuse(FeatureMatch):
     """
 
 
-@export
+@serializable
 class FactorMatch(Loss):
     """Mean absolute difference of two factors, each brought to length 1.
 
@@ -101,7 +101,7 @@ class FactorMatch(Loss):
         return ops.mean(ops.abs(unit(flat(y_pred)) - unit(flat(y_true))), axis=-1)
 
 
-@export
+@serializable
 class VariationalMatch(Loss):
     """Negative log-likelihood of the teacher's features under a Gaussian that the student gives.
 
@@ -142,7 +142,7 @@ class VariationalMatch(Loss):
         return 0.5 * ops.mean(cost, axis=-1)
 
 
-@export
+@serializable
 class BoundaryMatch(Loss):
     """Pushes the student's neurons to the teacher's side of their thresholds, with a margin.
 
@@ -186,7 +186,7 @@ class BoundaryMatch(Loss):
         return ops.sum(silent + active, axis=-1)
 
 
-@export
+@serializable
 class MarginReLUMatch(Loss):
     """Squared difference of features before their ReLU, blind to what a ReLU would hide.
 

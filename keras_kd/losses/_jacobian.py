@@ -4,12 +4,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd.losses._base import Loss
 from keras_kd.losses._geometry import flat
 
 
-@export
+@serializable
 class JacobianMatch(Loss):
     """Squared difference of two slopes: the answers' derivatives along a direction of the input.
 

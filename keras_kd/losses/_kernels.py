@@ -5,14 +5,14 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import positions, to_smaller
 from keras_kd.losses._geometry import FAINT, fading, flat, length, square, unit
 
 
-@export
+@serializable
 class ProbabilityMatch(Loss):
     """Divergence between the odds, in both networks, that one example leads to another.
 
@@ -61,7 +61,7 @@ def _neighbours(x: Any) -> Any:
     return kernel / ops.sum(kernel, axis=-1, keepdims=True)
 
 
-@export
+@serializable
 class SelectivityMatch(Loss):
     """Distance between the patterns over the picture that the channels respond to.
 
@@ -112,7 +112,7 @@ def _kernel_mean(a: Any, b: Any) -> Any:
     return ops.mean(ops.square(products), axis=(1, 2))
 
 
-@export
+@serializable
 class CorrelationCongruence(Loss):
     """Squared difference of the correlations between a batch's examples, under a Gaussian kernel.
 

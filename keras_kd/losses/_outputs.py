@@ -6,14 +6,14 @@ import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._geometry import length
 from keras_kd.losses._labels import at, right
 
 
-@export
+@serializable
 class HardTarget(Loss):
     """Cross-entropy to the class that the teacher finds likeliest.
 
@@ -46,7 +46,7 @@ class HardTarget(Loss):
         return -at(mask, ops.log_softmax(y_pred, axis=-1))
 
 
-@export
+@serializable
 class LogitMatch(Loss):
     """Mean squared difference of the logits.
 
@@ -77,7 +77,7 @@ class LogitMatch(Loss):
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
-@export
+@serializable
 class RegressionMatch(Loss):
     """Squared error to the labels, counted only until the student is better than its teacher.
 
@@ -141,7 +141,7 @@ class RegressionMatch(Loss):
         return ops.where(error + self.margin > bound, error, 0.0)
 
 
-@export
+@serializable
 class VirtualTarget(Loss):
     """Soft target without a teacher: one made up from the labels, nearly always right.
 
@@ -201,7 +201,7 @@ class VirtualTarget(Loss):
         return self.temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
-@export
+@serializable
 class Diversity(Loss):
     """Minus the mean distance from the softened answers of others: keeps them apart.
 

@@ -4,12 +4,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd.losses._base import Loss
 from keras_kd.losses._geometry import angle_gap, flat, huber, squared_distances, unit
 
 
-@export
+@serializable
 class SimilarityMatrix(Loss):
     """Squared difference of the similarities between the examples of a batch.
 
@@ -53,7 +53,7 @@ def _similarities(x: Any) -> Any:
     return unit(ops.matmul(x, ops.transpose(x)))
 
 
-@export
+@serializable
 class DistanceRelation(Loss):
     """Difference of the distances between the examples of a batch, in units of their mean.
 
@@ -101,7 +101,7 @@ def _distances(x: Any) -> Any:
     return distances / ops.maximum(mean, 1e-6)
 
 
-@export
+@serializable
 class AngleRelation(Loss):
     """Difference of the angles between all triples of a batch's examples.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import forward_kl
@@ -17,7 +17,7 @@ _FAINT = 0.2
 _ALL_FLAT = 1e-4
 
 
-@export
+@serializable
 class SoftTarget(Loss):
     """Kullback-Leibler divergence from the teacher's softened answer to the student's.
 
@@ -63,7 +63,7 @@ class SoftTarget(Loss):
         return self.temperature**2 * forward_kl(y_true, y_pred, self.temperature)
 
 
-@export
+@serializable
 class BinarySoftTarget(Loss):
     """Kullback-Leibler divergence between sigmoid heads, summed over the logits.
 
@@ -110,7 +110,7 @@ class BinarySoftTarget(Loss):
         return self.temperature**2 * ops.sum(yes + no, axis=-1)
 
 
-@export
+@serializable
 class StandardizedSoftTarget(Loss):
     """Soft target between logits that were brought to mean 0 and deviation 1, row by row.
 

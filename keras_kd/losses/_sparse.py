@@ -5,14 +5,14 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import lean
 from keras_kd.losses._labels import NEVER
 
 
-@export
+@serializable
 class SparseSoftTarget(Loss):
     """Soft target from the teacher's k largest logits; the other classes are one bucket.
 

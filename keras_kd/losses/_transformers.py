@@ -5,12 +5,12 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import finite
 from keras_kd.losses._base import Loss
 
 
-@export
+@serializable
 class HiddenStateMatch(Loss):
     """Mean squared difference of two sequences of hidden states, over the positions that count.
 
@@ -38,7 +38,7 @@ class HiddenStateMatch(Loss):
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
-@export
+@serializable
 class AttentionScoreMatch(Loss):
     """Mean squared difference of attention scores, before their softmax.
 
@@ -88,7 +88,7 @@ class AttentionScoreMatch(Loss):
         return ops.divide_no_nan(ops.sum(gap * pairs, axis=(1, 2)), ops.sum(pairs, axis=(1, 2)))
 
 
-@export
+@serializable
 class RelationMatch(Loss):
     """Divergence between the relations that the positions of a sequence have to one another.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd.metrics._base import Answers
 from keras_kd.metrics._log_probabilities import log_odds_of_first, one_hot
@@ -35,7 +35,7 @@ class _Binned(Answers):
         self.sums.assign_add(ops.segment_sum(ops.reshape(rows, (-1, 3)), places, cells))
 
 
-@export
+@serializable
 class CalibrationError(_Binned):
     """Expected calibration error over bins of equal width.
 
@@ -88,7 +88,7 @@ class CalibrationError(_Binned):
         return {**super().get_config(), "bins": self.bins}
 
 
-@export
+@serializable
 class EqualMassCalibrationError(_Binned):
     """Expected calibration error over bins that hold equally many answers.
 

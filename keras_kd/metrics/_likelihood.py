@@ -4,12 +4,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd.metrics._base import AnswersMean
 from keras_kd.metrics._log_probabilities import one_hot
 
 
-@export
+@serializable
 class NegativeLogLikelihood(AnswersMean):
     """Mean of minus the log of the probability given to what is true, in nats; the log loss.
 
@@ -45,7 +45,7 @@ class NegativeLogLikelihood(AnswersMean):
         return -ops.sum(y * log_p, axis=-1)
 
 
-@export
+@serializable
 class BrierScore(AnswersMean):
     """Mean squared distance of the probabilities from what is true.
 

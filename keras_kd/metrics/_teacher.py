@@ -5,13 +5,13 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count, positive
 from keras_kd.losses import SparseSoftTarget
 from keras_kd.metrics._base import TeacherMetric
 
 
-@export
+@serializable
 class Agreement(TeacherMetric):
     """Share of examples on which the student chooses as the teacher does.
 
@@ -53,7 +53,7 @@ class Agreement(TeacherMetric):
         return ops.cast(ops.logical_and(same, _answered(y_true, answers)), self.dtype)
 
 
-@export
+@serializable
 class TopKAgreement(TeacherMetric):
     """Share of examples whose first class, for the teacher, is among the student's first `k`.
 
@@ -104,7 +104,7 @@ class TopKAgreement(TeacherMetric):
         return {**super().get_config(), "k": self.k}
 
 
-@export
+@serializable
 class TeacherKL(TeacherMetric):
     """Mean Kullback-Leibler divergence from the teacher's answer to the student's, in nats.
 

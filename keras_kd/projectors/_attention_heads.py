@@ -7,11 +7,11 @@ import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 
 
-@export
+@serializable
 class Heads(keras.layers.Layer):
     """Queries, keys or values, divided into another number of heads.
 

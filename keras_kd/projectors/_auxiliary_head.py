@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 
 
-@export
+@serializable
 class AuxiliaryHead(keras.layers.Layer):
     """A classifier on a layer inside the network: mean over the positions, then logits.
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 
 
 def keeps_logits(projector: keras.layers.Layer | None) -> bool:
@@ -23,7 +23,7 @@ def mixes_classes(projector: keras.layers.Layer | None) -> bool:
     return any(len(weight.shape) > 1 for weight in weights)
 
 
-@export
+@serializable
 class Classes(keras.layers.Layer):
     """Some of the classes of an answer, in the order in which the other side has them.
 

@@ -5,14 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd.losses._geometry import unit
 from keras_kd.projectors._pooled import pooled
 from keras_kd.projectors._shapes import channels
 
 
-@export
+@serializable
 class UnitEmbedding(keras.layers.Layer):
     """A linear map to a vector of length one, after the mean over the positions.
 
@@ -47,7 +47,7 @@ class UnitEmbedding(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@export
+@serializable
 class QueuedEmbedding(keras.layers.Layer):
     """A `UnitEmbedding` that also hands out the embeddings of batches gone by.
 

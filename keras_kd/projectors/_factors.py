@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
 from keras_kd.projectors._maps import Resize
 from keras_kd.projectors._shapes import channel_axis, channels, pair, positions
@@ -30,7 +30,7 @@ def _factor_channels(count: int, rate: float) -> int:
     return max(1, round(count * rate))
 
 
-@export
+@serializable
 class Paraphraser(keras.layers.Layer):
     """Says a teacher's map in fewer channels: the factors that a student is to match.
 
@@ -77,7 +77,7 @@ class Paraphraser(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate}
 
 
-@export
+@serializable
 class Translator(keras.layers.Layer):
     """Says a student's map in the words of a `Paraphraser`.
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd.projectors._maps import Conv1x1, Conv3x3
 from keras_kd.projectors._shapes import (
@@ -18,7 +18,7 @@ from keras_kd.projectors._shapes import (
 )
 
 
-@export
+@serializable
 class Fusion(keras.layers.Layer):
     """Reviews a network's maps from the deepest to the shallowest, each with what came before.
 

@@ -7,13 +7,13 @@ import numpy as np
 from keras import ops
 
 from keras_kd._core import scalars
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd.projectors._maps import Conv3x3, Resize
 from keras_kd.projectors._regressors import layers_to
 from keras_kd.projectors._shapes import channel_axis, channels, pair, positions, with_positions
 
 
-@export
+@serializable
 class MaskedGenerator(keras.layers.Layer):
     """Hides positions of the learner's map at random and makes the target's map from the rest.
 
@@ -77,7 +77,7 @@ class MaskedGenerator(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
-@export
+@serializable
 class Bottleneck(keras.layers.Layer):
     """Maps one signal to the shape of another through a narrow 3×3 convolution.
 

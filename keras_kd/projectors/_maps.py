@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 
 
-@export
+@serializable
 class Conv1x1(keras.layers.Layer):
     """1×1 convolution: maps the channels of a feature map, position by position.
 
@@ -48,7 +48,7 @@ class Conv1x1(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters, "use_bias": self.use_bias}
 
 
-@export
+@serializable
 class Conv3x3(keras.layers.Layer):
     """3×3 convolution: maps the channels of a feature map, each position with its neighbours.
 
@@ -90,7 +90,7 @@ class Conv3x3(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-@export
+@serializable
 class ConvTransposed(keras.layers.Layer):
     """4×4 transposed convolution: a larger map from a smaller one.
 
@@ -133,7 +133,7 @@ class ConvTransposed(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-@export
+@serializable
 class Resize(keras.layers.Layer):
     """Resizes a feature map; it has no weights.
 

@@ -6,13 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd.losses._geometry import unit
 from keras_kd.projectors._embeddings import UnitEmbedding
 from keras_kd.projectors._shapes import pair
 
 
-@export
+@serializable
 class MemoryBank(keras.layers.Layer):
     """Scores of an example's two embeddings against remembered ones: its own, and random others'.
 

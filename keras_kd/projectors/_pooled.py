@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd.projectors._shapes import channels, pair, position_axes
 
@@ -16,7 +16,7 @@ def pooled(x: Any) -> Any:
     return ops.mean(x, axis=axes) if axes else x
 
 
-@export
+@serializable
 class Pool(keras.layers.Layer):
     """The mean over the positions: a map or a sequence becomes a vector.
 
@@ -37,7 +37,7 @@ class Pool(keras.layers.Layer):
         return pooled(x)
 
 
-@export
+@serializable
 class Join(keras.layers.Layer):
     """Several signals of one side as one vector: each pooled over its positions, side by side.
 
@@ -60,7 +60,7 @@ class Join(keras.layers.Layer):
         return ops.concatenate([pooled(x) for x in keras.tree.flatten(signals)], axis=-1)
 
 
-@export
+@serializable
 class MLP(keras.layers.Layer):
     """Two linear maps of the channels with a ReLU between them.
 
@@ -102,7 +102,7 @@ class MLP(keras.layers.Layer):
         return {**super().get_config(), "units": self.units, "hidden": self.hidden}
 
 
-@export
+@serializable
 class PooledDense(keras.layers.Layer):
     """Maps a signal to as many channels as another has, after the mean over the positions.
 
@@ -135,7 +135,7 @@ class PooledDense(keras.layers.Layer):
         return self.norm(self.linear(pooled(inputs[0])), training=training)
 
 
-@export
+@serializable
 class PooledNorm(keras.layers.Layer):
     """The mean over the positions, each channel then brought to mean 0 and variance 1.
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
 from keras_kd.projectors._maps import Conv1x1, Conv3x3, ConvTransposed, Resize
 from keras_kd.projectors._shapes import Shape, as_map, channel_axis, channels, pair, positions
@@ -65,7 +65,7 @@ class _ToShape(keras.layers.Layer):
         return self.map(inputs[0], training=training)
 
 
-@export
+@serializable
 class LinearRegressor(_ToShape):
     """Maps one signal to the shape of another, by a linear map alone.
 
@@ -92,7 +92,7 @@ class LinearRegressor(_ToShape):
     """
 
 
-@export
+@serializable
 class NormalizedRegressor(_ToShape):
     """Maps one signal to the shape of another: a linear map, then BatchNorm.
 
@@ -121,7 +121,7 @@ class NormalizedRegressor(_ToShape):
         return [keras.layers.BatchNormalization(axis, dtype=self.dtype_policy)]
 
 
-@export
+@serializable
 class Regressor(_ToShape):
     """Maps one signal to the shape of another: a linear map, BatchNorm, ReLU.
 
@@ -162,7 +162,7 @@ class Regressor(_ToShape):
         ]
 
 
-@export
+@serializable
 class MatchedChannels(keras.layers.Layer):
     """Several signals with the numbers of channels of as many others; positions stay as they are.
 
@@ -215,7 +215,7 @@ class MatchedChannels(keras.layers.Layer):
         return tuple(m(x) for m, x in zip(self.maps, signals, strict=False))
 
 
-@export
+@serializable
 class VariationalRegressor(keras.layers.Layer):
     """What a learner makes of its target, and how sure of it: a mean, and a variance per channel.
 

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import finite, positive
 
 
-@export
+@serializable
 class Temperature(keras.layers.Layer):
     """Logits, and a trained temperature that works against the learner.
 

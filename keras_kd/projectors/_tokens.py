@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd.projectors._shapes import grid_of
 
 
-@export
+@serializable
 class TokensToMap(keras.layers.Layer):
     """A vision transformer's tokens as a feature map; it has no weights.
 

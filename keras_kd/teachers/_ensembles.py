@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_kd._core.configs import restored
 from keras_kd._core.models import no_model
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
 
 
@@ -46,7 +46,7 @@ def _mean(tensors: Sequence[Any]) -> Any:
     return ops.mean(ops.stack(tensors, axis=0), axis=0)
 
 
-@export
+@serializable
 class Ensemble(_Members):
     """Several models as one teacher: the mean of their probabilities.
 
@@ -101,7 +101,7 @@ class Ensemble(_Members):
         return {**super().get_config(), "temperature": self.temperature}
 
 
-@export
+@serializable
 class LogitEnsemble(_Members):
     """Several models as one teacher: the mean of their logits.
 
@@ -135,7 +135,7 @@ class LogitEnsemble(_Members):
         return keras.tree.map_structure(lambda *z: _mean(z), *self.answers(x, training))
 
 
-@export
+@serializable
 class Stacked(_Members):
     """Several models as one teacher: their outputs side by side, and one more model on top.
 

@@ -7,11 +7,11 @@ import numpy as np
 from keras import ops
 
 from keras_kd._core.models import no_model
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, at, finite
 
 
-@export
+@serializable
 class Momentum(keras.Model):
     """A copy of the student whose weights follow the student's slowly.
 

@@ -10,7 +10,7 @@ from keras import ops
 from keras_kd._core.configs import restored
 from keras_kd._core.messages import listing
 from keras_kd._core.models import no_model
-from keras_kd._core.registry import export
+from keras_kd._core.registry import serializable
 
 
 class _View(keras.Model):
@@ -42,7 +42,7 @@ class _View(keras.Model):
         return cls(**restored(config))
 
 
-@export
+@serializable
 class OnInput(_View):
     """A model that sees one part of an input of several: a key of a dict, or a place in a list.
 
@@ -94,7 +94,7 @@ class OnInput(_View):
         return {**super().get_config(), "key": self.key}
 
 
-@export
+@serializable
 class ClassMap(_View):
     """A model whose classes stand in another order, or are more than are wanted.
 
@@ -138,7 +138,7 @@ class ClassMap(_View):
         return {**super().get_config(), "classes": self.classes}
 
 
-@export
+@serializable
 class FromProbabilities(_View):
     """A model that ends in a softmax, understood as logits.
 
@@ -162,7 +162,7 @@ class FromProbabilities(_View):
         return ops.log(ops.maximum(ops.cast(answer, "float32"), 1e-30))
 
 
-@export
+@serializable
 class FromBinaryProbabilities(_View):
     """A model that ends in a sigmoid, understood as logits.
 
