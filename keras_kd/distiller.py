@@ -22,7 +22,7 @@ from keras_kd._checks._batch import (
     split,
 )
 from keras_kd._checks._changes import Changes
-from keras_kd._checks._logits import logits_among, looked_at
+from keras_kd._checks._logits import check_logits, logits_among, looked_at
 from keras_kd._checks._signals import SignalChecks
 from keras_kd._compiled._compile import Compiling
 from keras_kd._compiled._label_assignment import weights_for
@@ -61,7 +61,6 @@ from keras_kd._trainers._base import Outcome, batch_size
 from keras_kd.metrics._signal_metrics import SignalMetrics
 from keras_kd.recipes import hinton
 from keras_kd.taps import Signals, Tap
-from keras_kd.teachers._last_activation import check_logits
 from keras_kd.terms import Labels, Term
 
 

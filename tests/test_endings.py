@@ -1,9 +1,12 @@
 """What a model is seen to end in."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers, ops
 
+from keras_kd import teachers
+from keras_kd.exporting._compare import decisions_of
 from keras_kd.teachers._last_activation import ending, last_activation
 from tests.models import Subclassed, mlp
 
@@ -43,3 +46,24 @@ def test_an_activation_before_a_cast_of_a_sequential_model_is_seen():
 def test_what_cannot_be_seen_is_not_guessed():
     assert ending(Subclassed()) is None
     assert ending(heads()) is None  # several outputs, none named
+
+
+def test_models_around_others_end_as_those_do():
+    soft = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
+    linear = mlp("inner", features=4)
+    assert ending(teachers.Ensemble([linear, soft])) == "softmax"
+    assert ending(teachers.LogitEnsemble([linear, linear])) == "linear"
+    assert ending(teachers.Stacked([linear, soft], soft)) == "softmax"
+    assert ending(teachers.ClassMap(soft, [0, 1])) == ending(teachers.Momentum(soft)) == "softmax"
+    assert ending(teachers.FromProbabilities(soft)) is None
+
+
+def test_one_output_of_a_model_within_is_seen_in_files_too():
+    x = keras.Input((4,))
+    within = keras.Model(x, [ops.sigmoid(layers.Dense(1)(x)), layers.Dense(3)(x)])
+    outer = keras.Input((4,))
+    model = keras.Model(outer, dict(zip(("yes", "which"), within(outer), strict=True)))
+    assert ending(model, ("yes",)) == "sigmoid" and ending(model, ("which",)) == "linear"
+    arrays = {"which": np.zeros((2, 3)), "yes": np.zeros((2, 1))}
+    outputs = keras.Model(outer, [model.output["which"], model.output["yes"]])
+    assert decisions_of(outputs, arrays, None) == {"which": "classes", "yes": 0.5}

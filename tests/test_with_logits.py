@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 import keras_kd as kd
+from keras_kd.teachers._last_activation import last_activation
 from tests.models import CLASSES, Subclassed, cross_entropy, data, equal, mlp, set_weights, values
 
 X, Y = data(32)
@@ -68,7 +69,7 @@ def test_the_softmax_is_off_and_the_weights_are_the_same(kind, end):
     assert [id(v) for v in student.weights] == [id(v) for v in model.weights]
     assert student.name == model.name
     assert {"hidden", "last"} <= {layer.name for layer in student.layers}
-    assert kd.teachers._heads.last_activation(student) is None
+    assert last_activation(student) is None
 
 
 def test_an_operation_and_a_sigmoid():

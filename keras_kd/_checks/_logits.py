@@ -10,6 +10,7 @@ from keras_kd._checks._classes import read_as_logits
 from keras_kd._core.addresses import OUTPUT, parse
 from keras_kd._core.probabilities import Looks, looks, read
 from keras_kd.taps import Signals
+from keras_kd.teachers._last_activation import PROBABILITIES, last_activation
 
 
 def logits_among(terms: Iterable[Any]) -> dict[str, str]:
@@ -68,4 +69,35 @@ def cause(counts: Sequence[Any], logits: Iterable[str]) -> str:
     return (
         "Look at teacher.predict() on that data: unscaled or missing inputs, float16 logits above "
         "65,504, and the logarithm of a probability of 0 are the usual causes."
+    )
+
+
+def check_logits(terms: Iterable[Any], models: dict[str, keras.Model], students: set[str]) -> None:
+    """Raises when a term compares logits and a model ends in probabilities."""
+    for term in terms:
+        for address in map(parse, read_as_logits(term)):
+            first, *path = address.path.split("/")
+            if first != OUTPUT or address.role not in models:
+                continue
+            model = models[address.role]
+            name = last_activation(model, tuple(path))
+            if name is not None:
+                raise ValueError(
+                    f"Term '{term.name}' compares logits with {type(term.loss).__name__}, and "
+                    f"{address.role} '{model.name}' ends in a {name}: '{address}' gives "
+                    f"probabilities. "
+                    + _advice(address.role, model.name, name, address.role in students)
+                )
+
+
+def _advice(role: str, model: str, name: str, learns: bool) -> str:
+    if learns:
+        return (
+            f"Train the model below its {name}: student=keras_kd.with_logits({role}) shares its "
+            f"weights, and '{model}' can be saved afterwards as it is. Compile with a loss that has "
+            "from_logits=True."
+        )
+    return (
+        f"Take the {name} off its last layer, or give "
+        f"keras_kd.teachers.{PROBABILITIES[name]}({role})."
     )

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_kd._core.keras_private import origin
 from keras_kd.exporting._labels import Decision, by_output
 from keras_kd.exporting._proof import Answer, ExportError
 from keras_kd.exporting._signature import Arrays
+from keras_kd.teachers._last_activation import ending_of
 
 
 class Comparison(NamedTuple):
@@ -31,12 +31,14 @@ def decisions_of(student: keras.Model, ours: Arrays, asked: Any) -> dict[str, De
         if unknown:
             raise ValueError(f"`decision` names {sorted(unknown)}, the outputs are {sorted(ours)}.")
     given = asked if isinstance(asked, Mapping) else dict.fromkeys(ours, asked)
-    activations = dict(zip(ours, _activations(student, len(ours)), strict=True))
+    outputs = getattr(student, "outputs", None) or []
+    known = len(outputs) == len(ours)
+    endings = dict(zip(ours, map(ending_of, outputs), strict=True)) if known else {}
     found = {}
     for name, wanted in ours.items():
         decision = given.get(name)
         if decision is None:
-            if activations[name] is keras.activations.sigmoid:
+            if endings.get(name) == "sigmoid":
                 decision = 0.5
             else:
                 decision = "classes" if wanted.ndim > 1 and wanted.shape[-1] > 1 else "values"
@@ -46,20 +48,6 @@ def decisions_of(student: keras.Model, ours: Arrays, asked: Any) -> dict[str, De
                 f"names of the outputs. Received: {decision!r}."
             )
         found[name] = decision
-    return found
-
-
-def _activations(student: keras.Model, outputs: int) -> list[Any]:
-    """The last activation of each output, where the student's graph shows it."""
-    tensors = getattr(student, "outputs", None) or []
-    if len(tensors) != outputs:
-        return [None] * outputs
-    found = []
-    for tensor in tensors:
-        layer, _, place = origin(tensor)
-        while isinstance(layer, (keras.Sequential, keras.Model)) and layer.outputs:
-            layer, _, place = origin(layer.outputs[place])
-        found.append(getattr(layer, "activation", None))
     return found
 
 

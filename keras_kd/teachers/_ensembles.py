@@ -10,9 +10,10 @@ from keras_kd._core.configs import restored
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
+from keras_kd.teachers._last_activation import EndsLike
 
 
-class _Members(keras.Model):
+class _Members(EndsLike, keras.Model):
     """What models with members share: their list, and how it is saved."""
 
     def __init__(self, members: Sequence[keras.Model], **kwargs: Any):
@@ -32,6 +33,9 @@ class _Members(keras.Model):
     def answers(self, x: Any, training: bool | None) -> list[Any]:
         """What each member says."""
         return [member(x, training=training) for member in self.members]
+
+    def ends_like(self) -> list[keras.Model]:
+        return self.members
 
     def get_config(self) -> dict[str, Any]:
         members = [keras.saving.serialize_keras_object(member) for member in self.members]
@@ -177,6 +181,9 @@ class Stacked(_Members):
     def call(self, x: Any, training: bool | None = None) -> Any:
         joined = ops.concatenate(self.answers(x, training), axis=-1)
         return self.head(joined, training=training)
+
+    def ends_like(self) -> list[keras.Model]:
+        return [self.head]
 
     def get_config(self) -> dict[str, Any]:
         head = keras.saving.serialize_keras_object(self.head)

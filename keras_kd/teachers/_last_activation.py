@@ -1,16 +1,11 @@
 """What a model ends in: logits, or probabilities that no loss on logits can read."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_kd._checks._classes import read_as_logits
-from keras_kd._core.addresses import OUTPUT, parse
 from keras_kd._core.keras_private import calls_of, origin, outputs_of
-from keras_kd.teachers._ensembles import Ensemble, LogitEnsemble, Stacked
-from keras_kd.teachers._momentum import Momentum
-from keras_kd.teachers._views import ClassMap, OnInput
 
 PROBABILITIES = {
     "softmax": "FromProbabilities",
@@ -22,6 +17,23 @@ PROBABILITIES = {
 _PASSES = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Identity, keras.layers.Reshape)
 
 
+class EndsLike:
+    """A model around others, whose output is of the same kind as theirs."""
+
+    def ends_like(self) -> Sequence[keras.Model]:
+        """The models whose last activations count for this one's."""
+        raise NotImplementedError
+
+
+class EndsLikeItsModel(EndsLike):
+    """A model around one other, `self.model`, whose output is of the same kind."""
+
+    model: keras.Model
+
+    def ends_like(self) -> Sequence[keras.Model]:
+        return [self.model]
+
+
 def last_activation(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
     """`"softmax"` or `"sigmoid"` when the model, or its output `path`, ends in one; else `None`."""
     name = ending(model, path)
@@ -31,18 +43,15 @@ def last_activation(model: keras.Model, path: tuple[str, ...] = ()) -> str | Non
 def ending(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
     """`"softmax"`, `"sigmoid"`, `"linear"`: the activation that the model, or its output `path`,
     ends in; `None` when it is another one, or cannot be seen."""
-    if isinstance(model, (Ensemble, LogitEnsemble)):
-        found = (last_activation(member, path) for member in model.members)
-        return next((name for name in found if name), None)
-    if isinstance(model, Stacked):
-        return ending(model.head, path)
-    if isinstance(model, (Momentum, OnInput, ClassMap)):
-        return ending(model.model, path)
+    if isinstance(model, EndsLike):
+        found = [ending(inner, path) for inner in model.ends_like()]
+        probabilities = next((name for name in found if name in PROBABILITIES), None)
+        return probabilities or (found[0] if len(set(found)) == 1 else None)
     if isinstance(model, keras.Sequential):
         layers = [layer for layer in model.layers if not passes(layer)]
         return activation_of(layers[-1], path) if layers else None
     output = output_at(model, path)
-    return None if output is None else _ending_of(output)
+    return None if output is None else ending_of(output)
 
 
 def output_at(model: keras.Model, path: tuple[str, ...]) -> Any:
@@ -58,11 +67,14 @@ def output_at(model: keras.Model, path: tuple[str, ...]) -> Any:
     return outputs if keras.backend.is_keras_tensor(outputs) else None
 
 
-def _ending_of(output: Any) -> str | None:
-    operation, node, _ = origin(output)
+def ending_of(output: Any) -> str | None:
+    """As `ending`, of one symbolic output."""
+    operation, node, place = origin(output)
     while passes(operation):
         before = calls_of(operation)[node].input_tensors
-        operation, node, _ = origin(before[0])
+        operation, node, place = origin(before[0])
+    if getattr(operation, "outputs", None) and not isinstance(operation, EndsLike):
+        return ending_of(operation.outputs[place])  # of a Functional model within
     return activation_of(operation)
 
 
@@ -84,34 +96,3 @@ def activation_of(layer: Any, path: tuple[str, ...] = ()) -> str | None:
         return "linear"
     name = getattr(activation, "__name__", type(layer).__name__.lower())
     return name if name in PROBABILITIES else None
-
-
-def check_logits(terms: Iterable[Any], models: dict[str, keras.Model], students: set[str]) -> None:
-    """Raises when a term compares logits and a model ends in probabilities."""
-    for term in terms:
-        for address in map(parse, read_as_logits(term)):
-            first, *path = address.path.split("/")
-            if first != OUTPUT or address.role not in models:
-                continue
-            model = models[address.role]
-            name = last_activation(model, tuple(path))
-            if name is not None:
-                raise ValueError(
-                    f"Term '{term.name}' compares logits with {type(term.loss).__name__}, and "
-                    f"{address.role} '{model.name}' ends in a {name}: '{address}' gives "
-                    f"probabilities. "
-                    + _advice(address.role, model.name, name, address.role in students)
-                )
-
-
-def _advice(role: str, model: str, name: str, learns: bool) -> str:
-    if learns:
-        return (
-            f"Train the model below its {name}: student=keras_kd.with_logits({role}) shares its "
-            f"weights, and '{model}' can be saved afterwards as it is. Compile with a loss that has "
-            "from_logits=True."
-        )
-    return (
-        f"Take the {name} off its last layer, or give "
-        f"keras_kd.teachers.{PROBABILITIES[name]}({role})."
-    )

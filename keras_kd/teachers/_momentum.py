@@ -9,10 +9,11 @@ from keras import ops
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, at, finite
+from keras_kd.teachers._last_activation import EndsLikeItsModel
 
 
 @serializable
-class Momentum(keras.Model):
+class Momentum(EndsLikeItsModel, keras.Model):
     """A copy of the student whose weights follow the student's slowly.
 
     The mean teacher: an average of the student over its last steps is steadier than the student,

@@ -11,6 +11,7 @@ from keras_kd._core.configs import restored
 from keras_kd._core.messages import listing
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import serializable
+from keras_kd.teachers._last_activation import EndsLikeItsModel
 
 
 class _View(keras.Model):
@@ -43,7 +44,7 @@ class _View(keras.Model):
 
 
 @serializable
-class OnInput(_View):
+class OnInput(EndsLikeItsModel, _View):
     """A model that sees one part of an input of several: a key of a dict, or a place in a list.
 
     The batch may hold several views of each example, such as `{"weak": ..., "strong": ...}`; with
@@ -95,7 +96,7 @@ class OnInput(_View):
 
 
 @serializable
-class ClassMap(_View):
+class ClassMap(EndsLikeItsModel, _View):
     """A model whose classes stand in another order, or are more than are wanted.
 
     Picks logits, so that class `i` of the answer is class `classes[i]` of the model. Of a subset,
