@@ -4,6 +4,7 @@ import inspect
 import math
 
 import keras
+import numpy as np
 import pytest
 
 import keras_kd
@@ -66,6 +67,30 @@ def test_numbers_are_finite(name, thing):
             with pytest.raises((ValueError, TypeError)):
                 thing(**{**required, parameter.name: value})
                 pytest.fail(f"{name} takes {parameter.name}={value}")
+
+
+def is_whole(parameter):
+    return str(parameter.annotation) in ("int", "int | None", "<class 'int'>")
+
+
+@pytest.mark.parametrize("name, thing", list(public()), ids=[name for name, _ in public()])
+def test_whole_numbers_are_numpys_too_and_no_flags(name, thing):
+    asked = [p for p in parameters(thing) if p.name != "seed"]
+    required = {p.name: GIVEN[p.name]() for p in asked if p.default is inspect.Parameter.empty}
+    whole = [p for p in asked if is_whole(p)]
+    if not whole:
+        pytest.skip("it takes none")
+    for parameter in whole:
+        usual = required.get(parameter.name, parameter.default)
+        thing(**{**required, parameter.name: np.int64(2 if usual is None else usual)})
+        with pytest.raises((ValueError, TypeError)):
+            thing(**{**required, parameter.name: True})
+            pytest.fail(f"{name} takes {parameter.name}=True")
+
+
+def test_numpys_numbers_are_kept_as_pythons():
+    assert type(losses.SoftTarget(np.float32(4.0)).get_config()["temperature"]) is float
+    assert type(keras_kd.Labels(np.float32(0.5)).weight) is float
 
 
 def test_it_finds_the_numbers_there_are():

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.scalars import count
 from keras_kd.callbacks._monitor import Mode, Monitor
 from keras_kd.distiller import Distiller
 from keras_kd.schedules import Adjustable
@@ -68,16 +69,13 @@ class Plateau(keras.callbacks.Callback):
         super().__init__()
         if not 0 <= factor < 1:
             raise ValueError(f"`factor` must be from 0 to below 1. Received: factor={factor!r}.")
-        if not 1 <= patience < float("inf"):
-            raise ValueError(f"`patience` must be 1 or more. Received: patience={patience!r}.")
-        if not 0 <= cooldown < float("inf"):
-            raise ValueError(f"`cooldown` must be 0 or more. Received: cooldown={cooldown!r}.")
         if not 0 <= min_weight < float("inf"):
             raise ValueError(
                 f"`min_weight` must be 0 or more. Received: min_weight={min_weight!r}."
             )
         self.term, self.monitor = term, Monitor(monitor, mode, min_delta)
-        self.factor, self.patience, self.cooldown = factor, patience, cooldown
+        self.factor = factor
+        self.patience, self.cooldown = count(patience, "patience"), count(cooldown, "cooldown", 0)
         self.min_weight = min_weight
         self.changes: list[tuple[int, float]] = []
         self._waited = self._resting = 0

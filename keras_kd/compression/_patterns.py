@@ -5,6 +5,8 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from keras_kd._core.scalars import count, is_number
+
 _MATRICES = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
@@ -43,7 +45,7 @@ class Magnitude:
     """
 
     def __init__(self, sparsity: float = 0.8):
-        if not isinstance(sparsity, (int, float)) or not 0.0 < sparsity < 1.0:
+        if not is_number(sparsity) or not 0.0 < sparsity < 1.0:
             raise ValueError(f"`sparsity` must be in (0, 1). Received: sparsity={sparsity!r}.")
         self.share = float(sparsity)
 
@@ -80,12 +82,8 @@ class NOfM:
     """
 
     def __init__(self, *, keep: int = 2, of: int = 4):
-        if not (isinstance(keep, int) and isinstance(of, int) and 0 < keep < of):
-            raise ValueError(
-                "`keep` and `of` must be whole numbers with 0 < keep < of. "
-                f"Received: keep={keep!r}, of={of!r}."
-            )
-        self.keep, self.of = keep, of
+        self.of = count(of, "of", least=2)
+        self.keep = count(keep, "keep", most=of - 1)
         self.share = 1.0 - keep / of
 
     def fits(self, layer: keras.Layer, shape: tuple[int, ...]) -> bool:

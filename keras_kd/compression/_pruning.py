@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.scalars import count, is_number
 from keras_kd.compression._patterns import Magnitude, Pattern, mask
 from keras_kd.distiller import Distiller
 from keras_kd.taps import layer_paths
@@ -82,13 +83,10 @@ class Pruning(keras.callbacks.Callback):
         layers: Sequence[str] | None = None,
     ):
         super().__init__()
-        self.pattern = Magnitude(pattern) if isinstance(pattern, (int, float)) else pattern
-        for value, argument, least in ((begin, "begin", 0), (end, "end", 1), (every, "every", 1)):
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise ValueError(
-                    f"`{argument}` must be a whole number of steps from {least} on. "
-                    f"Received: {argument}={value!r}."
-                )
+        self.pattern: Any = Magnitude(pattern) if is_number(pattern) else pattern
+        begin = count(begin, "begin", least=0)
+        end = None if end is None else count(end, "end")
+        every = None if every is None else count(every, "every")
         if end is not None and end <= begin:
             raise ValueError(f"`end` must be after `begin`. Received: begin={begin}, end={end}.")
         self.begin, self.end, self.every = begin, end, every

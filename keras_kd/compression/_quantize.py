@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_kd._core.scalars import count
 from keras_kd.compression._fake_quantization import FakeQuant, OnGrid, check_keras
 from keras_kd.compression._graph import Graph, Step, again
 from keras_kd.compression._quantization_scheme import check_known
@@ -73,8 +74,8 @@ def quantize_aware(
     Network Accuracy", ICLR 2018, arXiv:1711.05852, section 5.
     """
     check_keras("quantize_aware()")
-    _check_bits(weight_bits, "weight_bits", 8)
-    _check_bits(activation_bits, "activation_bits", 16)
+    count(weight_bits, "weight_bits", least=2, most=8)
+    count(activation_bits, "activation_bits", least=2, most=16)
     if not 0.0 <= momentum < 1.0:
         raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum!r}.")
     graph = Graph(student, "quantize_aware() reads")
@@ -150,10 +151,3 @@ def _plain_layer(layer: keras.Operation) -> keras.Operation:
     config = layer.get_config()
     del config["bits"], config["pruned"]
     return layer.stands_for.from_config(config)
-
-
-def _check_bits(bits: int, argument: str, most: int) -> None:
-    if not isinstance(bits, int) or not 2 <= bits <= most:
-        raise ValueError(
-            f"`{argument}` must be a whole number from 2 to {most}. Received: {argument}={bits!r}."
-        )

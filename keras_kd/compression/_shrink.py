@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.scalars import is_number
 from keras_kd.compression._blocks import shortened
 from keras_kd.compression._channels import MAKERS, Channels
 from keras_kd.compression._graph import Graph, Step, again
@@ -79,7 +80,7 @@ def shrink(
     arXiv:1910.01108, section 3.
     """
     for value, argument in ((width, "width"), (depth, "depth")):
-        if not isinstance(value, (int, float)) or not 0.0 < value <= 1.0:
+        if not is_number(value) or not 0.0 < value <= 1.0:
             raise ValueError(f"`{argument}` must be in (0, 1]. Received: {argument}={value!r}.")
     graph = Graph(teacher, "shrink() reads")
     if depth < 1.0:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.scalars import count
 from keras_kd.data._batches import Batches, checked, one_by_one
 from keras_kd.data._batches import is_tf_data as is_tf_data
 from keras_kd.data._dataset import Part
@@ -55,8 +56,7 @@ def feed(
     >>> x.shape, y.shape
     ((32, 8, 8, 1), (32,))
     """
-    if not isinstance(views, int) or views < 1:
-        raise ValueError(f"`views` must be a whole number above 0. Received: views={views!r}.")
+    count(views, "views")
     if views > 1 and augment is None:
         raise ValueError(
             f"Without `augment` all views of an example are alike. Received: views={views}."

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.files import replacing
+from keras_kd._core.scalars import count
 from keras_kd.data._dataset import Part
 from keras_kd.data._transforms import tensorflow
 
@@ -62,8 +63,7 @@ class Text:
     ):
         self.words = tuple(words)
         self.length, self.standardize, self.split, self.ngrams = length, standardize, split, ngrams
-        if not isinstance(length, int) or length < 1:
-            raise ValueError(f"`length` must be a whole number above 0. Received: {length!r}.")
+        count(length, "length")
         if split not in _SPLITS:
             raise ValueError(f"`split` must be one of {_SPLITS}. Received: {split!r}.")
         bad = [w for w in self.words if not isinstance(w, str) or w in RESERVED or "\n" in w]
@@ -94,11 +94,7 @@ class Text:
         >>> text.words, text.size
         (('b', 'a'), 4)
         """
-        if not isinstance(size, int) or size <= len(RESERVED):
-            raise ValueError(
-                f"`size` must be above {len(RESERVED)}: two numbers are for padding and unknown "
-                f"words. Received: {size!r}."
-            )
+        count(size, "size", least=len(RESERVED) + 1)  # those for padding and unknown words
         layer = cls(["word"], **settings)._vectorization(size)
         texts = texts.x if isinstance(texts, Part) else texts
         layer.adapt(_strings(texts), batch_size=_BATCH)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.models import no_model
+from keras_kd._core.scalars import count
 from keras_kd.distiller import Distiller
 from keras_kd.exporting._formats import Quantization
 from keras_kd.exporting._prepare import why_not_micro
@@ -52,11 +53,7 @@ def check_numbers(
         raise ValueError(
             f"`tolerance` must be a number above 0. Received: tolerance={tolerance!r}."
         )
-    if not isinstance(calibration_batches, int) or calibration_batches < 1:
-        raise ValueError(
-            "`calibration_batches` must be a whole number above 0. "
-            f"Received: calibration_batches={calibration_batches!r}."
-        )
+    count(calibration_batches, "calibration_batches")
     if settings.calibrated and calibration is None:
         raise ValueError(
             "This quantization reads the ranges of activations off real inputs: give "

@@ -6,6 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.registry import serializable
+from keras_kd._core.scalars import count
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import channels_last, pooled, positions, to_smaller
 from keras_kd.losses._geometry import fading, flat, length
@@ -98,12 +99,7 @@ class HierarchicalContext(Loss):
 
     def __init__(self, levels: Sequence[int] = (4, 2, 1), **kwargs: Any):
         super().__init__(**kwargs)
-        self.levels = tuple(levels)
-        if any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in self.levels):
-            raise ValueError(
-                "`levels` are the sizes to pool to, whole numbers above 0 such as (4, 2, 1). "
-                f"Received: levels={levels!r}."
-            )
+        self.levels = tuple(count(level, "levels") for level in levels)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         t, s = channels_last(y_true), channels_last(y_pred)

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
-from keras_kd._core.scalars import Number, positive
+from keras_kd._core.scalars import Number, count, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._geometry import bounded, flat, unit
 
@@ -115,12 +115,7 @@ class NoiseContrastive(Loss):
 
     def __init__(self, examples: int, **kwargs: Any):
         super().__init__(**kwargs)
-        if not isinstance(examples, int) or isinstance(examples, bool) or examples < 1:
-            raise ValueError(
-                "`examples` is the number of examples of the data set, a whole number above 0. "
-                f"Received: examples={examples!r}."
-            )
-        self.examples = examples
+        self.examples = count(examples, "examples")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return sum(self._cost(scores) for scores in keras.tree.flatten(y_pred))

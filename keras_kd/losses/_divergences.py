@@ -5,15 +5,14 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.registry import serializable
-from keras_kd._core.scalars import Number, positive
+from keras_kd._core.scalars import Number, is_number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import forward_kl, jensen_shannon, kl, log_mix, reverse_kl
 
 
 def _fraction(value: Number, argument: str, otherwise: str) -> Number:
     """`value`, checked to lie between 0 and 1, both excluded; a schedule is trusted."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and not 0 < value < 1:
+    if is_number(value) and not 0 < value < 1:
         raise ValueError(
             f"`{argument}` must lie between 0 and 1, both excluded ({otherwise}). "
             f"Received: {argument}={value!r}."
@@ -117,7 +116,7 @@ class JensenShannon(_Divergence):
         super().__init__(temperature, **kwargs)
         ends = {0.0: _at_zero, 1.0: _at_one}
         self._formula = jensen_shannon
-        if isinstance(beta, (int, float)) and beta in ends:
+        if is_number(beta) and beta in ends:
             self._formula = ends[beta]
             self.beta = float(beta)
         else:

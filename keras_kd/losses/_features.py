@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_kd._core.registry import serializable
-from keras_kd._core.scalars import Number, finite, positive
+from keras_kd._core.scalars import Number, finite, is_number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import channels_last
 from keras_kd.losses._geometry import flat, unit
@@ -225,14 +226,14 @@ class MarginReLUMatch(Loss):
 
     def __init__(self, margins: float | Sequence[float], **kwargs: Any):
         super().__init__(**kwargs)
-        listed = [margins] if isinstance(margins, (int, float)) else [float(m) for m in margins]
+        listed = [float(margin) for margin in np.ravel(margins)]
         for margin in listed:
             if not finite(margin, "margins") <= 0:
                 raise ValueError(
                     "`margins` lie below the threshold of a ReLU: 0 or less. "
                     f"Received: margins={margins!r}."
                 )
-        self.margins = margins if isinstance(margins, (int, float)) else listed
+        self.margins = listed[0] if is_number(margins) else listed
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         s, t = channels_last(y_pred), channels_last(y_true)

@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.registry import serializable
-from keras_kd._core.scalars import Number, positive
+from keras_kd._core.scalars import Number, count, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import positions, to_smaller
 from keras_kd.losses._geometry import FAINT, fading, flat, length, square, unit
@@ -156,12 +156,7 @@ class CorrelationCongruence(Loss):
     def __init__(self, gamma: Number = 0.4, order: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         self.gamma = positive(gamma, "gamma")
-        if not isinstance(order, int) or isinstance(order, bool) or order < 1:
-            raise ValueError(
-                "`order` is the highest order of the series, a whole number above 0. "
-                f"Received: order={order!r}."
-            )
-        self.order = order
+        self.order = count(order, "order")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         gap = self._correlations(y_pred) - self._correlations(y_true)

@@ -35,8 +35,8 @@ class Conv1x1(keras.layers.Layer):
 
     def __init__(self, filters: int, *, use_bias: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.filters, self.use_bias = filters, use_bias
-        self.conv = keras.layers.Conv2D(filters, 1, use_bias=use_bias, dtype=self.dtype_policy)
+        self.filters, self.use_bias = count(filters, "filters"), use_bias
+        self.conv = keras.layers.Conv2D(self.filters, 1, use_bias=use_bias, dtype=self.dtype_policy)
 
     def build(self, input_shape: tuple) -> None:
         self.conv.build(input_shape)
@@ -74,9 +74,10 @@ class Conv3x3(keras.layers.Layer):
 
     def __init__(self, filters: int, *, strides: int = 1, use_bias: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.filters, self.strides, self.use_bias = filters, strides, use_bias
+        self.filters, self.strides = count(filters, "filters"), count(strides, "strides")
+        self.use_bias = use_bias
         self.conv = keras.layers.Conv2D(
-            filters, 3, strides, "same", use_bias=use_bias, dtype=self.dtype_policy
+            self.filters, 3, self.strides, "same", use_bias=use_bias, dtype=self.dtype_policy
         )
 
     def build(self, input_shape: tuple) -> None:
@@ -119,7 +120,7 @@ class ConvTransposed(keras.layers.Layer):
         self.filters, self.strides = count(filters, "filters"), count(strides, "strides")
         self.use_bias = use_bias
         self.conv = keras.layers.Conv2DTranspose(
-            filters, 4, strides, "same", use_bias=use_bias, dtype=self.dtype_policy
+            self.filters, 4, self.strides, "same", use_bias=use_bias, dtype=self.dtype_policy
         )
 
     def build(self, input_shape: tuple) -> None:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.registry import serializable
+from keras_kd._core.scalars import count
 from keras_kd.losses._geometry import unit
 from keras_kd.projectors._embeddings import UnitEmbedding
 from keras_kd.projectors._shapes import pair
@@ -80,11 +81,7 @@ class MemoryBank(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         for argument, value, least in (("examples", examples, 2), ("negatives", negatives, 1)):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"`{argument}` must be a whole number from {least} on. "
-                    f"Received: {argument}={value!r}."
-                )
+            count(value, argument, least)
         if not 0 < temperature < float("inf"):
             raise ValueError(
                 f"`temperature` must be above 0, and finite. Received: temperature={temperature!r}."

@@ -3,7 +3,7 @@
 import keras
 
 from keras_kd import losses
-from keras_kd._core.scalars import Number
+from keras_kd._core.scalars import Number, is_number
 from keras_kd.recipes._building_blocks import Terms, labels, recipe, rest
 from keras_kd.terms import Term
 
@@ -53,8 +53,7 @@ def regression(
     Reference: Saputra et al., "Distilling Knowledge From a Deep Pose Regressor Network", ICCV 2019,
     arXiv:1908.00858, the imitation loss as an additional loss.
     """
-    is_number = isinstance(delta, (int, float)) and not isinstance(delta, bool)
-    if delta is not None and not (is_number and 0 < delta < float("inf")):
+    if delta is not None and not (is_number(delta) and 0 < delta < float("inf")):
         raise ValueError(f"`delta` must be a number above 0, or None. Received: delta={delta!r}.")
     loss = losses.FeatureMatch() if delta is None else keras.losses.Huber(delta)
     near = Term(loss, pred=pred, target=target, weight=alpha, name="imitation")

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import listing
+from keras_kd._core.scalars import count
 from keras_kd.data._views import Augment
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
@@ -97,8 +98,7 @@ def check_arguments(
         ("batch_size", batch_size),
         ("num_shards", num_shards),
     ):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{argument}` must be a whole number above 0. Received: {value!r}.")
+        count(value, argument)
     if not 0 <= shard_index < num_shards:
         raise ValueError(
             f"`shard_index` must be from 0 to num_shards - 1 = {num_shards - 1}. Received: "

@@ -111,7 +111,7 @@ def test_numbers_and_quantizations(student, digits, tmp_path, error):
     assert error(ValueError, student, path, calibration=x).startswith("`calibration` serves")
     assert error(
         ValueError, student, path, quantization="int8", calibration=x, calibration_batches=0
-    ).startswith("`calibration_batches` must be a whole number above 0.")
+    ).startswith("`calibration_batches` must be a whole number of at least 1.")
     assert error(ValueError, student, tmp_path / "a.onnx", c_header=True).startswith("`c_header`")
 
 

@@ -47,7 +47,7 @@ def finite(loss, target, pred):
         (lambda: losses.BoundaryMatch(0), r"`margin` must be a number above 0"),
         (lambda: losses.MarginReLUMatch([-0.5, 0.1]), r"`margins` lie below.*0 or less.*0.1"),
         (lambda: losses.HierarchicalContext((4, 0)), r"`levels` are the sizes.*\(4, 0\)"),
-        (lambda: losses.HierarchicalContext((2.5,)), r"whole numbers above 0"),
+        (lambda: losses.HierarchicalContext((2.5,)), r"whole number of at least 1. Received: levels=2.5"),
         (lambda: losses.CorrelationCongruence(gamma=0), r"`gamma` must be a number above 0"),
         (lambda: losses.CorrelationCongruence(order=0), r"`order` is the highest order.*order=0"),
         (lambda: losses.ContrastiveMatch(0), r"`temperature` must be a number above 0"),

@@ -101,8 +101,8 @@ def test_a_memory_bank_draws_evenly_from_all_others():
 @pytest.mark.parametrize(
     "wrong, words",
     [
-        ({"examples": 1}, "`examples` must be a whole number from 2 on"),
-        ({"examples": 9, "negatives": 0}, "`negatives` must be a whole number from 1 on"),
+        ({"examples": 1}, "`examples` must be a whole number of at least 2"),
+        ({"examples": 9, "negatives": 0}, "`negatives` must be a whole number of at least 1"),
         ({"examples": 9, "temperature": 0.0}, "`temperature` must be above 0"),
         ({"examples": 9, "momentum": 1.0}, "`momentum` must be from 0 up to 1"),
     ],

@@ -239,7 +239,7 @@ def test_a_second_writer_is_refused(tmp_path, model, part):
 def test_written_again_nothing_is_asked_and_nothing_changes(tmp_path, model, part, monkeypatch):
     stores.write(model, part, tmp_path, batch_size=32)
     before = files(tmp_path)
-    monkeypatch.setattr(stores._answers.Answers, "ask", None)
+    monkeypatch.setattr(stores._teacher_outputs.Answers, "ask", None)
     stores.write(model, part, tmp_path, batch_size=32)
     assert files(tmp_path) == before
 
@@ -313,7 +313,7 @@ def test_answers_that_cannot_be_kept(tmp_path, part):
         ({"addresses": "output"}, r"`addresses` must be a list of different paths"),
         ({"addresses": ("otput",)}, r"No layer 'otput' in teacher 'teacher', named by stores.write"),
         ({"dtype": "float64"}, r"`dtype` must be one of 'float16', 'float32', 'int8'"),
-        ({"views": 0}, r"`views` must be a whole number above 0. Received: 0"),
+        ({"views": 0}, r"`views` must be a whole number of at least 1. Received: views=0"),
         ({"views": 2}, r"Without `augment` all views of an example are alike"),
         ({"top_k": 11}, r"`top_k` must be between 1 and the number of classes"),
         ({"top_k": 2, "dtype": "int8"}, r"the largest logits are float16 or float32"),
