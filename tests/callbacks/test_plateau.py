@@ -112,8 +112,8 @@ def test_the_weight_of_a_recipes_term_may_be_made_adjustable():
     "args, kwargs, message",
     [
         (("soft",), {"factor": 1.0}, "`factor` must be from 0 to below 1"),
-        (("soft",), {"patience": 0}, "`patience` must be 1 or more"),
-        (("soft",), {"cooldown": -1}, "`cooldown` must be 0 or more"),
+        (("soft",), {"patience": 0}, "`patience` must be a whole number of at least 1"),
+        (("soft",), {"cooldown": -1}, "`cooldown` must be a whole number of at least 0"),
         (("soft",), {"min_weight": -1.0}, "`min_weight` must be 0 or more"),
         (("soft", "soft"), {}, "Pass mode='max' or mode='min'"),
     ],

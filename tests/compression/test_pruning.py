@@ -139,9 +139,7 @@ def test_bad_input():
         Pruning(0.5, begin=5, end=5)
     with pytest.raises(ValueError, match="`every` must be a whole number of at least 1"):
         Pruning(0.5, every=0)
-    with pytest.raises(
-        ValueError, match="`keep` must be a whole number from 1 to 3. Received: keep=4"
-    ):
+    with pytest.raises(ValueError, match="`keep` must be a whole number from 1 to 3"):
         NOfM(keep=4, of=4)
     with pytest.raises(ValueError, match=r"No layer 'hiden' .* Did you mean 'hidden'"):
         fit(mlp("student"), [Pruning(0.5, layers=["hiden"])])
