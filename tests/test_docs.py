@@ -1,0 +1,142 @@
+"""What the pages of the documentation show runs, and what they link to is there.
+
+The Python blocks of a page run in order, in one namespace, in a folder of their own. A comment
+`<!-- setup ... -->` holds code that runs and is not shown; `<!-- only: jax -->` before a block
+names the backend that it is for, and `<!-- needs: sklearn -->` the module that it takes.
+"""
+
+import importlib
+import importlib.util
+import os
+import pathlib
+import re
+import textwrap
+from typing import NamedTuple
+
+import keras
+import pytest
+
+import keras_kd as kd
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+GUIDES = sorted(DOCS.glob("guides/[a-z]*_*.md")) + sorted(DOCS.glob("guides/[a-z]*[!_]*.md"))
+PAGES = sorted({*GUIDES, *DOCS.glob("coming_from/*.md"), DOCS / "choose.md", DOCS / "faq.md"})
+PROSE = [*PAGES, DOCS / "errors.md"]
+
+_BLOCK = re.compile(
+    r"(?:^ *<!-- (?P<key>only|needs): (?P<value>[\w.]+) -->\n+)?"
+    r"^(?P<indent> *)```python[^\n]*\n(?P<shown>.*?)^(?P=indent)```$"
+    r"|^<!-- setup\n(?P<hidden>.*?)^-->$",
+    flags=re.MULTILINE | re.DOTALL,
+)
+
+
+class Block(NamedTuple):
+    line: int
+    code: str
+    shown: bool
+    condition: tuple[str, str] | None
+
+    def runs(self):
+        """Whether this is the backend, and the module here, that the block is for."""
+        key, value = self.condition or ("", "")
+        if key == "only":
+            return value == keras.config.backend()
+        return key != "needs" or importlib.util.find_spec(value) is not None
+
+
+def blocks(page):
+    text, found = page.read_text(encoding="utf-8"), []
+    for match in _BLOCK.finditer(text):
+        shown = match["hidden"] is None
+        group = "shown" if shown else "hidden"
+        line = text.count("\n", 0, match.start(group))
+        condition = (match["key"], match["value"]) if match["key"] else None
+        found.append(Block(line, textwrap.dedent(match[group]), shown, condition))
+    return found
+
+
+def name_of(page):
+    return page.relative_to(DOCS).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keras.utils.disable_interactive_logging()
+    names = {"__name__": "page"}
+    try:
+        for block in filter(Block.runs, blocks(page)):
+            code = "\n" * block.line + block.code  # an error names the line of the page
+            exec(compile(code, name_of(page), "exec"), names)
+    finally:
+        if keras.config.backend() == "jax":
+            keras.distribution.set_distribution(None)
+    if page.parent.name == "guides":
+        saved = [*tmp_path.glob("*.keras"), *tmp_path.glob("*.tflite")]
+        assert saved, "a guide goes from the first line to a saved file"
+        for file in tmp_path.glob("*.keras"):
+            assert keras.saving.load_model(file).count_params() > 0
+    left_out = [f"line {b.line}: {b.condition}" for b in blocks(page) if not b.runs()]
+    print("\n".join(["not for this machine:", *left_out]) if left_out else "all blocks ran")
+
+
+def test_there_is_code_on_every_page():
+    assert len(PAGES) >= 12
+    assert [name_of(p) for p in PAGES if not any(b.shown for b in blocks(p))] == []
+
+
+LINK = re.compile(r"\]\((?P<file>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
+
+
+def links():
+    for page in PROSE:
+        for match in LINK.finditer(page.read_text(encoding="utf-8")):
+            if not match["file"].startswith("http"):
+                yield page, match["file"], match["anchor"]
+
+
+def anchors(page):
+    """The headings' anchors, as MkDocs makes them, and those that are given by hand."""
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"^#+ .*\{ *#([\w-]+) *\}$", text, flags=re.MULTILINE)
+    heads = re.findall(r"^#+ ((?:(?!\{ *#).)*)$", text, flags=re.MULTILINE)
+    slugs = (re.sub(r"[^\w\s-]", "", head).strip().lower() for head in heads)
+    return {*named, *(re.sub(r"[-\s]+", "-", slug) for slug in slugs)}
+
+
+def public(name):
+    """What `keras_kd.losses.SoftTarget` is; an error where there is no such name."""
+    assert name.startswith("keras_kd"), name
+    found = kd
+    for part in name.split(".")[1:]:
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("page", PROSE, ids=name_of)
+def test_every_link_leads_somewhere(page):
+    for source, file, anchor in links():
+        if source != page:
+            continue
+        target = (page.parent / file).resolve() if file else page
+        if target.parent == DOCS / "reference":  # made from the docstrings when the site is built
+            module = "" if target.stem == "kd" else f".{target.stem}"
+            assert target.suffix == ".md", file
+            public(f"keras_kd{module}") if target.stem != "cli" else None
+            if anchor:
+                public(anchor)
+        elif target.is_relative_to(DOCS):
+            assert target.is_file() or target in TO_COME, f"{name_of(page)} links to {file}"
+            if anchor and target.is_file():
+                assert anchor in anchors(target), f"{name_of(page)} links to {file}#{anchor}"
+        else:
+            assert target.exists(), f"{name_of(page)} links to {file}"
+
+
+def test_every_name_of_the_package_exists():
+    for page in PROSE:
+        text = page.read_text(encoding="utf-8")
+        for name in set(re.findall(r"\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", text)):
+            if not name.endswith((".md", ".py")):
+                public(f"keras_kd{name}")
