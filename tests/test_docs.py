@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pathlib
 import re
+import runpy
 import textwrap
 from typing import NamedTuple
 
@@ -140,3 +141,36 @@ def test_every_name_of_the_package_exists():
         for name in set(re.findall(r"\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", text)):
             if not name.endswith((".md", ".py")):
                 public(f"keras_kd{name}")
+
+
+@pytest.fixture(scope="module")
+def choose_table():
+    return runpy.run_path(str(DOCS / "choose_table.py"))
+
+
+def test_the_table_of_recipes_is_the_one_that_its_script_makes(choose_table):
+    page = (DOCS / "choose.md").read_text(encoding="utf-8")
+    assert choose_table["with_table"](page) == page, "run: python docs/choose_table.py"
+
+
+def test_the_table_has_every_recipe_and_every_number(choose_table):
+    table, results = choose_table["table"](), choose_table["measured"]()
+    names = re.findall(r"^\| \[`(\w+)`\]", table, flags=re.MULTILINE)
+    public_recipes = {n for n in dir(kd.recipes) if n[0] != "_" and n != "Terms"}
+    assert sorted(names) == sorted({*public_recipes, "assistant", "born_again"})
+    for rows in results.values():
+        assert set(rows) <= {*names, "student alone"}
+        assert len(rows) == 35
+    assert results["fashion_mnist"]["hinton"]["gain"] == "+5.48"
+    needs = dict(re.findall(r"^\| \[`(\w+)`\]\S* \| [^|]* \| ([^|]*) \|", table, re.MULTILINE))
+    assert needs["hinton"] == "(labels)" and needs["dkd"] == "labels"
+    assert needs["rkd"] == "(labels), layers, relational"
+    assert needs["tf_kd"] == "labels, no teacher" and needs["gkd"].strip() == ""
+
+
+def test_the_chart_ends_at_lines_that_are_right():
+    chart = (DOCS / "choose.md").read_text(encoding="utf-8").split("```mermaid")[1].split("```")[0]
+    ends = set(re.findall(r"kd\.[\w.]+", chart))
+    assert len(ends) > 12
+    for end in ends:
+        public(f"keras_{end}")
