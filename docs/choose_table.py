@@ -112,7 +112,9 @@ def measured():
     return {
         data: {
             row[0]: dict(zip(("accuracy", "gain", "seconds", "extra"), row[1:], strict=True))
-            for row in re.findall(r"^\| (\w[\w ]*) \| ([\d.]+) \| ?(.*?) \| (.*?) \| (.*?) \|$", table, re.M)
+            for row in re.findall(
+                r"^\| (\w[\w ]*) \| ([\d.]+) \| ?(.*?) \| (.*?) \| (.*?) \|$", table, re.M
+            )
         }
         for data, table in zip(
             ("fashion_mnist", "cifar10"), ("| student alone |" + t for t in tables), strict=True
