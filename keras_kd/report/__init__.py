@@ -19,8 +19,8 @@ from keras_kd.report._intervals import paired as paired
 from keras_kd.report._intervals import proportion as proportion
 from keras_kd.report._plots_pairs import Example as Example
 from keras_kd.report._plots_pairs import draw_pairs as draw_pairs
-from keras_kd.report._report import ModelReport as ModelReport
 from keras_kd.report._report import Report as Report
+from keras_kd.report._results import ModelReport as ModelReport
 from keras_kd.report._similarity import Similarity as Similarity
 from keras_kd.report._similarity import cka as cka
 from keras_kd.report._similarity import similarity as similarity

@@ -17,7 +17,8 @@ from keras_kd.report._importance import importance as channels
 from keras_kd.report._intervals import Paired
 from keras_kd.report._models import known, layer_asked_for, parts, runs_of
 from keras_kd.report._predictions import Read, picked, read
-from keras_kd.report._report import ModelReport, Report
+from keras_kd.report._report import Report
+from keras_kd.report._results import ModelReport
 from keras_kd.report._scores import reliability
 from keras_kd.report._similarity import Similarity
 from keras_kd.report._similarity import similarity as alignment

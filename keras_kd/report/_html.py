@@ -1,12 +1,9 @@
 """The report as a page: one file, nothing fetched, readable on a phone."""
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from keras_kd.report import _plots, _rows
-
-if TYPE_CHECKING:
-    from keras_kd.report._report import Report
+from keras_kd.report._results import Results
 
 _STYLE = """
 .kkd { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 60rem;
@@ -45,7 +42,7 @@ _CAPTIONS = {
 }
 
 
-def page(report: "Report") -> str:
+def page(report: Results) -> str:
     """The whole file."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -55,14 +52,14 @@ def page(report: "Report") -> str:
     )
 
 
-def body(report: "Report", pictures: bool) -> str:
+def body(report: Results, pictures: bool) -> str:
     """All that is said; `pictures` needs matplotlib."""
     parts = [f"<style>{_STYLE}</style>", f"<h1>{escape(report.verdict)}</h1>"]
     parts += [f"<p>{escape(line)}</p>" for line in report.details()]
     tables = _rows.tables(report)
     parts += [_table(one, report) for one in tables[:2]]
     if pictures:
-        for name, figure in report.figures().items():
+        for name, figure in _plots.figures(report).items():
             caption = escape(_CAPTIONS[name])
             parts.append(
                 f'<h2>{caption}</h2><img class="plot" alt="{caption}" src="{_plots.as_uri(figure)}">'
@@ -76,7 +73,7 @@ def body(report: "Report", pictures: bool) -> str:
     return f'<div class="kkd">{"".join(parts)}</div>'
 
 
-def _table(one: _rows.Table, report: "Report") -> str:
+def _table(one: _rows.Table, report: Results) -> str:
     marked = [i for i, name in enumerate(one.headings) if name == report.judged]
 
     def cell(tag: str, place: int, text: str) -> str:
@@ -98,7 +95,7 @@ def _table(one: _rows.Table, report: "Report") -> str:
     )
 
 
-def _changed(report: "Report", title: str, which: object, pictures: bool) -> str:
+def _changed(report: Results, title: str, which: object, pictures: bool) -> str:
     """Some of the examples that changed, as pictures; without images, as lines."""
     lists = report.changed
     places = [int(i) for i in which]  # type: ignore[attr-defined]

@@ -4,14 +4,12 @@ import base64
 import importlib.util
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_kd._core.optional import require
-
-if TYPE_CHECKING:
-    from keras_kd.report._report import Report
+from keras_kd.report._results import Results
 
 _JUDGED, _BASELINE, _TEACHER = "#1565a8", "#9a5b13", "#555555"
 _OTHERS = ("#2e7d4f", "#7b3fa0", "#b3261e", "#00838f")
@@ -24,7 +22,7 @@ def available() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def figures(report: "Report") -> dict[str, Any]:
+def figures(report: Results) -> dict[str, Any]:
     """A figure by name, of all that this report has."""
     drawn = {
         "accuracy against costs": _against_costs(report),
@@ -36,8 +34,8 @@ def figures(report: "Report") -> dict[str, Any]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def colours(report: "Report") -> dict[str, str]:
-    """A colour by model: the same in every picture."""
+def colors(report: Results) -> dict[str, str]:
+    """A color by model: the same in every picture."""
     known = {report.teacher: _TEACHER, report.baseline: _BASELINE, report.judged: _JUDGED}
     rest = [name for name in report.models if name not in known]
     return {n: c for n, c in known.items() if n} | {
@@ -52,14 +50,14 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def _reliability(report: "Report") -> Any:
+def _reliability(report: Results) -> Any:
     """Per model, how often it was right against how sure it was."""
     shown = [(m, m.bins) for m in report.models.values() if m.bins is not None]
     if not shown:
         return None
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
-    figure, painted = _figure(0.7 + 2.3 * columns, 0.5 + 2.6 * rows), colours(report)
+    figure, painted = _figure(0.7 + 2.3 * columns, 0.5 + 2.6 * rows), colors(report)
     places = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for place, axes in enumerate(places.flat):
         axes.set_visible(place < len(shown))
@@ -85,7 +83,7 @@ def _reliability(report: "Report") -> Any:
     return figure
 
 
-def _against_costs(report: "Report") -> Any:
+def _against_costs(report: Results) -> Any:
     """How good against how large and how slow."""
     key, label, factor = (
         ("accuracy", "accuracy (%)", 100)
@@ -98,7 +96,7 @@ def _against_costs(report: "Report") -> Any:
     if len(times) == len(models):
         spreads = [(t.low, t.median, t.high) for t in times]
         panels.append(("time for one example (ms; line: middle half of the calls)", spreads))
-    figure, painted = _figure(4.6, 0.6 + 2.4 * len(panels)), colours(report)
+    figure, painted = _figure(4.6, 0.6 + 2.4 * len(panels)), colors(report)
     places = np.atleast_1d(figure.subplots(len(panels), 1))
     for axes, (name, costs) in zip(places, panels, strict=True):
         for model, (low, cost, high) in zip(models, costs, strict=True):
@@ -125,22 +123,22 @@ def _against_costs(report: "Report") -> Any:
     return figure
 
 
-def _training(report: "Report") -> Any:
+def _training(report: Results) -> Any:
     """The loss and what else was logged, epoch by epoch."""
     if not report.histories:
         return None
     names = _logged(report.histories)
     if not names:
         return None
-    figure, painted = _figure(4.6, 2.6 * len(names)), colours(report)
+    figure, painted = _figure(4.6, 2.6 * len(names)), colors(report)
     for axes, name in zip(np.atleast_1d(figure.subplots(len(names), 1)), names, strict=True):
         for place, (model, curves) in enumerate(report.histories.items()):
-            colour = painted.get(model, _OTHERS[place % len(_OTHERS)])
+            color = painted.get(model, _OTHERS[place % len(_OTHERS)])
             for key, style in ((name, "--"), (f"val_{name}", "-")):
                 if key in curves:
                     epochs = range(1, len(curves[key]) + 1)
                     part = "validation" if key.startswith("val_") else "training"
-                    axes.plot(epochs, curves[key], style, color=colour, label=f"{model}, {part}",
+                    axes.plot(epochs, curves[key], style, color=color, label=f"{model}, {part}",
                               marker="." if len(curves[key]) == 1 else None)  # fmt: skip
         axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
         axes.legend(frameon=False, fontsize=7)
@@ -159,7 +157,7 @@ def _logged(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]
     return order[:3]
 
 
-def _importance(report: "Report") -> Any:
+def _importance(report: Results) -> Any:
     """The channels that matter most."""
     found = report.importance
     if found is None:
@@ -181,7 +179,7 @@ def _importance(report: "Report") -> Any:
     return figure
 
 
-def _similarity(report: "Report") -> Any:
+def _similarity(report: Results) -> Any:
     """A heat map, from white for unlike to dark for alike."""
     found = report.similarity
     if found is None:

@@ -1,16 +1,14 @@
 """The rows of a report's tables, as text: for the terminal and for the page alike."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from keras_kd.report._costs import Costs, Spread
 from keras_kd.report._differences import Group
 from keras_kd.report._intervals import Paired
-
-if TYPE_CHECKING:
-    from keras_kd.report._report import Report
+from keras_kd.report._results import Results
 
 _NOTHING = "–"
 
@@ -54,7 +52,7 @@ SCORES: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def scores(report: "Report") -> Table:
+def scores(report: Results) -> Table:
     """One row for each score, one column for each model."""
     models = list(report.models.values())
     keys = [key for key in SCORES if any(key in m.scores for m in models)]
@@ -100,7 +98,7 @@ def size(count: float | None, unit: str = "") -> str:
     return f"{count:.3g} {unit}".strip()
 
 
-def costs(report: "Report") -> Table:
+def costs(report: Results) -> Table:
     """One row for each cost, one column for each model."""
     spent = [m.costs for m in report.models.values()]
     lines: list[tuple[str, Callable[[Costs], str]]] = [
@@ -140,7 +138,7 @@ def _spread(value: Spread | None, write: Callable[[float], str]) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def groups(report: "Report", title: str, found: Sequence[Group], first: str) -> Table:
+def groups(report: Results, title: str, found: Sequence[Group], first: str) -> Table:
     """One row for each class or slice."""
     pair = [n for n in (report.teacher, report.baseline, report.judged) if n]
     names = list(dict.fromkeys([*pair, *report.models]))
@@ -176,7 +174,7 @@ def _interval(change: Paired, shares: bool) -> str:
     return f"{_signed(change.low, shares)} to {_signed(change.high, shares)}"
 
 
-def confusions(report: "Report") -> Table:
+def confusions(report: Results) -> Table:
     """The confusions that changed most."""
     form = "{:.0f}" if all(len(m.wrong) == 1 for m in report.models.values()) else "{:.1f}"
     rows = [
@@ -192,7 +190,7 @@ def confusions(report: "Report") -> Table:
     )
 
 
-def tables(report: "Report") -> list[Table]:
+def tables(report: Results) -> list[Table]:
     """All of them, in order."""
     found = [scores(report), costs(report)]
     if report.classes:
