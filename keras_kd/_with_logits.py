@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_kd._core.keras_private import calls_of, is_wired, origin, outputs_of
+from keras_kd._core.last_activation import PROBABILITIES, activation_of, passes
 from keras_kd._core.symbolic import input_of
-from keras_kd.teachers._last_activation import PROBABILITIES, activation_of, passes
 
 
 def with_logits(model: keras.Model) -> keras.Model:

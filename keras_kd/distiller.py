@@ -29,6 +29,7 @@ from keras_kd._compiled._label_assignment import weights_for
 from keras_kd._compiled._label_values import Check
 from keras_kd._compiled._label_values import faults as label_faults
 from keras_kd._compiled._outputs import name_answers
+from keras_kd._compiled._signal_metrics import SignalMetrics
 from keras_kd._core.addresses import LABELS, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.keras_private import (
@@ -58,7 +59,6 @@ from keras_kd._participants import (
 from keras_kd._saving import Saving, uncompiled
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome, batch_size
-from keras_kd.metrics._signal_metrics import SignalMetrics
 from keras_kd.recipes import hinton
 from keras_kd.taps import Signals, Tap
 from keras_kd.terms import Labels, Term

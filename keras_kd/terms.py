@@ -24,9 +24,9 @@ from keras_kd._core.messages import snake_case, text_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.representation import value_of
 from keras_kd._core.scalars import Number, finite
+from keras_kd._core.valid_counts import count_of
 from keras_kd._term_inputs import gathered, held_still, projected
 from keras_kd.losses import Loss
-from keras_kd.losses._valid_counts import count_of
 from keras_kd.schedules import Adjustable
 from keras_kd.taps import Signals
 

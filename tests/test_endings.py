@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 
 from keras_kd import teachers
+from keras_kd._core.last_activation import ending, last_activation
 from keras_kd.exporting._compare import decisions_of
-from keras_kd.teachers._last_activation import ending, last_activation
 from tests.models import Subclassed, mlp
 
 

@@ -20,6 +20,7 @@ from tests.project import older_than
 ROOT = pathlib.Path(keras_kd.__file__).parent
 FLOORS = {
     "_core": 0,
+    "_examples": 1,
     "losses": 1, "metrics": 1, "projectors": 1, "data": 1, "schedules": 1,
     "recipes": 2, "terms": 2, "taps": 2, "teachers": 2, "_trainers": 2, "_participants": 2,
     "_checks": 2, "_compiled": 2, "_saving": 2, "_padding": 2, "_with_logits": 2, "_fit_methods": 2,
@@ -31,6 +32,37 @@ FLOORS = {
 }  # fmt: skip
 BACKENDS = {"jax", "tensorflow", "torch"}
 MAY_NAME_A_BACKEND = {"_trainers", "data", "stores", "exporting", "demo"}
+
+
+def dotted(path):
+    parts = ("keras_kd", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {dotted(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imports_of(module):
+    """The files that a file imports, wherever in it, each with the name it takes from there."""
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names if alias.name in FILES)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_kd"):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield (whole, "") if whole in FILES else (node.module, alias.name)
+
+
+def circles(graph):
+    """Files that lead back to themselves: what is left when those that lead to no other are taken
+    away, again and again."""
+    graph = {file: set(others) for file, others in graph.items()}
+    while ends := [file for file, others in graph.items() if not others]:
+        for file in ends:
+            del graph[file]
+        for others in graph.values():
+            others.difference_update(ends)
+    return sorted(graph)
 
 
 def modules():
@@ -60,6 +92,27 @@ def test_imports_go_down_only():
                 if FLOORS[other] > FLOORS[room]:
                     wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong, wrong
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    assert circles({"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+    graph = {m: {other for other, _ in imports_of(m)} - {m} for m in FILES}
+    assert len(graph["keras_kd.distiller"]) > 10
+    assert circles(graph) == []
+
+
+def test_what_is_private_to_a_room_stays_in_it():
+    """A file of another room, or a name in it, that begins with an underscore. Rooms that do so
+    themselves, such as `_core`, are there for others."""
+    wrong = []
+    for module in FILES:
+        room = module.split(".")[1:2]
+        for other, name in imports_of(module):
+            parts = other.split(".")
+            away = len(parts) > 2 and parts[1:2] != room and parts[1][0] != "_"
+            if away and any(part[0] == "_" for part in (*parts[2:], name or ".")):
+                wrong.append(f"{module} imports {name} from {other}")
+    assert wrong == []
 
 
 def test_every_floor_is_stood_on():

@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 
 import keras_kd as kd
-from keras_kd.teachers._last_activation import last_activation
+from keras_kd._core.last_activation import last_activation
 from tests.models import CLASSES, Subclassed, cross_entropy, data, equal, mlp, set_weights, values
 
 X, Y = data(32)

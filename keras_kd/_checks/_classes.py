@@ -11,7 +11,6 @@ import keras
 from keras_kd._core.addresses import JVP, LABELS, OUTPUT, RESERVED, as_tuple, parse
 from keras_kd._core.messages import shape_of
 from keras_kd.losses import Loss
-from keras_kd.projectors._classes import keeps_logits, mixes_classes
 
 
 def compares_classes(term: Any) -> bool:
@@ -106,3 +105,14 @@ def _which(mine: int, theirs: int, address: str) -> str:
         f"each; for the first of them, give the term projector={pick}({first}). The labels "
         "teach the others. A trained projector would give the classes any order."
     )
+
+
+def keeps_logits(projector: keras.layers.Layer | None) -> bool:
+    """Whether logits are known to be logits still behind `projector`, each of one class."""
+    return projector is None or getattr(projector, "keeps_logits", False)
+
+
+def mixes_classes(projector: keras.layers.Layer | None) -> bool:
+    """Whether a built projector learns to make each class out of others: by a matrix, or more."""
+    weights = [] if projector is None else projector.trainable_variables
+    return any(len(weight.shape) > 1 for weight in weights)

@@ -8,9 +8,9 @@ from keras import ops
 
 from keras_kd._checks._classes import read_as_logits
 from keras_kd._core.addresses import OUTPUT, parse
+from keras_kd._core.last_activation import PROBABILITIES, last_activation
 from keras_kd._core.probabilities import Looks, looks, read
 from keras_kd.taps import Signals
-from keras_kd.teachers._last_activation import PROBABILITIES, last_activation
 
 
 def logits_among(terms: Iterable[Any]) -> dict[str, str]:

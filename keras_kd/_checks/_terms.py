@@ -11,8 +11,8 @@ import keras
 
 from keras_kd._core.addresses import LABELS, as_tuple
 from keras_kd._core.messages import listing, shape_of
+from keras_kd._core.shapes import advice_on_tokens
 from keras_kd.losses import Loss
-from keras_kd.projectors._shapes import advice_on_tokens
 
 #: Losses of Keras that compare number with number, and would repeat one side along the other.
 _ELEMENTWISE = (

@@ -11,13 +11,13 @@ from keras_kd._compiled._label_assignment import apply
 from keras_kd._compiled._label_values import label_checks
 from keras_kd._compiled._losses import check_losses, leaves
 from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
+from keras_kd._compiled._signal_metrics import parted, path_of
 from keras_kd._core.addresses import LABELS, OUTPUT, parse
 from keras_kd._core.configs import whole_configs
 from keras_kd._core.keras_private import compiled_loss, compiled_metrics, track_loss
 from keras_kd._core.messages import listing
 from keras_kd._participants import check_roles, check_shared, check_still
 from keras_kd._trainers._epoch_means import SumOfMeans
-from keras_kd.metrics._signal_metrics import parted, path_of
 from keras_kd.terms import Labels
 
 if TYPE_CHECKING:  # the other half is a keras.Model with the distiller's methods

@@ -19,7 +19,7 @@ from keras_kd._compiled._label_assignment import LabelPart
 from keras_kd._compiled._losses import Applied
 from keras_kd._compiled._outputs import Output, Outputs
 from keras_kd._core.addresses import parse
-from keras_kd.losses._labels import mixed
+from keras_kd._core.hard_labels import mixed
 
 #: Rows of labels that are looked at in one go.
 _ROWS = 65_536

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from keras_kd._compiled._label_assignment import LabelPart
+from keras_kd._compiled._labelled import labelled
 from keras_kd._compiled._losses import FUNCTIONS, Applied, is_of_keras, leaves, name_of
 from keras_kd._compiled._outputs import Outputs
-from keras_kd.metrics._labelled import labelled
 
 #: Metrics of Keras that read logits when they are told so; those with one threshold, and with
 #: several; those that never do.

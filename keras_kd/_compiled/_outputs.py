@@ -9,9 +9,9 @@ import keras
 from keras_kd._checks._classes import read_as_logits
 from keras_kd._core.addresses import OUTPUT, RESERVED, as_tuple, parse
 from keras_kd._core.keras_private import origin, outputs_of
+from keras_kd._core.last_activation import activation_of, ending
 from keras_kd.losses import Loss
 from keras_kd.taps import layer_paths
-from keras_kd.teachers._last_activation import activation_of, ending
 
 Keys = tuple[str, ...]
 

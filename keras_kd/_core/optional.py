@@ -2,6 +2,7 @@
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 import keras
 
@@ -34,3 +35,17 @@ def require_keras(version: str, *, purpose: str) -> None:
             f"{purpose}, for which Keras {version} or newer is needed. Installed is Keras "
             f'{keras.__version__}. Run: pip install "keras>={version}".'
         )
+
+
+def require_tensorflow(purpose: str) -> Any:
+    """The package, or an error that says who asks for it."""
+    try:
+        tensorflow = importlib.import_module("tensorflow")
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise ModuleNotFoundError(
+            f"{purpose} with tensorflow, which is not installed. Run: pip install tensorflow.",
+            name=error.name,
+        ) from None
+    return tensorflow

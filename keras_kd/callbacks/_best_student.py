@@ -19,12 +19,12 @@ _RECORD = "best_student.json"
 
 
 class Best(NamedTuple):
-    """What a file says of the student it holds."""
+    """What a file that `BestStudent` wrote says of the student it holds."""
 
-    monitor: str
-    value: float
-    epoch: int
-    shapes: list[list[int]]
+    monitor: str  #: Name in the logs of what decided.
+    value: float  #: Its value.
+    epoch: int  #: The epoch it was reached in, counted from 1.
+    shapes: list[list[int]]  #: Shapes of the student's weights.
 
 
 class BestStudent(keras.callbacks.Callback):
@@ -181,7 +181,15 @@ def write_best(path: Path, student: keras.Model, best: Best) -> None:
 
 
 def load_best(path: Path, student: keras.Model) -> None:
-    """Gives `student` the weights of the file."""
+    """Gives a student the weights of a file that `BestStudent` wrote.
+
+    Args:
+        path: The `.keras` file.
+        student: A model of the same architecture.
+
+    Raises:
+        ValueError: If the file is damaged, or of another architecture.
+    """
     try:
         student.load_weights(path)
     except Exception as error:  # of whatever kind zipfile, h5py and Keras make of a damaged one
@@ -192,7 +200,23 @@ def load_best(path: Path, student: keras.Model) -> None:
 
 
 def read_best(path: str | os.PathLike[str]) -> Best | None:
-    """What the file says of its student; `None` when there is no file, or no word of it there."""
+    """How good the student is that `BestStudent` left in a file.
+
+    Args:
+        path: The `.keras` file.
+
+    Returns:
+        A `Best`: `monitor`, `value`, `epoch`, `shapes`; `None` when there is no file, or no record
+        in it.
+
+    Raises:
+        ValueError: If there is a file, and it is no `.keras` file.
+
+    Example:
+
+    >>> keras_kd.callbacks.read_best("not_there.keras") is None
+    True
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return Best(**json.loads(archive.read(_RECORD)))

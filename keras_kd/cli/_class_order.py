@@ -14,7 +14,7 @@ from keras_kd.cli._console import tell
 from keras_kd.cli._images import images, numbered
 from keras_kd.cli._run_folder import STUDENT, read_settings
 from keras_kd.data import Dataset, Part
-from keras_kd.report._class_order import examples_to_check
+from keras_kd.report import examples_to_check
 
 
 def check_count(model: keras.Model, data: Dataset) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from keras_kd import callbacks, metrics, stores
 from keras_kd._core.files import check_folder, replacing
+from keras_kd._core.last_activation import last_activation
 from keras_kd._core.messages import listing
-from keras_kd.callbacks._best_student import load_best, read_best
+from keras_kd.callbacks import load_best, read_best
 from keras_kd.cli import _class_order, _run_folder, _students, _training
 from keras_kd.cli._console import bad_input, give, tell
 from keras_kd.cli._images import images, input_shape
@@ -23,7 +24,6 @@ from keras_kd.cli._recipes import terms_of
 from keras_kd.cli._run_folder import if_stopped as if_stopped
 from keras_kd.data import Augment, Dataset, feed
 from keras_kd.distiller import Distiller
-from keras_kd.teachers._last_activation import last_activation
 from keras_kd.terms import Labels
 
 

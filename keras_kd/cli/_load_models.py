@@ -7,8 +7,8 @@ from pathlib import Path
 import keras
 
 from keras_kd import teachers
+from keras_kd._core.last_activation import last_activation
 from keras_kd._with_logits import with_logits
-from keras_kd.teachers._last_activation import last_activation
 
 
 def load(path: Path) -> keras.Model:

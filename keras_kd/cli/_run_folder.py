@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_kd._core.files import remove_leftovers, replacing
 from keras_kd._core.locks import locked
-from keras_kd.callbacks._best_student import read_best
+from keras_kd.callbacks import read_best
 
 STUDENT, STATE, LOG, SUMMARY = "student.keras", "state.npz", "log.csv", "summary.json"
 SETTINGS = "settings.json"

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 from keras.optimizers.schedules import CosineDecay
 
-from keras_kd.data import Augment, Crop, Dataset, Flip, Part
-from keras_kd.data._transforms import Step
+from keras_kd.data import Augment, Crop, Dataset, Flip, Part, Transform
 
 #: A set below this size is small: half the batch gives it twice the steps.
 _SMALL_SET = 4000
@@ -66,12 +65,12 @@ def augmentation(
     return (Augment(*(offered[n] for n in suits), seed=options.seed) if suits else None), why
 
 
-def _offered(shape: tuple[int, ...]) -> dict[str, Step]:
+def _offered(shape: tuple[int, ...]) -> dict[str, Transform]:
     """The changes by name: by a fourteenth of the side, and left for right."""
     return {"shift": Crop(max(1, round(min(shape[:2]) / 14))), "mirror": Flip()}
 
 
-def _right(teacher: keras.Model, part: Part, step: Step | None = None) -> float:
+def _right(teacher: keras.Model, part: Part, step: Transform | None = None) -> float:
     """The share of the images that the teacher knows after a change."""
     x = part.x if step is None else Augment(step)(part.x, ids=part.ids)
     return float((teacher.predict(x, batch_size=128, verbose=0).argmax(axis=-1) == part.y).mean())

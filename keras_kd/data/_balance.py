@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.data._batches import Batches
+from keras_kd._examples._batches import Batches
 
 
 def class_weights(labels: Any, *, classes: int | None = None) -> dict[int, float]:

@@ -4,7 +4,8 @@ from importlib import resources
 
 import numpy as np
 
-from keras_kd.data._dataset import Dataset, Info, Part
+from keras_kd._examples._part import Part
+from keras_kd.data._dataset import Dataset, Info
 
 #: The first example of the test part. Every form filled in has the same digits in the same order
 #: (0 to 9 three times, then 0 9 5 5 6 5 ...), so the labels show where one ends and the next

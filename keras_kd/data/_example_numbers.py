@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.addresses import IDS
-from keras_kd.data._ids import as_bytes, shown
+from keras_kd._examples._ids import as_bytes, shown
 
 
 class Numbers:

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 
 from keras_kd._core.scalars import count
-from keras_kd.data._batches import Batches, checked, one_by_one
-from keras_kd.data._batches import is_tf_data as is_tf_data
-from keras_kd.data._dataset import Part
-from keras_kd.data._mixes import Pool
-from keras_kd.data._tf_pipelines import Join, stream, tf_feed
+from keras_kd._examples._batches import Batches, Join, checked, one_by_one
+from keras_kd._examples._batches import is_tf_data as is_tf_data
+from keras_kd._examples._part import Part
+from keras_kd._examples._pool import pool_of
+from keras_kd.data._tf_pipelines import stream, tf_feed
 from keras_kd.data._views import Augment
 
 
@@ -70,19 +70,6 @@ def feed(
     if isinstance(data, keras.utils.PyDataset):
         return Feed(data, augment=augment, views=views, among=among, join=join)
     return tf_feed(stream(data), augment, views, batch_size, pool_of(data, augment, among), join)
-
-
-def pool_of(data: Any, augment: Augment | None, among: Part | None = None) -> Pool | None:
-    """Where partners come from, when `augment` mixes."""
-    if augment is None or augment.mix is None:
-        return None
-    part = among or (data.part if isinstance(data, Batches) else data)
-    if not isinstance(part, Part):
-        raise TypeError(
-            f"{type(augment.mix).__name__} mixes an example with any other one of the set: give "
-            f"the whole set, as a keras_kd.data.Part: among=part. Received: {type(part).__name__}."
-        )
-    return Pool(part)
 
 
 class Feed(keras.utils.PyDataset):

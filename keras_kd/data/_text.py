@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from keras_kd._core.files import replacing
+from keras_kd._core.optional import require_tensorflow
 from keras_kd._core.scalars import count
-from keras_kd.data._dataset import Part
-from keras_kd.data._transforms import tensorflow
+from keras_kd._examples._part import Part
 
 #: What stands before the words: padding, and any word that is not among them.
 RESERVED = ("", "[UNK]")
@@ -115,7 +115,7 @@ class Text:
         if isinstance(texts, Part):
             return Part(self(texts.x), texts.y, texts.ids)
         texts = _strings(texts)
-        tf = tensorflow("keras_kd.data.Text makes numbers of texts")
+        tf = require_tensorflow("keras_kd.data.Text makes numbers of texts")
         if self._layer is None:
             self._layer = self._vectorization(None, list(self.words))
         rows = np.zeros((len(texts), self.length), "int32")
@@ -126,7 +126,7 @@ class Text:
         return rows
 
     def _vectorization(self, size: int | None, words: list[str] | None = None) -> Any:
-        tensorflow("keras_kd.data.Text makes numbers of texts")
+        require_tensorflow("keras_kd.data.Text makes numbers of texts")
         return keras.layers.TextVectorization(
             max_tokens=size,
             standardize=self.standardize,

@@ -2,24 +2,17 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_kd.data._batches import FORMS, KEYS, batch_of_one, checked, is_tf_data
-from keras_kd.data._ids import as_bytes
-from keras_kd.data._mixes import Pool, blended
-from keras_kd.data._transforms import tensorflow
+from keras_kd._core.optional import require_tensorflow
+from keras_kd._examples._batches import FORMS, KEYS, Join, batch_of_one, checked, is_tf_data
+from keras_kd._examples._ids import as_bytes
+from keras_kd._examples._pool import Pool
+from keras_kd.data._mixes import blended
 from keras_kd.data._views import Augment
-
-
-class Join(Protocol):
-    """What adds to a batch: the signals of these examples in these views."""
-
-    def __call__(self, ids: np.ndarray, views: np.ndarray) -> dict[str, Any]: ...
-
-    def signature(self) -> dict[str, Any]: ...
 
 
 def stream(data: Any) -> Any:
@@ -31,7 +24,7 @@ def stream(data: Any) -> Any:
         return data
     if not callable(data):
         raise TypeError(f"`data` must be {FORMS}. Received: {data!r}.")
-    tf = tensorflow("A generator is fed")
+    tf = require_tensorflow("A generator is fed")
     first = next(iter(data()), None)
     if first is None:
         raise ValueError("The function given as `data` returned an iterator without examples.")

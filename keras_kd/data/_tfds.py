@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import did_you_mean, listing, text_of
-from keras_kd.data._dataset import Dataset, Info, NotAvailable, Part
+from keras_kd._examples._part import Part
+from keras_kd.data._dataset import Dataset, Info, NotAvailable
 
 #: Where the connection is tried: a host that many of the sets are served from.
 HOST = "https://storage.googleapis.com"

@@ -1,29 +1,17 @@
-"""Steps: the random changes of an image that views are made of."""
+"""Transforms: the random changes of an image that views are made of."""
 
 from dataclasses import dataclass
 from typing import Any
 
-
-def tensorflow(purpose: str) -> Any:
-    """The package, or an error that says who asks for it."""
-    try:
-        import tensorflow
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-        raise ModuleNotFoundError(
-            f"{purpose} with tensorflow, which is not installed. Run: pip install tensorflow.",
-            name=error.name,
-        ) from None
-    return tensorflow
+from keras_kd._core.optional import require_tensorflow
 
 
 def drawing() -> Any:
     """The package that views are drawn with."""
-    return tensorflow("keras_kd.data.Augment draws views")
+    return require_tensorflow("keras_kd.data.Augment draws views")
 
 
-class Step:
+class Transform:
     """One random change of an image; its settings are the fields of a frozen dataclass."""
 
     def draw(self, image: Any, seed: Any) -> Any:
@@ -32,7 +20,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Crop(Step):
+class Crop(Transform):
     """The image padded on all sides, and a piece of its former size cut out somewhere.
 
     Args:
@@ -50,7 +38,7 @@ class Crop(Step):
 
 
 @dataclass(frozen=True)
-class Flip(Step):
+class Flip(Transform):
     """The image, or one time in two its mirror image, left and right exchanged."""
 
     def draw(self, image: Any, seed: Any) -> Any:
@@ -58,7 +46,7 @@ class Flip(Step):
 
 
 @dataclass(frozen=True)
-class Translate(Step):
+class Translate(Transform):
     """The image moved by up to a part of its height and of its width; zeros come in.
 
     Args:
@@ -79,7 +67,7 @@ class Translate(Step):
 
 
 @dataclass(frozen=True)
-class Colour(Step):
+class Color(Transform):
     """Brightness, contrast, and, of images with three channels, saturation and hue.
 
     Args:
@@ -112,7 +100,7 @@ class Colour(Step):
 
 
 @dataclass(frozen=True)
-class CutOut(Step):
+class CutOut(Transform):
     """A square of zeros whose middle is anywhere in the image.
 
     Args:
@@ -136,4 +124,6 @@ class CutOut(Step):
 
 
 #: The steps by the names they have in a file.
-STEPS = {step.__name__: step for step in (Crop, Flip, Translate, Colour, CutOut)}
+TRANSFORMS = {kind.__name__: kind for kind in (Crop, Flip, Translate, Color, CutOut)}
+#: Names in files, where they are others: those that stores were written with stay.
+SAVED_AS = {"Color": "Colour"}

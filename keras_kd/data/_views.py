@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from keras_kd._core.messages import listing
-from keras_kd.data._ids import as_bytes
-from keras_kd.data._mixes import MIXES, CutMix, MixUp, Pool, blended, one_hot
-from keras_kd.data._transforms import STEPS, Step, drawing
+from keras_kd._examples._ids import as_bytes
+from keras_kd._examples._pool import Pool, one_hot
+from keras_kd.data._mixes import MIXES, CutMix, MixUp, blended
+from keras_kd.data._transforms import SAVED_AS, TRANSFORMS, Transform, drawing
 
 
 class Augment:
@@ -24,7 +25,7 @@ class Augment:
 
     Args:
         *steps: What happens to an image, one after the other: `Crop`, `Flip`, `Translate`,
-            `Colour`, `CutOut`.
+            `Color`, `CutOut`.
         mix: `MixUp` or `CutMix`: what is then made of the image and another one of the same set,
             which is seen through its own view of that number. Defaults to `None`.
         seed: A whole number. Another seed gives other views. Defaults to `0`.
@@ -42,11 +43,11 @@ class Augment:
     True
     """
 
-    def __init__(self, *steps: Step, mix: MixUp | CutMix | None = None, seed: int = 0):
+    def __init__(self, *steps: Transform, mix: MixUp | CutMix | None = None, seed: int = 0):
         for step in steps:
-            if type(step) not in STEPS.values():
+            if type(step) not in TRANSFORMS.values():
                 raise TypeError(
-                    f"A step is one of {listing(STEPS)} of keras_kd.data. Received: {step!r}."
+                    f"A step is one of {listing(TRANSFORMS)} of keras_kd.data. Received: {step!r}."
                 )
         if mix is not None and type(mix) not in MIXES.values():
             raise TypeError(
@@ -54,7 +55,7 @@ class Augment:
             )
         if not steps and mix is None:
             raise TypeError("Give at least one step, such as keras_kd.data.Crop(4).")
-        self.steps: Sequence[Step] = steps
+        self.steps: Sequence[Transform] = steps
         self.mix, self.seed = mix, int(seed)
 
     def one(self, image: Any, identifier: Any, view: Any) -> Any:
@@ -156,19 +157,25 @@ class Augment:
         )
 
     def get_config(self) -> dict[str, Any]:
-        steps = [{"step": type(step).__name__, **asdict(step)} for step in self.steps]  # type: ignore[call-overload]
+        names = [type(step).__name__ for step in self.steps]
+        steps = [
+            {"step": SAVED_AS.get(name, name), **asdict(step)}  # type: ignore[call-overload]
+            for name, step in zip(names, self.steps, strict=True)
+        ]
         mix = self.mix and {"mix": type(self.mix).__name__, **asdict(self.mix)}
         return {"seed": self.seed, "steps": steps, "mix": mix}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Augment":
         steps = []
+        former = {saved: name for name, saved in SAVED_AS.items()}
         for entry in config["steps"]:
             settings = dict(entry)
-            name = settings.pop("step")
-            if name not in STEPS:
-                raise ValueError(f"No step '{name}'. Expected one of {listing(STEPS)}.")
-            steps.append(STEPS[name](**settings))
+            name = former.get(settings["step"], settings["step"])
+            del settings["step"]
+            if name not in TRANSFORMS:
+                raise ValueError(f"No step '{name}'. Expected one of {listing(TRANSFORMS)}.")
+            steps.append(TRANSFORMS[name](**settings))
         mix = config.get("mix")
         if mix is not None:
             settings = dict(mix)

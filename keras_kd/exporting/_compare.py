@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_kd._core.last_activation import ending_of
 from keras_kd.exporting._labels import Decision, by_output
 from keras_kd.exporting._proof import Answer, ExportError
 from keras_kd.exporting._signature import Arrays
-from keras_kd.teachers._last_activation import ending_of
 
 
 class Comparison(NamedTuple):

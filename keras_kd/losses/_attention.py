@@ -5,11 +5,11 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.geometry import fading, flat, length
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import channels_last, pooled, positions, to_smaller
-from keras_kd.losses._geometry import fading, flat, length
 
 
 @serializable

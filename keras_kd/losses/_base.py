@@ -7,11 +7,12 @@ import keras
 from keras import ops
 
 from keras_kd._core.configs import arguments_of, restored
+from keras_kd._core.hard_labels import sound
 from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.representation import call_of
 from keras_kd._core.scalars import LearningRateSchedule, at
-from keras_kd.losses._labels import sound
+from keras_kd._core.valid_counts import fits, spread
 
 
 class Loss(keras.losses.Loss):
@@ -184,14 +185,6 @@ def weighed(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -
     return weights * ops.divide_no_nan(size, count), count
 
 
-def fits(mask: Any, values: Any) -> bool:
-    """Whether `mask` has the leading axes of `values`, as far as is known."""
-    known = zip(mask.shape, values.shape, strict=False)
-    return len(mask.shape) <= len(values.shape) and all(
-        a == b or a is None or b is None for a, b in known
-    )
-
-
 def _emptied(x: Any, mask: Any) -> Any:
     """`x` with zeros at padded positions, where it has the mask's positions."""
     if len(x.shape) <= len(mask.shape) or not fits(mask, x):
@@ -200,13 +193,3 @@ def _emptied(x: Any, mask: Any) -> Any:
     while len(kept.shape) < len(x.shape):
         kept = ops.expand_dims(kept, axis=-1)
     return ops.where(kept, x, ops.zeros_like(x))
-
-
-def spread(sample_weight: Any, values: Any) -> Any:
-    """`sample_weight` in the shape of `values`."""
-    weight = ops.convert_to_tensor(sample_weight, dtype=values.dtype)
-    while len(weight.shape) > len(values.shape):
-        weight = ops.mean(weight, axis=-1)
-    while len(weight.shape) < len(values.shape):
-        weight = ops.expand_dims(weight, axis=-1)
-    return weight * ops.ones_like(values)

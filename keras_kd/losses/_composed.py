@@ -4,10 +4,10 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.hard_labels import at, right, sound
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
-from keras_kd.losses._labels import at, right, sound
 
 
 class _Composed(Loss):

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.geometry import bounded, flat, unit
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, count, positive
 from keras_kd.losses._base import Loss
-from keras_kd.losses._geometry import bounded, flat, unit
 
 
 @serializable

@@ -4,10 +4,10 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.geometry import fading, length, square
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss, fits
-from keras_kd.losses._geometry import fading, length, square
 
 #: Probabilities that vary by less than this share of themselves are as good as equal.
 _FAINT = 0.01

@@ -4,10 +4,10 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.hard_labels import NEVER, at, log_softmax_of_others, right
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
-from keras_kd.losses._labels import NEVER, at, log_softmax_of_others, right
 
 
 @serializable

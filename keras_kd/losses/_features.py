@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_kd._core.geometry import flat, unit
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, is_number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import channels_last
-from keras_kd.losses._geometry import flat, unit
 
 
 @serializable

@@ -4,9 +4,9 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.geometry import flat
 from keras_kd._core.registry import serializable
 from keras_kd.losses._base import Loss
-from keras_kd.losses._geometry import flat
 
 
 @serializable

@@ -5,11 +5,11 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.geometry import FAINT, fading, flat, length, square, unit
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, count, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import positions, to_smaller
-from keras_kd.losses._geometry import FAINT, fading, flat, length, square, unit
 
 
 @serializable

@@ -5,12 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.geometry import length
+from keras_kd._core.hard_labels import at, right
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd.losses._base import Loss
-from keras_kd.losses._geometry import length
-from keras_kd.losses._labels import at, right
 
 
 @serializable

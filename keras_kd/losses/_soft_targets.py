@@ -4,11 +4,11 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.geometry import bounded, length
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import forward_kl
-from keras_kd.losses._geometry import bounded, length
 
 #: A row of logits that deviate by less than this share of the batch's mean deviation is pulled as
 #: if it deviated by as much.

@@ -4,12 +4,12 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.hard_labels import NEVER
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import lean
-from keras_kd.losses._labels import NEVER
 
 
 @serializable

@@ -3,7 +3,7 @@
 import keras
 
 from keras_kd._core.keras_private import calls_of, layers_of
-from keras_kd.projectors._shapes import grid_of
+from keras_kd._core.shapes import grid_of
 from keras_kd.taps import layer_paths
 
 Size = tuple[int | None, ...]

@@ -12,17 +12,6 @@ from keras import ops
 from keras_kd._core.registry import serializable
 
 
-def keeps_logits(projector: keras.layers.Layer | None) -> bool:
-    """Whether logits are known to be logits still behind `projector`, each of one class."""
-    return projector is None or getattr(projector, "keeps_logits", False)
-
-
-def mixes_classes(projector: keras.layers.Layer | None) -> bool:
-    """Whether a built projector learns to make each class out of others: by a matrix, or more."""
-    weights = [] if projector is None else projector.trainable_variables
-    return any(len(weight.shape) > 1 for weight in weights)
-
-
 @serializable
 class Classes(keras.layers.Layer):
     """Some of the classes of an answer, in the order in which the other side has them.

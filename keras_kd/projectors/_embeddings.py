@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.geometry import unit
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
-from keras_kd.losses._geometry import unit
+from keras_kd._core.shapes import channels
 from keras_kd.projectors._pooled import pooled
-from keras_kd.projectors._shapes import channels
 
 
 @serializable

@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
+from keras_kd._core.shapes import channel_axis, channels, pair, positions
 from keras_kd.projectors._maps import Resize
-from keras_kd.projectors._shapes import channel_axis, channels, pair, positions
 
 
 def _block(filters: int, axis: int, policy: Any) -> list[keras.layers.Layer]:

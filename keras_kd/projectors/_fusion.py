@@ -7,8 +7,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
-from keras_kd.projectors._maps import Conv1x1, Conv3x3
-from keras_kd.projectors._shapes import (
+from keras_kd._core.shapes import (
     Shape,
     channel_axis,
     channels,
@@ -16,6 +15,7 @@ from keras_kd.projectors._shapes import (
     with_channels,
     with_positions,
 )
+from keras_kd.projectors._maps import Conv1x1, Conv3x3
 
 
 @serializable

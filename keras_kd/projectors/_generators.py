@@ -8,9 +8,9 @@ from keras import ops
 
 from keras_kd._core import scalars
 from keras_kd._core.registry import serializable
+from keras_kd._core.shapes import channel_axis, channels, pair, positions, with_positions
 from keras_kd.projectors._maps import Conv3x3, Resize
 from keras_kd.projectors._regressors import layers_to
-from keras_kd.projectors._shapes import channel_axis, channels, pair, positions, with_positions
 
 
 @serializable

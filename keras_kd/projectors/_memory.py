@@ -6,11 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.geometry import unit
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
-from keras_kd.losses._geometry import unit
+from keras_kd._core.shapes import pair
 from keras_kd.projectors._embeddings import UnitEmbedding
-from keras_kd.projectors._shapes import pair
 
 
 @serializable

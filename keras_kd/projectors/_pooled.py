@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
-from keras_kd.projectors._shapes import channels, pair, position_axes
+from keras_kd._core.shapes import channels, pair, position_axes
 
 
 def pooled(x: Any) -> Any:

@@ -12,8 +12,8 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
+from keras_kd._core.shapes import Shape, as_map, channel_axis, channels, pair, positions
 from keras_kd.projectors._maps import Conv1x1, Conv3x3, ConvTransposed, Resize
-from keras_kd.projectors._shapes import Shape, as_map, channel_axis, channels, pair, positions
 from keras_kd.projectors._tokens import TokensToMap
 
 

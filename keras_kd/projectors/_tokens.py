@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.registry import serializable
-from keras_kd.projectors._shapes import grid_of
+from keras_kd._core.shapes import grid_of
 
 
 @serializable

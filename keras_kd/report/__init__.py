@@ -3,6 +3,7 @@
 from keras_kd.report._class_order import ClassOrder as ClassOrder
 from keras_kd.report._class_order import check_class_order as check_class_order
 from keras_kd.report._class_order import class_order as class_order
+from keras_kd.report._class_order import examples_to_check as examples_to_check
 from keras_kd.report._compare import compare as compare
 from keras_kd.report._costs import Costs as Costs
 from keras_kd.report._costs import Spread as Spread

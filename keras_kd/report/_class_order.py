@@ -198,7 +198,20 @@ def check_class_order(
 
 
 def examples_to_check(labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Which examples to ask about: of each class as many, where there are."""
+    """Which examples to check a teacher's order of classes on: of each class as many, where there are.
+
+    Args:
+        labels: Class numbers, `(examples,)`; those below 0 are left out.
+        seed: Of the choice. Defaults to `0`.
+
+    Returns:
+        Positions of the examples, in their order: of each class at least 10 (or all there are).
+
+    Example:
+
+    >>> keras_kd.report.examples_to_check(np.array([0, 1, 1, 0, -1])).tolist()
+    [0, 1, 2, 3]
+    """
     rng = np.random.default_rng(seed)
     classes, counts = np.unique(labels[labels >= 0], return_counts=True)
     if not len(classes):

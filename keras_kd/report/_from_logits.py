@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_kd.teachers._last_activation import last_activation
+from keras_kd._core.last_activation import last_activation
 
 FromLogits = bool | Mapping[str, bool] | None
 

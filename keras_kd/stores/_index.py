@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 
 from keras_kd._core.files import named
-from keras_kd.data._ids import shown
+from keras_kd._examples._ids import shown
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
     EXAMPLES,

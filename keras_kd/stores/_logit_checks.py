@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.last_activation import last_activation
 from keras_kd._core.probabilities import looks, read
 from keras_kd.stores._codecs import StoreError
-from keras_kd.teachers._last_activation import last_activation
 
 #: What a manifest says of signals that are probabilities of classes.
 PROBABILITIES = "probabilities"

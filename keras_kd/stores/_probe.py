@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import listing
-from keras_kd.data._batches import Batch
-from keras_kd.data._ids import shown
+from keras_kd._examples._batches import Batch
+from keras_kd._examples._ids import shown
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._digest import Digest, signs
 

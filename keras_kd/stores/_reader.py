@@ -7,11 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd.data._batches import Batch, Batches, checked, is_tf_data
-from keras_kd.data._dataset import Part
-from keras_kd.data._pipelines import feed, pool_of
-from keras_kd.data._tf_pipelines import Join
-from keras_kd.data._views import Augment
+from keras_kd._examples._batches import Batch, Batches, Join, checked, is_tf_data
+from keras_kd._examples._part import Part
+from keras_kd._examples._pool import pool_of
+from keras_kd.data import Augment, feed
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._logit_checks import SAMPLE, check_kinds, values_of
 from keras_kd.stores._manifest import differences

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd.data._batches import Batch
-from keras_kd.data._ids import shown
-from keras_kd.data._mixes import Pool
-from keras_kd.data._views import Augment
+from keras_kd._examples._batches import Batch
+from keras_kd._examples._ids import shown
+from keras_kd._examples._pool import Pool
+from keras_kd.data import Augment
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
     RECORD,

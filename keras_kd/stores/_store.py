@@ -8,10 +8,10 @@ import numpy as np
 
 from keras_kd._core.files import named
 from keras_kd._core.models import no_model
-from keras_kd.data._batches import Batch
-from keras_kd.data._ids import as_bytes, shown
-from keras_kd.data._mixes import Pool
-from keras_kd.data._views import Augment
+from keras_kd._examples._batches import Batch
+from keras_kd._examples._ids import as_bytes, shown
+from keras_kd._examples._pool import Pool
+from keras_kd.data import Augment
 from keras_kd.stores._codecs import StoreError, TopK
 from keras_kd.stores._columns import Column, Shards
 from keras_kd.stores._fingerprint import fingerprint, weights_hash

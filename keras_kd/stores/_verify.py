@@ -9,12 +9,11 @@ import keras
 import numpy as np
 
 from keras_kd._core.addresses import OUTPUT
-from keras_kd.data._batches import Batch, batches_of
-from keras_kd.data._dataset import Part
-from keras_kd.data._ids import shown
-from keras_kd.data._mixes import Pool
-from keras_kd.data._pipelines import pool_of
-from keras_kd.data._views import Augment
+from keras_kd._examples._batches import Batch, batches_of
+from keras_kd._examples._ids import shown
+from keras_kd._examples._part import Part
+from keras_kd._examples._pool import Pool, pool_of
+from keras_kd.data import Augment
 from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
 from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_kd._core.messages import listing
 from keras_kd._core.scalars import count
-from keras_kd.data._views import Augment
+from keras_kd.data import Augment
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
     FORMAT,

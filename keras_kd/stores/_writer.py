@@ -10,10 +10,10 @@ import numpy as np
 
 from keras_kd._core.files import check_folder, named
 from keras_kd._core.models import no_model
-from keras_kd.data._batches import batches_of, count_of
-from keras_kd.data._dataset import Part
-from keras_kd.data._pipelines import pool_of
-from keras_kd.data._views import Augment
+from keras_kd._examples._batches import batches_of, count_of
+from keras_kd._examples._part import Part
+from keras_kd._examples._pool import pool_of
+from keras_kd.data import Augment
 from keras_kd.stores._digest import Digest
 from keras_kd.stores._fingerprint import fingerprint, weights_hash
 from keras_kd.stores._index import finish

@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from keras_kd._core.configs import restored
+from keras_kd._core.last_activation import EndsLike
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
-from keras_kd.teachers._last_activation import EndsLike
 
 
 class _Members(EndsLike, keras.Model):

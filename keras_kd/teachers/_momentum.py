@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._core.last_activation import EndsLikeItsModel
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, at, finite
-from keras_kd.teachers._last_activation import EndsLikeItsModel
 
 
 @serializable

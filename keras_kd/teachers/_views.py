@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_kd._core.configs import restored
+from keras_kd._core.last_activation import EndsLikeItsModel
 from keras_kd._core.messages import listing
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import serializable
-from keras_kd.teachers._last_activation import EndsLikeItsModel
 
 
 class _View(keras.Model):

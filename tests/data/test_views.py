@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import keras_kd as kd
+from keras_kd._examples._ids import as_bytes
+from keras_kd._examples._pool import Pool
 
 pytest.importorskip("tensorflow")
 d = kd.data
 STEPS = {
     "Crop": d.Crop(1), "Flip": d.Flip(), "Translate": d.Translate(0.2, 0.2),
-    "Colour": d.Colour(0.2, 0.3), "CutOut": d.CutOut(3),
+    "Color": d.Color(0.2, 0.3), "CutOut": d.CutOut(3),
 }  # fmt: skip
 
 
@@ -105,7 +107,7 @@ def test_partners_see_the_same_view_of_their_own(part):
     augment = d.Augment(d.Flip(), d.Crop(1), mix=d.MixUp(10, 1.0), seed=4)
     alone = d.Augment(*augment.steps, seed=4)
     view = np.full(150, 1)
-    partners = d._mixes.Pool(part).partners(part.ids, view, 4)
+    partners = Pool(part).partners(part.ids, view, 4)
     first = alone(part.x, ids=part.ids, views=1)
     second = alone(part.x[partners], ids=part.ids[partners], views=1)
     feed = d.feed(d.tf_data(part), augment=augment, views=2, among=part, batch_size=150)
@@ -135,7 +137,7 @@ def test_mixing(part, mix):
     x = np.random.default_rng(0).random(part.x.shape, "float32")
     part = d.Part(x, part.y, part.ids)
     augment = d.Augment(mix=mix, seed=3)
-    pool = d._mixes.Pool(part)
+    pool = Pool(part)
     view = np.zeros(150, int)
     x, y = augment.mixed(part.x, part.y, ids=part.ids, views=view, pool=pool)
     partners = pool.partners(part.ids, view, 3)
@@ -157,7 +159,7 @@ def test_mixing(part, mix):
     np.testing.assert_allclose((1 - share)[apart], taken[apart], atol=1e-4)
     # The same in any order, from a set in any order.
     order = np.random.default_rng(0).permutation(150)
-    there = d._mixes.Pool(part.take(order))
+    there = Pool(part.take(order))
     some = part.take(order[:20])
     x_some, y_some = augment.mixed(
         some.x, some.y, ids=some.ids, views=view[:20], pool=there
@@ -185,7 +187,7 @@ def test_mixing(part, mix):
 
 
 def test_words_of_the_errors(part):
-    with pytest.raises(TypeError, match=r"A step is one of 'Crop', 'Flip', 'Translate', 'Colour'"):
+    with pytest.raises(TypeError, match=r"A step is one of 'Crop', 'Flip', 'Translate', 'Color'"):
         d.Augment(lambda image: image)
     with pytest.raises(TypeError, match=r"Give at least one step, such as keras_kd.data.Crop"):
         d.Augment()
@@ -223,7 +225,7 @@ def test_words_of_the_errors(part):
     ],
 )
 def test_ids_in_every_form(ids, plain):
-    assert d._ids.as_bytes(ids).tolist() == plain
+    assert as_bytes(ids).tolist() == plain
 
 
 @pytest.mark.parametrize(
@@ -239,4 +241,13 @@ def test_ids_in_every_form(ids, plain):
 )
 def test_ids_that_are_none(ids):
     with pytest.raises(ValueError, match=r"[Ii]d"):
-        d._ids.as_bytes(ids)
+        as_bytes(ids)
+
+
+def test_a_transform_keeps_its_name_in_files():
+    """Stores name the views that they were written for."""
+    config = d.Augment(d.Color(0.2, 0.3)).get_config()
+    assert config["steps"][0]["step"] == "Colour"
+    assert d.Augment.from_config(config) == d.Augment(d.Color(0.2, 0.3))
+    with pytest.warns(FutureWarning, match=r"Write keras_kd\.data\.Color\."):
+        assert d.Colour is d.Color

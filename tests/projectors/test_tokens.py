@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_kd import Distiller, Term, losses, procedures, projectors, recipes
-from keras_kd.projectors._shapes import grid_of
+from keras_kd._core.shapes import grid_of
 from tests.models import cross_entropy
 
 layers = keras.layers

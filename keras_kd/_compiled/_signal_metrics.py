@@ -9,7 +9,7 @@ import keras
 from keras_kd._core.addresses import OUTPUT, parse
 from keras_kd._core.keras_private import outputs_of
 from keras_kd._core.messages import listing
-from keras_kd.metrics._base import TeacherMetric
+from keras_kd.metrics import TeacherMetric
 
 
 @dataclass(frozen=True, eq=False)

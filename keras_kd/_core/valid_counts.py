@@ -7,7 +7,6 @@ import keras
 from keras import ops
 
 from keras_kd._core.keras_private import mask_of
-from keras_kd.losses._base import fits, spread
 
 
 def count_of(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
@@ -34,3 +33,21 @@ def count_of(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         return math.prod(lead)
     ones = ops.ones(lead)
     return ops.sum(math.prod(spread(count, ones) for count in counts if fits(count, ones)))
+
+
+def fits(mask: Any, values: Any) -> bool:
+    """Whether `mask` has the leading axes of `values`, as far as is known."""
+    known = zip(mask.shape, values.shape, strict=False)
+    return len(mask.shape) <= len(values.shape) and all(
+        a == b or a is None or b is None for a, b in known
+    )
+
+
+def spread(sample_weight: Any, values: Any) -> Any:
+    """`sample_weight` in the shape of `values`."""
+    weight = ops.convert_to_tensor(sample_weight, dtype=values.dtype)
+    while len(weight.shape) > len(values.shape):
+        weight = ops.mean(weight, axis=-1)
+    while len(weight.shape) < len(values.shape):
+        weight = ops.expand_dims(weight, axis=-1)
+    return weight * ops.ones_like(values)

@@ -3,15 +3,15 @@
 import itertools
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 
 from keras_kd._core.messages import listing
-from keras_kd.data._dataset import Part
-from keras_kd.data._ids import as_bytes
-from keras_kd.data._transforms import tensorflow
+from keras_kd._core.optional import require_tensorflow
+from keras_kd._examples._ids import as_bytes
+from keras_kd._examples._part import Part
 
 KEYS = ("id", "x", "y", "weight")
 FORMS = (
@@ -27,6 +27,14 @@ class Batch(NamedTuple):
     x: Any
     y: Any = None
     weight: Any = None
+
+
+class Join(Protocol):
+    """What adds to a batch: the signals of these examples in these views."""
+
+    def __call__(self, ids: np.ndarray, views: np.ndarray) -> dict[str, Any]: ...
+
+    def signature(self) -> dict[str, Any]: ...
 
 
 def one_by_one(data: keras.utils.PyDataset) -> Iterator[Any]:
@@ -106,7 +114,7 @@ def tf_data(part: Part) -> Any:
     >>> first["id"].numpy().decode(), int(first["y"])
     ('digits/01162', 5)
     """
-    tf = tensorflow("keras_kd.data.tf_data builds pipelines")
+    tf = require_tensorflow("keras_kd.data.tf_data builds pipelines")
     fields = {"id": as_bytes(part.ids), "x": part.x}
     if part.y is not None:
         fields["y"] = part.y

@@ -1,0 +1,1 @@
+"""Examples with ids, in batches: what data feeds and stores keep."""
