@@ -91,7 +91,7 @@ def _outputs(model: keras.Model) -> Any:
         raise ValueError(
             f"'{model.name}' is a {type(model).__name__}, whose call only Python can read: the "
             "last activation can be taken off Functional and Sequential models. Have its `call` "
-            "return logits; of a model around another, such as keras_kd.teachers.OnInput, take it "
+            "return logits; of a model around another, such as keras_kd.teachers.SelectInput, take it "
             "off the one inside."
         )
     return outputs

@@ -116,8 +116,8 @@ def test_a_mean_teacher_without_labels():
     net = convolutional("s")
     average = teachers.Momentum(net, decay=0.9)
     distiller = keras_kd.Distiller(
-        student=teachers.OnInput(net, "strong"),
-        teacher=teachers.OnInput(average, "weak"),
+        student=teachers.SelectInput(net, "strong"),
+        teacher=teachers.SelectInput(average, "weak"),
         terms=recipes.mean_teacher(labels_weight=0, warmup=4),
     )
     before = values(average.model.weights)

@@ -53,7 +53,7 @@ def test_models_around_others_end_as_those_do():
     linear = mlp("inner", features=4)
     assert ending(teachers.Ensemble([linear, soft])) == "softmax"
     assert ending(teachers.LogitEnsemble([linear, linear])) == "linear"
-    assert ending(teachers.Stacked([linear, soft], soft)) == "softmax"
+    assert ending(teachers.StackedEnsemble([linear, soft], soft)) == "softmax"
     assert ending(teachers.ClassMap(soft, [0, 1])) == ending(teachers.Momentum(soft)) == "softmax"
     assert ending(teachers.FromProbabilities(soft)) is None
 

@@ -572,12 +572,12 @@ def test_a_loss_that_fails_on_the_batch_names_its_term_and_the_shapes():
 def test_inputs_that_differ_name_on_input():
     with says(
         "It takes (None, 12). Where each has an input of its own, feed a dict of both, such as "
-        "{'a': x, 'b': z}, and give student=keras_kd.teachers.OnInput(student, 'a') and "
-        "teacher=keras_kd.teachers.OnInput(teacher, 'b')."
+        "{'a': x, 'b': z}, and give student=keras_kd.teachers.SelectInput(student, 'a') and "
+        "teacher=keras_kd.teachers.SelectInput(teacher, 'b')."
     ):
         keras_kd.Distiller(student=mlp("s"), teacher=mlp("wide", features=12))
     x, y = data()
-    on_input = keras_kd.teachers.OnInput
+    on_input = keras_kd.teachers.SelectInput
     model = keras_kd.Distiller(
         student=on_input(mlp("s"), "a"), teacher=on_input(mlp("wide", features=12), "b")
     )
@@ -611,12 +611,12 @@ def test_a_student_of_several_inputs_names_on_input_and_it_works(kind):
     teacher = mlp("t", features=12)
     key = "right" if kind is dict else 1
     with says(
-        "To show it one of the student's inputs: teacher=keras_kd.teachers.OnInput(teacher, "
+        "To show it one of the student's inputs: teacher=keras_kd.teachers.SelectInput(teacher, "
         f"{key!r})."
     ) as error:
         keras_kd.Distiller(student=student, teacher=teacher)
     assert "\x1b" not in str(error.value) and "Arguments received" not in str(error.value)
-    view = keras_kd.teachers.OnInput(teacher, key)
+    view = keras_kd.teachers.SelectInput(teacher, key)
     model = keras_kd.Distiller(student=student, teacher=view)
     model.compile("sgd", cross_entropy())
     x, y = data()
@@ -629,13 +629,13 @@ def test_a_student_of_several_inputs_names_on_input_and_it_works(kind):
 
 
 def test_an_input_of_which_there_is_no_such_part():
-    view, x = keras_kd.teachers.OnInput(mlp("t"), 2), np.zeros((4, 8), "float32")
+    view, x = keras_kd.teachers.SelectInput(mlp("t"), 2), np.zeros((4, 8), "float32")
     with says("sees the input under 2, and the input is a list of 2, which has places from 0 to 1"):
         view([x, x])
     with says("sees the input under 2, and the input is one tensor: feed a dict or a list"):
         view(x)
     with says("`key` must be the key of a dict input, such as 'weak', or the place", TypeError):
-        keras_kd.teachers.OnInput(mlp("t"), None)
+        keras_kd.teachers.SelectInput(mlp("t"), None)
 
 
 # What a batch brings.

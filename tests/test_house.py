@@ -168,8 +168,8 @@ def test_the_front_door():
     }
     assert expected <= names
     later = {
-        "ClassMap", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "OnInput",
-        "Stacked", "callbacks", "compression", "metrics", "report", "schedules", "stores", "teachers",
+        "ClassMap", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput",
+        "StackedEnsemble", "callbacks", "compression", "metrics", "report", "schedules", "stores", "teachers",
         "with_logits",
     }  # fmt: skip
     modules = {"distiller", "terms", "taps"}  # rooms that importing opens

@@ -88,7 +88,7 @@ def test_a_stack_has_one_more_model_on_top():
     head = keras.Sequential([keras.Input((2 * CLASSES,)), keras.layers.Dense(CLASSES)])
     joined = np.concatenate([answer(m, x) for m in members], axis=-1)
     np.testing.assert_allclose(
-        answer(teachers.Stacked(members, head), x), answer(head, joined), atol=1e-6
+        answer(teachers.StackedEnsemble(members, head), x), answer(head, joined), atol=1e-6
     )
 
 
@@ -108,7 +108,7 @@ def test_the_top_of_a_stack_learns_from_the_labels_first():
     x, y = data()
     members = [mlp("a"), mlp("b")]
     head = keras.Sequential([keras.Input((2 * CLASSES,)), keras.layers.Dense(CLASSES)])
-    stacked = teachers.Stacked(members, head)
+    stacked = teachers.StackedEnsemble(members, head)
     before = values(v for m in members for v in m.variables), values(head.variables)
     stacked.compile(keras.optimizers.SGD(0.1), cross_entropy())
     first, *_, last = stacked.fit(x, y, epochs=4, verbose=0).history["loss"]
@@ -133,7 +133,7 @@ def test_each_sees_its_own_key():
     x, _ = data()
     views = {"weak": x, "strong": x + 1.0}
     net, other = mlp("net"), mlp("other")
-    student, teacher = teachers.OnInput(net, "strong"), teachers.OnInput(other, "weak")
+    student, teacher = teachers.SelectInput(net, "strong"), teachers.SelectInput(other, "weak")
     distiller = pure(student, teacher)
     loss = loss_of(distiller, views)
     p, q = softmax(answer(other, x)), softmax(answer(net, x + 1.0))
@@ -213,7 +213,7 @@ def test_momentum_inside_another_teacher_moves_too():
     x, _ = data(16)
     net = mlp("net")
     follower = teachers.Momentum(net, decay=0.5)
-    student, teacher = teachers.OnInput(net, "strong"), teachers.OnInput(follower, "weak")
+    student, teacher = teachers.SelectInput(net, "strong"), teachers.SelectInput(follower, "weak")
     distiller = pure(student, teacher)
     before = values(follower.model.weights)
     distiller.fit({"weak": x, "strong": x + 1.0}, batch_size=16, verbose=0)
@@ -290,7 +290,7 @@ def every_teacher():
     return {
         "ensemble": teachers.Ensemble([mlp("a"), noisy("b")], temperature=2.0),
         "logits": teachers.LogitEnsemble([mlp("a"), noisy("b")]),
-        "stacked": teachers.Stacked([mlp("a"), mlp("b")], head),
+        "stacked": teachers.StackedEnsemble([mlp("a"), mlp("b")], head),
         "classes": teachers.ClassMap(mlp("a"), [2, 1, 0]),
         "soft": teachers.FromProbabilities(soft),
         "binary": teachers.FromBinaryProbabilities(binary),
@@ -349,7 +349,7 @@ def wrapped_ends():
     yield "nested", keras.Sequential([keras.Input((8,)), ending("softmax")])
     yield "member", teachers.Ensemble([mlp("a"), ending("softmax")])
     head = [keras.Input((CLASSES,)), keras.layers.Dense(CLASSES, activation="softmax")]
-    yield "head", teachers.Stacked([mlp("a")], keras.Sequential(head))
+    yield "head", teachers.StackedEnsemble([mlp("a")], keras.Sequential(head))
     yield "view", teachers.ClassMap(ending("softmax"), [0, 1, 2])
 
 

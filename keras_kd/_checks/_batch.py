@@ -132,7 +132,7 @@ def cannot_run(role: str, model: keras.Model, inputs: Any, why: str, learns: boo
 
 def _other_input(role: str, inputs: Any, wants: Any) -> str:
     """What to write for a model that takes another input than the student."""
-    on_input = f"{role}=keras_kd.teachers.OnInput({role}"
+    on_input = f"{role}=keras_kd.teachers.SelectInput({role}"
     if isinstance(inputs, (Mapping, list, tuple)) and not keras.tree.is_nested(wants):
         parts = dict(inputs) if isinstance(inputs, Mapping) else dict(enumerate(inputs))
         fitting = [key for key, part in parts.items() if fits(part, wants)]
@@ -151,7 +151,7 @@ def _other_input(role: str, inputs: Any, wants: Any) -> str:
         )
     return (
         "Where each has an input of its own, feed a dict of both, such as {'a': x, 'b': z}, and "
-        f"give student=keras_kd.teachers.OnInput(student, 'a') and {on_input}, 'b').{made}"
+        f"give student=keras_kd.teachers.SelectInput(student, 'a') and {on_input}, 'b').{made}"
     )
 
 

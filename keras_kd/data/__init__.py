@@ -1,6 +1,6 @@
 """Data: sets by name with an id for every example that stays its own, and seeded views of them."""
 
-from keras_kd._core.deprecated import moved
+from keras_kd._core.deprecated import moved as _moved
 from keras_kd._examples._batches import Batches as Batches
 from keras_kd._examples._batches import tf_data as tf_data
 from keras_kd._examples._part import Part as Part
@@ -23,4 +23,4 @@ from keras_kd.data._transforms import Transform as Transform
 from keras_kd.data._transforms import Translate as Translate
 from keras_kd.data._views import Augment as Augment
 
-__getattr__ = moved(__name__, {"Colour": "keras_kd.data.Color"})
+__getattr__ = _moved(__name__, {"Colour": "keras_kd.data.Color"})

@@ -1,5 +1,6 @@
 """Losses: each compares a target with what the learner says, and knows nothing else."""
 
+from keras_kd._core.deprecated import moved as _moved
 from keras_kd.losses._attention import AttentionMap as AttentionMap
 from keras_kd.losses._attention import FlowMatch as FlowMatch
 from keras_kd.losses._attention import HierarchicalContext as HierarchicalContext
@@ -11,8 +12,8 @@ from keras_kd.losses._composed import LabelledTarget as LabelledTarget
 from keras_kd.losses._composed import MaskedGeneration as MaskedGeneration
 from keras_kd.losses._composed import SumOf as SumOf
 from keras_kd.losses._contrastive import ContrastiveMatch as ContrastiveMatch
+from keras_kd.losses._contrastive import LogPowerDistance as LogPowerDistance
 from keras_kd.losses._contrastive import NoiseContrastive as NoiseContrastive
-from keras_kd.losses._contrastive import PooledPower as PooledPower
 from keras_kd.losses._correlation import CorrelationTarget as CorrelationTarget
 from keras_kd.losses._decoupled import DecoupledSoftTarget as DecoupledSoftTarget
 from keras_kd.losses._decoupled import NormalizedTarget as NormalizedTarget
@@ -29,8 +30,8 @@ from keras_kd.losses._features import MarginReLUMatch as MarginReLUMatch
 from keras_kd.losses._features import VariationalMatch as VariationalMatch
 from keras_kd.losses._jacobian import JacobianMatch as JacobianMatch
 from keras_kd.losses._kernels import CorrelationCongruence as CorrelationCongruence
-from keras_kd.losses._kernels import ProbabilityMatch as ProbabilityMatch
-from keras_kd.losses._kernels import SelectivityMatch as SelectivityMatch
+from keras_kd.losses._kernels import MaximumMeanDiscrepancy as MaximumMeanDiscrepancy
+from keras_kd.losses._kernels import NeighborDistribution as NeighborDistribution
 from keras_kd.losses._outputs import Diversity as Diversity
 from keras_kd.losses._outputs import HardTarget as HardTarget
 from keras_kd.losses._outputs import LogitMatch as LogitMatch
@@ -46,3 +47,11 @@ from keras_kd.losses._sparse import SparseSoftTarget as SparseSoftTarget
 from keras_kd.losses._transformers import AttentionScoreMatch as AttentionScoreMatch
 from keras_kd.losses._transformers import HiddenStateMatch as HiddenStateMatch
 from keras_kd.losses._transformers import RelationMatch as RelationMatch
+
+_FORMER = {
+    "ProbabilityMatch": "NeighborDistribution",
+    "PooledPower": "LogPowerDistance",
+    "SelectivityMatch": "MaximumMeanDiscrepancy",
+}
+
+__getattr__ = _moved(__name__, {old: f"keras_kd.losses.{new}" for old, new in _FORMER.items()})

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_kd._core.geometry import bounded, flat, unit
 from keras_kd._core.messages import shape_of
-from keras_kd._core.registry import serializable
+from keras_kd._core.registry import formerly, serializable
 from keras_kd._core.scalars import Number, count, positive
 from keras_kd.losses._base import Loss
 
@@ -134,8 +134,9 @@ class NoiseContrastive(Loss):
 _MET = 0.1
 
 
+@formerly("PooledPower")
 @serializable
-class PooledPower(Loss):
+class LogPowerDistance(Loss):
     """Logarithm of the fourth powers of the differences between two normalised embeddings.
 
     A simple and strong loss on pooled features: batch normalisation on both sides and a linear
@@ -158,7 +159,7 @@ class PooledPower(Loss):
 
     Example:
 
-    >>> loss = keras_kd.losses.PooledPower()
+    >>> loss = keras_kd.losses.LogPowerDistance()
     >>> round(float(loss([[0.0, 0.0]], [[1.0, 1.0]])), 4)  # 2 · ln(1 + 1)
     1.3863
 

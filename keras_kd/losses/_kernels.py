@@ -6,14 +6,15 @@ from typing import Any
 from keras import ops
 
 from keras_kd._core.geometry import FAINT, fading, flat, length, square, unit
-from keras_kd._core.registry import serializable
+from keras_kd._core.registry import formerly, serializable
 from keras_kd._core.scalars import Number, count, positive
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import positions, to_smaller
 
 
+@formerly("ProbabilityMatch")
 @serializable
-class ProbabilityMatch(Loss):
+class NeighborDistribution(Loss):
     """Divergence between the odds, in both networks, that one example leads to another.
 
     An example's neighbours in the batch become a probability distribution, which the student is
@@ -34,7 +35,7 @@ class ProbabilityMatch(Loss):
 
     Example:
 
-    >>> loss = keras_kd.losses.ProbabilityMatch()
+    >>> loss = keras_kd.losses.NeighborDistribution()
     >>> teacher = [[1.0], [-1.0]]  # opposite: each leads to itself
     >>> student = [[1.0], [1.0]]  # alike: one half each
     >>> round(float(loss(teacher, student)), 4)  # ln 2 / 2
@@ -61,8 +62,9 @@ def _neighbours(x: Any) -> Any:
     return kernel / ops.sum(kernel, axis=-1, keepdims=True)
 
 
+@formerly("SelectivityMatch")
 @serializable
-class SelectivityMatch(Loss):
+class MaximumMeanDiscrepancy(Loss):
     """Distance between the patterns over the picture that the channels respond to.
 
     Each channel is one sample of what a network selects; the two sets of samples are to come from
@@ -88,7 +90,7 @@ class SelectivityMatch(Loss):
 
     Example:
 
-    >>> loss = keras_kd.losses.SelectivityMatch()
+    >>> loss = keras_kd.losses.MaximumMeanDiscrepancy()
     >>> teacher = np.array([[[3.0], [0.0]]])  # one channel, on the first of two positions
     >>> student = np.array([[[0.0], [2.0]]])  # on the second
     >>> round(float(loss(teacher, student)), 4)  # 1 + 1 - 2 · 0

@@ -165,7 +165,7 @@ def srd(
     soft = Term(losses.SoftTarget(1.0), pred=pred_logits, target=target_logits, weight=soft_weight)
     terms = [
         Term(
-            losses.PooledPower(),
+            losses.LogPowerDistance(),
             pred=(s, t),
             target=t,
             projector=projectors.PooledDense(),

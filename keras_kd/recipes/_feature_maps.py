@@ -67,7 +67,7 @@ def nst(
     Reference: Huang, Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity
     Transfer", 2017, arXiv:1707.01219, section 4; the weight is that of Tian et al., ICLR 2020.
     """
-    terms = each(pred, target, losses.SelectivityMatch, weight, "selectivity")
+    terms = each(pred, target, losses.MaximumMeanDiscrepancy, weight, "selectivity")
     return [*labels(labels_weight), *terms]
 
 

@@ -118,7 +118,7 @@ def pkt(
     Transfer", ECCV 2018, arXiv:1803.10837; the weight is that of Tian et al., ICLR 2020.
     """
     terms = [
-        _pooled(losses.ProbabilityMatch(), s, t, weight, "neighbours")
+        _pooled(losses.NeighborDistribution(), s, t, weight, "neighbours")
         for s, t in paired(pred, target)
     ]
     return [*labels(labels_weight), *terms]

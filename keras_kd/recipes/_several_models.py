@@ -142,7 +142,7 @@ def mean_teacher(
     `loss = cross_entropy(labels) + 100 · mean (softmax(student) - softmax(teacher))²`
 
     The teacher is `keras_kd.teachers.Momentum(student)`; each is best shown another view of the
-    example (`keras_kd.teachers.OnInput`). Examples without a label can take part: give them a
+    example (`keras_kd.teachers.SelectInput`). Examples without a label can take part: give them a
     `sample_weight` for the labels of 0, or leave the labels out.
 
     Args:

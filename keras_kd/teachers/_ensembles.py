@@ -9,7 +9,7 @@ from keras import ops
 from keras_kd._core.configs import restored
 from keras_kd._core.last_activation import EndsLike
 from keras_kd._core.models import no_model
-from keras_kd._core.registry import serializable
+from keras_kd._core.registry import formerly, serializable
 from keras_kd._core.scalars import positive
 
 
@@ -139,8 +139,9 @@ class LogitEnsemble(_Members):
         return keras.tree.map_structure(lambda *z: _mean(z), *self.answers(x, training))
 
 
+@formerly("Stacked")
 @serializable
-class Stacked(_Members):
+class StackedEnsemble(_Members):
     """Several models as one teacher: their outputs side by side, and one more model on top.
 
     `answer = head([z_1, ..., z_K])`
@@ -163,10 +164,10 @@ class Stacked(_Members):
 
     >>> members = [keras.Sequential([keras.layers.Rescaling(factor)]) for factor in (1.0, 2.0)]
     >>> head = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
-    >>> float(keras_kd.teachers.Stacked(members, head)(np.array([[1.0, 1.0]]))[0, 0])
+    >>> float(keras_kd.teachers.StackedEnsemble(members, head)(np.array([[1.0, 1.0]]))[0, 0])
     6.0
 
-    Reference: Wolpert, "Stacked Generalization", Neural Networks 5, 1992.
+    Reference: Wolpert, "StackedEnsemble Generalization", Neural Networks 5, 1992.
     """
 
     def __init__(self, members: Sequence[keras.Model], head: keras.Model, **kwargs: Any):

@@ -11,7 +11,7 @@ from keras_kd._core.configs import restored
 from keras_kd._core.last_activation import EndsLikeItsModel
 from keras_kd._core.messages import listing
 from keras_kd._core.models import no_model
-from keras_kd._core.registry import serializable
+from keras_kd._core.registry import formerly, serializable
 
 
 class _View(keras.Model):
@@ -43,14 +43,15 @@ class _View(keras.Model):
         return cls(**restored(config))
 
 
+@formerly("OnInput")
 @serializable
-class OnInput(EndsLikeItsModel, _View):
+class SelectInput(EndsLikeItsModel, _View):
     """A model that sees one part of an input of several: a key of a dict, or a place in a list.
 
     The batch may hold several views of each example, such as `{"weak": ..., "strong": ...}`; with
-    `student=OnInput(net, "strong")` and `teacher=OnInput(other, "weak")` each sees its own. So
+    `student=SelectInput(net, "strong")` and `teacher=SelectInput(other, "weak")` each sees its own. So
     does a teacher of another kind of data, from pictures to sounds; a layer that it needs before
-    it goes with it: `OnInput(keras.Sequential([layer, other]), "sound")`.
+    it goes with it: `SelectInput(keras.Sequential([layer, other]), "sound")`.
 
     Args:
         model: The `keras.Model`.
@@ -64,7 +65,7 @@ class OnInput(EndsLikeItsModel, _View):
 
     >>> model = keras.Sequential([keras.layers.Rescaling(2.0)])
     >>> views = {"weak": np.array([[1.0]]), "strong": np.array([[5.0]])}
-    >>> float(keras_kd.teachers.OnInput(model, "weak")(views)[0, 0])
+    >>> float(keras_kd.teachers.SelectInput(model, "weak")(views)[0, 0])
     2.0
     """
 

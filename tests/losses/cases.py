@@ -249,8 +249,8 @@ CASES = [
     Case(losses.SimilarityMatrix, embeddings, oracles.similarity),
     Case(losses.DistanceRelation, embeddings, oracles.distance),
     Case(losses.AngleRelation, embeddings, oracles.angle),
-    Case(losses.ProbabilityMatch, embeddings, oracles.probability),
-    Case(losses.SelectivityMatch, uneven_maps, EX(oracles.selectivity)),
+    Case(losses.NeighborDistribution, embeddings, oracles.probability),
+    Case(losses.MaximumMeanDiscrepancy, uneven_maps, EX(oracles.selectivity)),
     Case(
         losses.CorrelationCongruence, embeddings, oracles.congruence, {"gamma": 0.4, "order": 2},
         ("gamma",),
@@ -271,7 +271,7 @@ CASES = [
     ),
     Case(losses.JacobianMatch, logits, EX(oracles.sum_of_squares)),
     Case(
-        losses.PooledPower, same_embeddings, oracles.pooled_power, {"power": 4.0}, ("power",),
+        losses.LogPowerDistance, same_embeddings, oracles.log_power_distance, {"power": 4.0}, ("power",),
         least=2 * np.log(1e-30),
     ),
     Case(losses.HiddenStateMatch, sequences, oracles.per_row(oracles.mean_square), shape=(3,)),

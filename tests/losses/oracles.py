@@ -346,7 +346,7 @@ def noise_contrastive(_, s, examples):
     return np.array(values)
 
 
-def pooled_power(t, s, power):
+def log_power_distance(t, s, power):
     total = (np.maximum(np.abs(s - t), 1e-12) ** power).sum()
     return np.full(len(s), 2 * math.log(max(total, 1e-30)))
 

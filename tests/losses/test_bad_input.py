@@ -52,7 +52,7 @@ def finite(loss, target, pred):
         (lambda: losses.CorrelationCongruence(order=0), r"`order` must be a whole number.*order=0"),
         (lambda: losses.ContrastiveMatch(0), r"`temperature` must be a number above 0"),
         (lambda: losses.NoiseContrastive(0.5), r"`examples` must be a whole number.*0.5"),
-        (lambda: losses.PooledPower(0), r"`power` must be a number above 0"),
+        (lambda: losses.LogPowerDistance(0), r"`power` must be a number above 0"),
         (lambda: losses.AttentionScoreMatch(float("-inf")), r"`masked_below` must be a finite number"),
     ],
 )  # fmt: skip
@@ -166,7 +166,7 @@ def test_decoupled_at_certainty(sign):
 
 RELATIONAL = [
     losses.SimilarityMatrix, losses.DistanceRelation, losses.AngleRelation,
-    losses.ProbabilityMatch, losses.CorrelationCongruence, losses.ContrastiveMatch,
+    losses.NeighborDistribution, losses.CorrelationCongruence, losses.ContrastiveMatch,
 ]  # fmt: skip
 
 
@@ -177,13 +177,13 @@ def test_a_batch_of_one_has_no_relations(loss):
     np.testing.assert_allclose(finite(loss(), target, pred), 0.0, atol=1e-6)
 
 
-def test_a_batch_of_one_has_a_power(loss=losses.PooledPower):
+def test_a_batch_of_one_has_a_power(loss=losses.LogPowerDistance):
     target, pred = np.array([[[1.0, 2.0]], [[1.0, 4.0]]], "float32")
     np.testing.assert_allclose(finite(loss(), target, pred), 2 * np.log(2.0**4), rtol=1e-6)
     np.testing.assert_allclose(finite(loss(), target, target), 2 * np.log(1e-30), rtol=1e-6)
 
 
-@pytest.mark.parametrize("loss", [*RELATIONAL, losses.PooledPower])
+@pytest.mark.parametrize("loss", [*RELATIONAL, losses.LogPowerDistance])
 def test_equal_and_zero_examples_are_finite(loss):
     rng = np.random.default_rng(0)
     target, pred = rng.normal(size=(2, 4, 5)).astype("float32")
@@ -355,7 +355,7 @@ def test_channels_first_maps_are_the_same_maps():
     rng = np.random.default_rng(0)
     target, pred = rng.normal(size=(2, 2, 4, 6, 3)).astype("float32")
     mapped = (
-        losses.AttentionMap(), losses.SelectivityMatch(), losses.HierarchicalContext(),
+        losses.AttentionMap(), losses.MaximumMeanDiscrepancy(), losses.HierarchicalContext(),
         losses.MarginReLUMatch([-0.1, -0.5, -1.0]),
     )  # fmt: skip
     last = [float(loss(target, pred)) for loss in mapped]

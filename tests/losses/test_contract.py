@@ -268,8 +268,8 @@ def test_rows_without_variation_pull_no_harder_than_others(case):
 
 
 NORMALISING = ["StandardizedSoftTarget", "CorrelationTarget", "FactorMatch", "AttentionMap",
-               "SimilarityMatrix", "AngleRelation", "ProbabilityMatch", "SelectivityMatch",
-               "CorrelationCongruence", "ContrastiveMatch", "PooledPower"]  # fmt: skip
+               "SimilarityMatrix", "AngleRelation", "NeighborDistribution", "MaximumMeanDiscrepancy",
+               "CorrelationCongruence", "ContrastiveMatch", "LogPowerDistance"]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if str(c) in NORMALISING], ids=str)
@@ -407,5 +407,5 @@ def test_a_table_row_would_fail_with_the_sides_swapped():
         "AttentionMap", "AttentionScoreMatch", "ClassifierReuse", "CorrelationTarget",
         "FactorMatch", "FeatureMatch", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
         "JensenShannon", "LogitMatch",
-        "MaskedGeneration", "PooledPower",
+        "MaskedGeneration", "LogPowerDistance",
     }  # fmt: skip

@@ -74,8 +74,8 @@ GOLDENS = {
         25 * float(losses.DistanceRelation()(*EMBEDDINGS))
         + 50 * float(losses.AngleRelation()(*EMBEDDINGS))
     ),
-    "PKT": (losses.ProbabilityMatch(), EMBEDDINGS),
-    "NST": (losses.SelectivityMatch(), MAPS),
+    "PKT": (losses.NeighborDistribution(), EMBEDDINGS),
+    "NST": (losses.MaximumMeanDiscrepancy(), MAPS),
     "FT(Rep)": (losses.FactorMatch(), tuple(map(mean_map, MAPS))),
     "FT(paper/torchdistill)": (losses.FactorMatch(), MAPS),
     "FSP": (losses.FlowMatch(), both("map", "map_2")),
@@ -113,7 +113,7 @@ GOLDENS = {
     ),
     # the value is of the two parts together, without normalisation
     "SRD p4 T1": lambda: (
-        float(losses.PooledPower()(*EMBEDDINGS)) + float(losses.SoftTarget(1.0)(*LOGITS))
+        float(losses.LogPowerDistance()(*EMBEDDINGS)) + float(losses.SoftTarget(1.0)(*LOGITS))
     ),
     # cross-entropies, as means over all elements, and without T²
     "TinyBERT softCE": lambda: (float(losses.SoftTarget(1.0)(*LOGITS)) + entropy()) / 6,
