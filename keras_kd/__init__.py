@@ -1,4 +1,49 @@
-"""keras_kd: knowledge distillation for Keras 3, on TensorFlow, JAX and PyTorch."""
+"""keras_kd: knowledge distillation for Keras 3, on TensorFlow, JAX and PyTorch.
+
+Names:
+    callbacks
+        Callbacks: what a person wants to see, keep or change while `fit` runs.
+    compression
+        Compression: students that are smaller still.
+    data
+        Data: sets by name with an id for every example that stays its own, and seeded views of
+        them.
+    Distiller
+        Trains a student from a teacher with `compile`, `fit` and `evaluate`.
+    Ensemble
+        Several models as one teacher: the mean of their probabilities.
+    export
+        A student written as a file for a device, proven to answer as the student does.
+    exporting
+        From a student to a file for a device, and the proof that the file answers like the
+        student.
+    Labels
+        The term for the ground truth: the loss given to `compile`, on the student's output.
+    losses
+        Losses: each compares a target with what the learner says, and knows nothing else.
+    metrics
+        Metrics: how like its teacher a model is, and how much its confidence can be trusted.
+    Momentum
+        A copy of the student whose weights follow the student's slowly.
+    procedures
+        Procedures: what takes several trainings, or needs whole models and not just terms.
+    projectors
+        Projectors: layers that own every weight which is neither student nor teacher.
+    recipes
+        Recipes: papers as functions that return a list of terms.
+    report
+        Report: what models did, as numbers, as tables, as pictures, and in one sentence.
+    schedules
+        Schedules: numbers that follow the training step, legal wherever a float is.
+    stores
+        Stores: the teacher is asked once, and its answers are read again by every later run.
+    teachers
+        Teachers: models that stand where a teacher stands.
+    Term
+        One term of a distiller's loss: two signals, a loss between them, and a weight.
+    with_logits
+        A model without its last softmax or sigmoid, on the same weights.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -37,3 +82,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
+
+
+__all__ = [
+    "Distiller", "Ensemble", "Labels", "Momentum", "Term", "callbacks", "compression",
+    "data", "export", "exporting", "losses", "metrics", "procedures", "projectors",
+    "recipes", "report", "schedules", "stores", "teachers", "with_logits",
+]  # fmt: skip

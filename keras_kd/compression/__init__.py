@@ -2,6 +2,36 @@
 
 Fewer bits (`quantize_aware`), fewer weights (`Pruning`), fewer channels and layers (`shrink`). Each
 gives a student that the `Distiller` trains like any other.
+
+Names:
+    compressed_bytes
+        The size of a model's weights after gzip, as a device would download them.
+    FakeQuant
+        Rounds what passes to the steps of a range that follows what it sees.
+    GridConv1D
+        `keras.layers.Conv1D` with rounded weights.
+    GridConv2D
+        `keras.layers.Conv2D` with rounded weights.
+    GridDense
+        `keras.layers.Dense` with rounded weights.
+    GridDepthwiseConv2D
+        `keras.layers.DepthwiseConv2D` with rounded weights.
+    Magnitude
+        Any weights of a kernel may go: the smallest do.
+    mask
+        1 where a weight stays and 0 where it goes: the smallest of those that may go.
+    NOfM
+        In each block of `of` weights that are summed one after another, the largest `keep` stay.
+    plain
+        The plain Keras student inside one made by `quantize_aware`, for export to int8.
+    Pruning
+        Sets the smallest weights to zero, little by little, while a model is trained.
+    quantize_aware
+        A copy of a student that computes as its int8 file will, and can be trained like that.
+    shrink
+        A smaller student of the same make as a teacher.
+    sparsity
+        The share of zeros in the kernels that a `Pruning` would prune.
 """
 
 from keras_kd.compression._fake_quantization import FakeQuant as FakeQuant
@@ -18,3 +48,9 @@ from keras_kd.compression._pruning import sparsity as sparsity
 from keras_kd.compression._quantize import plain as plain
 from keras_kd.compression._quantize import quantize_aware as quantize_aware
 from keras_kd.compression._shrink import shrink as shrink
+
+__all__ = [
+    "FakeQuant", "GridConv1D", "GridConv2D", "GridDense", "GridDepthwiseConv2D",
+    "Magnitude", "NOfM", "Pruning", "compressed_bytes", "mask", "plain", "quantize_aware",
+    "shrink", "sparsity",
+]  # fmt: skip

@@ -1,4 +1,22 @@
-"""From a student to a file for a device, and the proof that the file answers like the student."""
+"""From a student to a file for a device, and the proof that the file answers like the student.
+
+Names:
+    Answer
+        One output: how the file's answers compare with the student's, over all examples.
+    class_names
+        The names of the classes in a file that `export` wrote with `class_names`.
+    export
+        A student written as a file for a device, proven to answer as the student does.
+    ExportError
+        A student that could not be converted, or whose file does not answer as it does, or is
+        damaged.
+    Micro
+        How the file does in the interpreter for microcontrollers.
+    Proof
+        What a file is, and how it was found to answer.
+    verify
+        The proof of a file that is already there: it is run, and compared with its student.
+"""
 
 from keras_kd.exporting._class_names import class_names as class_names
 from keras_kd.exporting._export import export as export
@@ -7,3 +25,7 @@ from keras_kd.exporting._proof import ExportError as ExportError
 from keras_kd.exporting._proof import Micro as Micro
 from keras_kd.exporting._proof import Proof as Proof
 from keras_kd.exporting._verify import verify as verify
+
+__all__ = [
+    "Answer", "ExportError", "Micro", "Proof", "class_names", "export", "verify",
+]  # fmt: skip

@@ -1,4 +1,101 @@
-"""Losses: each compares a target with what the learner says, and knows nothing else."""
+"""Losses: each compares a target with what the learner says, and knows nothing else.
+
+Names:
+    AngleRelation
+        Difference of the angles between all triples of a batch's examples.
+    AttentionMap
+        Mean squared difference of two attention maps: where in the picture the layers are active.
+    AttentionScoreMatch
+        Mean squared difference of attention scores, before their softmax.
+    BinarySoftTarget
+        Kullback-Leibler divergence between sigmoid heads, summed over the logits.
+    BoundaryMatch
+        Pushes the student's neurons to the teacher's side of their thresholds, with a margin.
+    ClassifierReuse
+        Mean squared difference of the last features, so that the target's classifier can follow.
+    ConfidenceWeighted
+        One loss to each of several teachers' logits, weighted by how right each teacher is.
+    ConfidenceWeightedFeatures
+        One loss to each of several teachers' features, weighted by how right each teacher is.
+    ContrastiveMatch
+        Cross-entropy of finding one's own teacher's embedding among the others'.
+    CorrelationCongruence
+        Squared difference of the correlations between a batch's examples, under a Gaussian kernel.
+    CorrelationTarget
+        Correlation of the student's answers with the teacher's, by example and by class.
+    CurriculumTarget
+        Soft targets at a temperature that comes with the prediction.
+    DecoupledSoftTarget
+        Soft targets in two parts: how sure of the right class, and what the others look like.
+    DistanceRelation
+        Difference of the distances between the examples of a batch, in units of their mean.
+    Diversity
+        Minus the mean distance from the softened answers of others: keeps them apart.
+    FactorMatch
+        Mean absolute difference of two factors, each brought to length 1.
+    FeatureMatch
+        Mean squared difference of two feature tensors.
+    FlowMatch
+        Mean squared difference of two flows: how the channels of one layer go with another's.
+    HardTarget
+        Cross-entropy to the class that the teacher finds likeliest.
+    HiddenStateMatch
+        Mean squared difference of two sequences of hidden states, over the positions that count.
+    HierarchicalContext
+        Squared difference of two feature maps at several sizes, from the whole to its outline.
+    JacobianMatch
+        Squared difference of two slopes: the answers' derivatives along a direction of the input.
+    JensenShannon
+        Generalised Jensen-Shannon divergence: forward and reverse divergence, and all between.
+    LabelledTarget
+        Cross-entropy to the labels and soft targets at once.
+    LogitMatch
+        Mean squared difference of the logits.
+    LogPowerDistance
+        Logarithm of the fourth powers of the differences between two normalised embeddings.
+    Loss
+        Compares what the learner says with a target, one value per example or position.
+    MarginReLUMatch
+        Squared difference of features before their ReLU, blind to what a ReLU would hide.
+    MaskedGeneration
+        Sum of squared differences between a generated map and the target's.
+    MaximumMeanDiscrepancy
+        Distance between the patterns over the picture that the channels respond to.
+    NeighborDistribution
+        Divergence between the odds, in both networks, that one example leads to another.
+    NoiseContrastive
+        Noise-contrastive cost of telling the true pair's score from those of random pairs.
+    NormalizedTarget
+        Cross-entropies of the right class and of the others, each normalised by itself.
+    RegressionMatch
+        Squared error to the labels, counted only until the student is better than its teacher.
+    RelationMatch
+        Divergence between the relations that the positions of a sequence have to one another.
+    ReverseKL
+        Kullback-Leibler divergence from the student's answer to the teacher's.
+    SimilarityMatrix
+        Squared difference of the similarities between the examples of a batch.
+    SkewKL
+        Divergence from the teacher's answer to the student's, with a share of the teacher mixed
+        in.
+    SkewReverseKL
+        Divergence from the student's answer to the teacher's, with a share of the student mixed
+        in.
+    SoftTarget
+        Kullback-Leibler divergence from the teacher's softened answer to the student's.
+    SparseSoftTarget
+        Soft target from the teacher's k largest logits; the other classes are one bucket.
+    StandardizedSoftTarget
+        Soft target between logits that were brought to mean 0 and deviation 1, row by row.
+    SumOf
+        One loss, summed over several pairs of signals.
+    VariationalMatch
+        Negative log-likelihood of the teacher's features under a Gaussian that the student gives.
+    VirtualTarget
+        Soft target without a teacher: one made up from the labels, nearly always right.
+    WeightedSoftTarget
+        Soft cross-entropy that counts less where the student already does better than the teacher.
+"""
 
 from keras_kd._core.deprecated import moved as _moved
 from keras_kd.losses._attention import AttentionMap as AttentionMap
@@ -55,3 +152,17 @@ _FORMER = {
 }
 
 __getattr__ = _moved(__name__, {old: f"keras_kd.losses.{new}" for old, new in _FORMER.items()})
+
+__all__ = [
+    "AngleRelation", "AttentionMap", "AttentionScoreMatch", "BinarySoftTarget",
+    "BoundaryMatch", "ClassifierReuse", "ConfidenceWeighted", "ConfidenceWeightedFeatures",
+    "ContrastiveMatch", "CorrelationCongruence", "CorrelationTarget", "CurriculumTarget",
+    "DecoupledSoftTarget", "DistanceRelation", "Diversity", "FactorMatch", "FeatureMatch",
+    "FlowMatch", "HardTarget", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
+    "JensenShannon", "LabelledTarget", "LogPowerDistance", "LogitMatch", "Loss",
+    "MarginReLUMatch", "MaskedGeneration", "MaximumMeanDiscrepancy", "NeighborDistribution",
+    "NoiseContrastive", "NormalizedTarget", "RegressionMatch", "RelationMatch", "ReverseKL",
+    "SimilarityMatrix", "SkewKL", "SkewReverseKL", "SoftTarget", "SparseSoftTarget",
+    "StandardizedSoftTarget", "SumOf", "VariationalMatch", "VirtualTarget",
+    "WeightedSoftTarget",
+]  # fmt: skip

@@ -7,6 +7,82 @@ learns and of what it learns from. Recipes on logits have them by default, `"stu
 `attention_transfer(**hint_layers(student, teacher))`. Lists add up to longer lists: with
 `labels_weight=0` a recipe leaves the labels to another,
 `[*dkd(), *attention_transfer(..., labels_weight=0)]`.
+
+Names:
+    ab
+        Activation boundaries: the student's neurons fire where the teacher's do.
+    attention_transfer
+        Attention transfer: the student's layers are active where the teacher's are.
+    binary
+        Soft targets for yes-no answers: one logit, or one for each of several labels.
+    ca_mkd
+        Confidence-aware multi-teacher distillation: each teacher counts as far as it is right.
+    cc
+        Correlation congruence: the correlations between the examples are the teacher's.
+    crd
+        Contrastive representation distillation: an example is told from others by its embedding.
+    crd_memory
+        Contrastive representation distillation with a memory, as its paper has it.
+    ctkd
+        Curriculum temperature: soft targets at a temperature that learns to make the task harder.
+    deit
+        Data-efficient image transformers (DeiT): the teacher's likeliest class is a second label.
+    dist
+        Distillation from a stronger teacher: the student correlates with the teacher.
+    dkd
+        Decoupled distillation: the right class and the other classes have a weight each.
+    fitnets
+        FitNets: a layer of the student regresses a layer of the teacher (a hint).
+    fsp
+        Flow of solution procedure: how one layer leads to the next, as in the teacher.
+    ft
+        Factor transfer: the teacher's map in fewer channels, translated by the student.
+    gkd
+        Generalized distillation of sequences: a divergence between forward and reverse KL.
+    hinton
+        Knowledge distillation: soft targets beside the labels.
+    logit_standardization
+        Logit standardization: soft targets between logits of mean 0 and deviation 1.
+    mean_teacher
+        Mean teacher: the student agrees with the average of its own past.
+    mgd
+        Masked generative distillation: the teacher's map from half of the student's positions.
+    minilm
+        MiniLM: the last layer's relations between queries, between keys and between values.
+    mutual
+        Deep mutual learning: students that teach each other, all at once.
+    nkd
+        Normalized distillation: soft targets with the other classes normalized among themselves.
+    nst
+        Neuron selectivity transfer: the channels select the same patterns as the teacher's.
+    ofd
+        Overhaul of feature distillation: features from before the ReLU, by a partial distance.
+    own_teacher
+        Be your own teacher: the shallow layers of a network learn from its output.
+    pkt
+        Probabilistic knowledge transfer: an example's likely neighbors are the teacher's.
+    regression
+        Regression: the student's numbers come near the labels and near the teacher's.
+    review_kd
+        Knowledge review: the student's layers learn from shallower ones of the teacher, too.
+    rkd
+        Relational distillation: distances and angles between the examples are the teacher's.
+    simkd
+        SimKD: the student learns the teacher's last features, and reuses its classifier.
+    sobolev
+        Sobolev training: the outputs, and their derivatives along directions of the input.
+    sp
+        Similarity-preserving distillation: examples alike for the teacher are so for the student.
+    srd
+        Projected features: a linear map between normalized, pooled features.
+    tf_kd
+        Teacher-free distillation: soft targets of a virtual teacher that is nearly always right.
+    tinybert
+        TinyBERT: hidden states and attention scores of a transformer, layer by layer.
+    vid
+        Variational information distillation: a Gaussian likelihood of the teacher's features.
+    wsld
+        Weighted soft labels: soft targets count less where the student is the better one.
 """
 
 from keras_kd._core.deprecated import moved as _moved
@@ -52,3 +128,11 @@ from keras_kd.recipes._with_labels import wsld as wsld
 _MOVED = ("assistant", "born_again", "hint_layers", "reused_classifier")
 
 __getattr__ = _moved(__name__, {name: f"keras_kd.procedures.{name}" for name in _MOVED})
+
+__all__ = [
+    "ab", "attention_transfer", "binary", "ca_mkd", "cc", "crd", "crd_memory", "ctkd",
+    "deit", "dist", "dkd", "fitnets", "fsp", "ft", "gkd", "hinton", "logit_standardization",
+    "mean_teacher", "mgd", "minilm", "mutual", "nkd", "nst", "ofd", "own_teacher", "pkt",
+    "regression", "review_kd", "rkd", "simkd", "sobolev", "sp", "srd", "tf_kd", "tinybert",
+    "vid", "wsld",
+]  # fmt: skip

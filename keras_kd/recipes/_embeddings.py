@@ -18,7 +18,7 @@ def crd(
     weight: Number = 0.8,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """The student's view of an example is told from other examples by the teacher's view of it.
+    """Contrastive representation distillation: an example is told from others by its embedding.
 
     `loss = cross_entropy(labels) + 0.8 · contrast(embedding(pred), embedding(target))`
 
@@ -76,7 +76,7 @@ def crd_memory(
     weight: Number = 0.8,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """`crd` as its paper has it: others are drawn from a memory of the whole training data.
+    """Contrastive representation distillation with a memory, as its paper has it.
 
     `loss = cross_entropy(labels) + 0.8 · (nce(pred among targets) + nce(target among preds))`
 
@@ -137,7 +137,7 @@ def srd(
     pred_logits: str = "student:output",
     target_logits: str = "teacher:output",
 ) -> Terms:
-    """A linear map between normalised, pooled features; large differences count most.
+    """Projected features: a linear map between normalized, pooled features.
 
     `loss = cross_entropy(labels) + KL(teacher ‖ student) + 2 · log Σ |linear(pred) - target|⁴`
 

@@ -13,7 +13,7 @@ from keras_kd.terms import Term
 def attention_transfer(
     *, pred: Layers, target: Layers, weight: Number = 1000.0, labels_weight: Number = 1.0
 ) -> Terms:
-    """The student's layers are active where the teacher's are.
+    """Attention transfer: the student's layers are active where the teacher's are.
 
     `loss = cross_entropy(labels) + 1000 · Σ over pairs of mean (map(pred) - map(target))²`
 
@@ -45,7 +45,7 @@ def attention_transfer(
 def nst(
     *, pred: Layers, target: Layers, weight: Number = 50.0, labels_weight: Number = 1.0
 ) -> Terms:
-    """The student's channels select the same patterns as the teacher's.
+    """Neuron selectivity transfer: the channels select the same patterns as the teacher's.
 
     `loss = cross_entropy(labels) + 50 · Σ over pairs of mmd²(pred, target)`
 
@@ -75,7 +75,7 @@ def nst(
 def fsp(
     *, pred: Layers, target: Layers, weight: Number = 50.0, labels_weight: Number = 1.0
 ) -> Terms:
-    """How one layer leads to the next: the flow between each layer listed and the one after it.
+    """Flow of solution procedure: how one layer leads to the next, as in the teacher.
 
     `loss = cross_entropy(labels) + 50 · Σ over flows of mean (G(pred) - G(target))²`
 
@@ -134,7 +134,7 @@ def review_kd(
     weight: float = 5.0,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """Deep layers of the student review the shallow ones, and learn from shallow ones of the teacher.
+    """Knowledge review: the student's layers learn from shallower ones of the teacher, too.
 
     `loss = cross_entropy(labels) + 5 · Σ over pairs of hierarchical_context(fused pred, target)`
 

@@ -20,7 +20,7 @@ def fitnets(
     weight: Number = 100.0,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """A hint: a student's layer learns to see what a teacher's layer sees.
+    """FitNets: a layer of the student regresses a layer of the teacher (a hint).
 
     `loss = cross_entropy(labels) + weight · mean (projector(pred) - target)²`
 
@@ -82,7 +82,7 @@ def fitnets(
 def vid(
     *, pred: Layers, target: Layers, weight: Number = 1.0, labels_weight: Number = 1.0
 ) -> Terms:
-    """The student's layers tell as much as they can of the teacher's, and how well they can.
+    """Variational information distillation: a Gaussian likelihood of the teacher's features.
 
     `loss = cross_entropy(labels) + Σ over pairs of ½ mean [(μ(pred) - target)² / σ² + log σ²]`
 
@@ -118,7 +118,7 @@ def vid(
 def ab(
     *, pred: Layers, target: Layers, weight: float = 0.003, labels_weight: Number = 1.0
 ) -> Terms:
-    """The student's neurons fire where the teacher's do.
+    """Activation boundaries: the student's neurons fire where the teacher's do.
 
     `loss = cross_entropy(labels) + 0.003 · Σ over pairs of 2^-(pairs after it) · boundary`
 
@@ -165,7 +165,7 @@ def ofd(
     weight: float = 0.001,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """Features from before the ReLU, cut off at a margin below 0, by a partial distance.
+    """Overhaul of feature distillation: features from before the ReLU, by a partial distance.
 
     `loss = cross_entropy(labels) + 0.001 · Σ over pairs of 2^-(pairs after it) · partial`
 

@@ -16,7 +16,7 @@ def hinton(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Soft targets beside the labels.
+    """Knowledge distillation: soft targets beside the labels.
 
     `loss = (1 - alpha) · cross_entropy(labels) + alpha · T² · KL(teacher ‖ student)`
 
@@ -58,7 +58,7 @@ def logit_standardization(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Soft targets between logits brought to mean 0 and deviation 1, row by row.
+    """Logit standardization: soft targets between logits of mean 0 and deviation 1.
 
     `loss = 0.1 · cross_entropy(labels) + 9 · T² · KL(z(teacher) ‖ z(student))`
 
@@ -100,7 +100,7 @@ def dist(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Correlation in place of equality: the student ranks as the teacher does.
+    """Distillation from a stronger teacher: the student correlates with the teacher.
 
     `loss = cross_entropy(labels) + 2 · T² · (β · inter + γ · intra)`
 
@@ -141,7 +141,7 @@ def deit(
     distilled: str | None = None,
     target: str = "teacher:output",
 ) -> Terms:
-    """The teacher as a labeller: its likeliest class is a second label.
+    """Data-efficient image transformers (DeiT): the teacher's likeliest class is a second label.
 
     `loss = (1 - α) · cross_entropy(labels) + α · cross_entropy(argmax teacher)`
 
@@ -181,7 +181,7 @@ def sobolev(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """The answers, and how they change along random directions of the input.
+    """Sobolev training: the outputs, and their derivatives along directions of the input.
 
     `loss = cross_entropy(labels) + T² · KL(teacher ‖ student) + ‖(J_student - J_teacher) v‖²`
 
@@ -228,7 +228,7 @@ def ctkd(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Soft targets at a temperature that learns to make the lesson harder.
+    """Curriculum temperature: soft targets at a temperature that learns to make the task harder.
 
     `loss = (1 - α) · cross_entropy(labels) + α · T² · KL(teacher ‖ student)`
 
@@ -278,7 +278,7 @@ def gkd(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Sequences, position by position, between the teacher's distribution and the student's own.
+    """Generalized distillation of sequences: a divergence between forward and reverse KL.
 
     `loss = β · KL(teacher ‖ M) + (1 - β) · KL(student ‖ M)`, `M = (1 - β) · student + β · teacher`
 

@@ -14,7 +14,7 @@ def ft(
     weight: Number = 200.0,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """Factors: the teacher's map in fewer channels, and the student's translation of its own.
+    """Factor transfer: the teacher's map in fewer channels, translated by the student.
 
     `loss = cross_entropy(labels) + 200 · mean |unit(translated pred) - unit(paraphrased target)|`
 
@@ -58,7 +58,7 @@ def mgd(
     weight: Number = 7e-5,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """From half of its positions the student makes the teacher's whole map.
+    """Masked generative distillation: the teacher's map from half of the student's positions.
 
     `loss = cross_entropy(labels) + 7e-5 · Σ over elements of (generated - target)²`
 
@@ -94,7 +94,7 @@ def mgd(
 def simkd(
     *, pred: str, target: str, factor: int = 2, weight: Number = 1.0, labels_weight: Number = 0.0
 ) -> Terms:
-    """The student learns the teacher's last features, and borrows its classifier.
+    """SimKD: the student learns the teacher's last features, and reuses its classifier.
 
     `loss = mean (projector(pred) - target)²`
 

@@ -10,7 +10,7 @@ from keras_kd.terms import Term
 def sp(
     *, pred: Layers, target: Layers, weight: Number = 3000.0, labels_weight: Number = 1.0
 ) -> Terms:
-    """Examples that excite the teacher alike excite the student alike.
+    """Similarity-preserving distillation: examples alike for the teacher are so for the student.
 
     `loss = cross_entropy(labels) + 3000 · ‖G(target) - G(pred)‖² / batch²`
 
@@ -61,7 +61,7 @@ def rkd(
     angle: Number = 50.0,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """The examples lie in the student's space as they lie in the teacher's.
+    """Relational distillation: distances and angles between the examples are the teacher's.
 
     `loss = cross_entropy(labels) + 25 · distances + 50 · angles`, on pooled features
 
@@ -95,7 +95,7 @@ def rkd(
 def pkt(
     *, pred: Layers, target: Layers, weight: Number = 30000.0, labels_weight: Number = 1.0
 ) -> Terms:
-    """An example's likely neighbours are the same for the student as for the teacher.
+    """Probabilistic knowledge transfer: an example's likely neighbors are the teacher's.
 
     `loss = cross_entropy(labels) + 30000 · mean p · log (p / q)`, on pooled features
 
@@ -128,7 +128,7 @@ def pkt(
 def cc(
     *, pred: Layers, target: Layers, weight: Number = 0.02, labels_weight: Number = 1.0
 ) -> Terms:
-    """The correlations between the examples, to a higher order, are the teacher's.
+    """Correlation congruence: the correlations between the examples are the teacher's.
 
     `loss = cross_entropy(labels) + 0.02 · ‖C(target) - C(pred)‖² / batch²`, on pooled features
 

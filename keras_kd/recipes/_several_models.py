@@ -14,7 +14,7 @@ from keras_kd.terms import Labels, Term
 def mutual(
     *roles: str, temperature: Number = 1.0, weight: float = 1.0, labels_weight: Number = 1.0
 ) -> Terms:
-    """Students that teach each other, all at once.
+    """Deep mutual learning: students that teach each other, all at once.
 
     For each student: `loss = cross_entropy(labels) + mean over the others of T² · KL(other ‖ it)`
 
@@ -71,7 +71,7 @@ def own_teacher(
     labels_weight: Number = 1.0,
     target: str = "student:output",
 ) -> Terms:
-    """A network that is its own teacher: its shallow layers learn to answer as it does.
+    """Be your own teacher: the shallow layers of a network learn from its output.
 
     For each shallow layer, with a classifier of its own:
     `loss = (1 - α) · cross_entropy(labels) + α · T² · KL(student ‖ layer) + 0.03 · hint`
@@ -137,7 +137,7 @@ def mean_teacher(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """The student agrees with the average of its own past.
+    """Mean teacher: the student agrees with the average of its own past.
 
     `loss = cross_entropy(labels) + 100 · mean (softmax(student) - softmax(teacher))²`
 
@@ -184,7 +184,7 @@ def ca_mkd(
     labels_weight: Number = 1.0,
     pred: str = "student:output",
 ) -> Terms:
-    """Several teachers, each believed as far as it is right about the example.
+    """Confidence-aware multi-teacher distillation: each teacher counts as far as it is right.
 
     `loss = cross_entropy(labels) + Σ_k w_k · T² · KL(teacher_k ‖ student)`
 

@@ -18,7 +18,7 @@ def tinybert(
     weight: Number = 1.0,
     labels_weight: Number = 0.0,
 ) -> Terms:
-    """A small transformer follows a large one, layer by layer: hidden states and attention scores.
+    """TinyBERT: hidden states and attention scores of a transformer, layer by layer.
 
     `loss = Σ mean (linear(pred) - target)² + Σ mean (pred_scores - target_scores)²`
 
@@ -65,7 +65,7 @@ def minilm(
     weight: Number = 1.0,
     labels_weight: Number = 0.0,
 ) -> Terms:
-    """The last layer's relations: who attends to whom, and which values are alike.
+    """MiniLM: the last layer's relations between queries, between keys and between values.
 
     `loss = KL(softmax(Q Kᵀ / √d)) + KL(softmax(V Vᵀ / √d))`, teacher against student
 

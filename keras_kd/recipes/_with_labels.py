@@ -20,7 +20,7 @@ def dkd(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Decoupled soft targets: how sure of the right class, and what the others look like, apart.
+    """Decoupled distillation: the right class and the other classes have a weight each.
 
     `loss = cross_entropy(labels) + T² · (α · TCKD + β · NCKD)`
 
@@ -68,7 +68,7 @@ def nkd(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Soft targets in two cross-entropies, the other classes normalised among themselves.
+    """Normalized distillation: soft targets with the other classes normalized among themselves.
 
     `loss = cross_entropy(labels) - p_y log q_y - γ · T² · Σ_{c≠y} P_c log Q_c`
 
@@ -106,7 +106,7 @@ def wsld(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Soft targets that count less where the student already does better than the teacher.
+    """Weighted soft labels: soft targets count less where the student is the better one.
 
     `loss = cross_entropy(labels) + 2.25 · T² · w · Σ_c -p_c log q_c`
 
@@ -143,7 +143,7 @@ def tf_kd(
     labels_weight: Number | None = None,
     pred: str = "student:output",
 ) -> Terms:
-    """Distillation without a teacher: a made-up one that is nearly always right.
+    """Teacher-free distillation: soft targets of a virtual teacher that is nearly always right.
 
     `loss = (1 - α) · cross_entropy(labels) + α · T² · KL(made up ‖ student)`
 

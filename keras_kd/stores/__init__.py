@@ -1,4 +1,29 @@
-"""Stores: the teacher is asked once, and its answers are read again by every later run."""
+"""Stores: the teacher is asked once, and its answers are read again by every later run.
+
+Names:
+    fingerprint
+        A hash of all of a model's weights and of its layers.
+    Largest
+        The largest logits and what is needed of the rest: a target for `SparseSoftTarget`.
+    Manifest
+        What stands in `manifest.json`, once it is known to make sense.
+    merge
+        Puts together what several writers wrote to several folders.
+    read
+        Batches for `fit` with the answers that were stored for them: no teacher is needed.
+    Store
+        A finished store, asked for the answers to some examples by their ids.
+    StoreError
+        A store that cannot be written or read as asked, and why.
+    Verified
+        What `verify` found when all was well.
+    verify
+        Compares every file with its checksum, and a sample of answers with those given now.
+    write
+        Asks a teacher once for its answers to every example, and writes them to a folder.
+    write_with_beam
+        Writes a store as an Apache Beam pipeline: the very files that one `write` would write.
+"""
 
 from keras_kd.stores._beam import write_with_beam as write_with_beam
 from keras_kd.stores._codecs import Largest as Largest
@@ -11,3 +36,8 @@ from keras_kd.stores._store import Store as Store
 from keras_kd.stores._verify import Verified as Verified
 from keras_kd.stores._verify import verify as verify
 from keras_kd.stores._writer import write as write
+
+__all__ = [
+    "Largest", "Manifest", "Store", "StoreError", "Verified", "fingerprint", "merge",
+    "read", "verify", "write", "write_with_beam",
+]  # fmt: skip

@@ -3,6 +3,24 @@
 Any `keras.Model` can be a teacher. These are made of other models: several that answer as one, one
 that follows the student, one that is asked or understood in another way. A layer inside is named
 by the inner model's name first: `"teacher:resnet50/conv4"`.
+
+Names:
+    ClassMap
+        A model whose classes stand in another order, or are more than are wanted.
+    Ensemble
+        Several models as one teacher: the mean of their probabilities.
+    FromBinaryProbabilities
+        A model that ends in a sigmoid, understood as logits.
+    FromProbabilities
+        A model that ends in a softmax, understood as logits.
+    LogitEnsemble
+        Several models as one teacher: the mean of their logits.
+    Momentum
+        A copy of the student whose weights follow the student's slowly.
+    SelectInput
+        A model that sees one part of an input of several: a key of a dict, or a place in a list.
+    StackedEnsemble
+        Several models as one teacher: their outputs side by side, and one more model on top.
 """
 
 from keras_kd._core.deprecated import moved as _moved
@@ -18,3 +36,8 @@ from keras_kd.teachers._views import SelectInput as SelectInput
 _FORMER = {"OnInput": "SelectInput", "Stacked": "StackedEnsemble"}
 
 __getattr__ = _moved(__name__, {old: f"keras_kd.teachers.{new}" for old, new in _FORMER.items()})
+
+__all__ = [
+    "ClassMap", "Ensemble", "FromBinaryProbabilities", "FromProbabilities", "LogitEnsemble",
+    "Momentum", "SelectInput", "StackedEnsemble",
+]  # fmt: skip
