@@ -126,8 +126,8 @@ def test_every_link_leads_somewhere(page):
             importlib.import_module(f"keras_kd{module}")
             if anchor:
                 public(anchor)
-        elif target.parent == DOCS / "tutorials":  # the notebooks, rendered
-            assert (DOCS.parent / "tutorials" / target.name).is_file(), file
+        elif target.parent == DOCS / "tutorials":  # made from the notebooks
+            assert (DOCS.parent / "tutorials" / f"{target.stem}.ipynb").is_file(), file
         else:
             assert target.is_relative_to(DOCS) and target.is_file(), file
             if anchor:

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "errors.md"
+GUIDES = ROOT / "docs" / "guides"
 ERRORS = {
     "ValueError", "TypeError", "AttributeError", "KeyError", "RuntimeError", "ImportError",
     "ModuleNotFoundError", "FileNotFoundError", "PermissionError", "StoreError", "ExportError",
@@ -106,6 +107,16 @@ def test_every_text_on_the_page_is_one_of_the_package():
     said = [*raised().values(), *strings()]
     invented = [p for p in patterns() if not any(map(regex(p).match, said))]
     assert not invented, "\n".join(["not in the source:", *invented])
+
+
+@pytest.mark.parametrize("guide", sorted(GUIDES.glob("*.md")), ids=lambda guide: guide.stem)
+def test_what_a_guide_quotes_is_said_so(guide):
+    _, wrong = guide.read_text(encoding="utf-8").split("## What goes wrong")
+    cells = re.findall(r"^\| `+ ?([^|]*?) ?`+ \|", wrong, flags=re.MULTILINE)
+    said = [*raised().values(), *strings()]
+    for cell in cells:
+        found = regex(cell.replace("...", "…"))
+        assert any(map(found.search, said)), cell
 
 
 def test_every_section_has_an_anchor_of_its_own():
