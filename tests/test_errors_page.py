@@ -5,6 +5,7 @@ page is the beginning of texts, and may leave out with `…` what differs.
 """
 
 import ast
+import functools
 import pathlib
 import re
 
@@ -52,6 +53,7 @@ def sources():
         yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
 
 
+@functools.cache
 def raised():
     """The texts of all errors that the package makes, by where they stand."""
     found = {}
@@ -64,12 +66,13 @@ def raised():
     return found
 
 
+@functools.cache
 def strings():
     """Every string of the source: what an error says may be put together elsewhere."""
-    for _, tree in sources():
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.Constant, ast.JoinedStr, ast.BinOp)) and text(node) != "…":
-                yield text(node)
+    nodes = (node for _, tree in sources() for node in ast.walk(tree))
+    kinds = (ast.Constant, ast.JoinedStr, ast.BinOp)
+    said = (text(node) for node in nodes if isinstance(node, kinds))
+    return frozenset(words for words in said if letters(words) >= TELLING)
 
 
 def patterns():
