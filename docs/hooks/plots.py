@@ -1,0 +1,166 @@
+"""The plots of the results, from the rows and tables in benchmarks/."""
+
+import collections
+import csv
+import io
+import json
+import pathlib
+import re
+
+import matplotlib
+from matplotlib.figure import Figure
+
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+COLOURS = {  # text, grid, then what is compared
+    "light": ("#37474f", "#cfd8dc", "#00796b", "#90a4ae", "#ef6c00"),
+    "dark": ("#cfd8dc", "#455a64", "#4db6ac", "#78909c", "#ffb74d"),
+}
+
+
+def drawn(name, on):
+    """The plot as SVG, transparent, in the colours of one scheme."""
+    text, grid, *_ = COLOURS[on]
+    style = {
+        "text.color": text, "axes.labelcolor": text, "axes.edgecolor": grid, "xtick.color": text,
+        "ytick.color": text, "grid.color": grid, "axes.grid": True, "axes.axisbelow": True,
+        "axes.spines.top": False, "axes.spines.right": False, "font.size": 10,
+        "legend.frameon": False, "svg.hashsalt": name, "grid.linewidth": 0.6,
+    }  # fmt: skip
+    with matplotlib.rc_context(style):
+        figure = globals()[name](COLOURS[on][2:])
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return file.getvalue()
+
+
+def rows(name):
+    with open(BENCHMARKS / "results" / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def by_seed(table, key, value, scale=1.0):
+    """Values of all seeds, by what was run, in the order of the file."""
+    values = collections.OrderedDict()
+    for row in table:
+        values.setdefault(row[key], []).append(scale * float(row[value]))
+    return values
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def strip(axes, values, colours):
+    """One line for each thing that was run: a dot for each seed, a bar at their mean."""
+    main, quiet, accent = colours
+    for place, (name, seeds) in enumerate(reversed(values.items())):
+        colour = accent if "teacher" in name else quiet if "alone" in name else main
+        axes.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.5, markersize=5)
+        axes.plot([mean(seeds)], [place], "|", color=colour, markersize=18, markeredgewidth=3)
+    axes.set_yticks(range(len(values)), list(values)[::-1])
+    axes.set_ylim(-0.6, len(values) - 0.4)
+    axes.grid(axis="y", visible=False)
+
+
+def gains(colours):
+    """The tables of recipes, side by side: one bar for each recipe."""
+    text = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    section = text.split("## Every recipe on real images")[1].split("\n## ")[0]
+    tables = re.split(r"^\| recipe .*\n\|[-|: ]+\n", section, flags=re.MULTILINE)[1:]
+    found = []
+    for table in tables:
+        lines = re.findall(r"^\| (\w+) \| [\d.]+ \| ([+-][\d.]+) ", table, re.MULTILINE)
+        found.append({name: float(gain) for name, gain in lines})
+    assert len(found) == 2, "the tables of recipes are not where they were"
+    titles = "Fashion-MNIST", "CIFAR-10"
+    order = sorted(found[0], key=found[0].get)
+    figure = Figure(figsize=(8, 7.6), layout="constrained")
+    for axes, title, gain in zip(figure.subplots(1, 2, sharey=True), titles, found, strict=True):
+        heights = [gain.get(name, 0.0) for name in order]
+        axes.barh(order, heights, color=[colours[0] if h > 0 else colours[2] for h in heights])
+        axes.set_title(title)
+        axes.set_xlabel("points over the student alone")
+        axes.grid(axis="y", visible=False)
+        axes.margins(y=0.01)
+    return figure
+
+
+def shares(colours):
+    tasks = collections.OrderedDict()
+    for row in rows("alpha.csv"):
+        tasks.setdefault(row["task"], []).append(row)
+    figure = Figure(figsize=(8, 2.9), layout="constrained")
+    for axes, (task, table) in zip(figure.subplots(1, len(tasks)), tasks.items(), strict=True):
+        values = by_seed(table, "share", "accuracy", 100)
+        for share, seeds in values.items():
+            axes.plot([float(share)] * len(seeds), seeds, ".", color=colours[1])
+        points = sorted((float(share), mean(seeds)) for share, seeds in values.items())
+        axes.plot(*zip(*points, strict=True), "o-", color=colours[0])
+        axes.set_title(task, fontsize=10)
+        axes.set_xlabel("share of the teacher")
+    figure.axes[0].set_ylabel("accuracy, %")
+    return figure
+
+
+def temperatures(colours):
+    values = by_seed(rows("hinton_mnist.csv"), "run", "errors")
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for units, colour in (("30", colours[2]), ("300", colours[0])):
+        found = {
+            float(at[1]): seeds
+            for name, seeds in values.items()
+            if (at := re.fullmatch(rf"student {units} distilled, T=([\d.]+)", name))
+        }
+        points = sorted((t, mean(seeds)) for t, seeds in found.items())
+        for t, seeds in found.items():
+            axes.plot([t] * len(seeds), seeds, ".", color=colour, alpha=0.4)
+        axes.plot(*zip(*points, strict=True), "o-", color=colour, label=f"{units} units")
+        alone = mean(values[f"student {units} alone"])
+        axes.axhline(alone, color=colour, linestyle=":", label=f"{units} units, alone")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([1, 2, 4, 8, 20], ["1", "2", "4", "8", "20"])
+    axes.set_xlabel("temperature")
+    axes.set_ylabel("errors of 10,000")
+    axes.legend(ncols=2, fontsize=9)
+    return figure
+
+
+def cifar(colours):
+    figure = Figure(figsize=(7, 2.9), layout="constrained")
+    axes = figure.subplots()
+    strip(axes, by_seed(rows("cifar.csv"), "method", "accuracy"), colours)
+    axes.set_xlabel("accuracy on CIFAR-10, %")
+    return figure
+
+
+def reviews(colours):
+    figure = Figure(figsize=(7, 1.8), layout="constrained")
+    axes = figure.subplots()
+    strip(axes, by_seed(rows("imdb.csv"), "run", "accuracy"), colours)
+    axes.set_xlabel("accuracy on 5,000 film reviews, %")
+    return figure
+
+
+def files(colours):
+    """Students that were trained on TensorFlow: the others lie on the same points."""
+    table = json.loads((BENCHMARKS / "results" / "export.json").read_text())
+    table = [row for row in table if row["backend"] == "tensorflow" and not row.get("target")]
+    forms = list(dict.fromkeys(row["quantization"] for row in table))
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    marks = "osD^v"
+    models = list(dict.fromkeys(row["model"] for row in table))
+    for model, mark in zip(models, marks, strict=True):
+        mine = {row["quantization"]: row for row in table if row["model"] == model}
+        places = [forms.index(form) for form in mine]
+        for axes, field in ((left, "size_ratio"), (right, "agreement")):
+            colour = colours[models.index(model) % len(colours)]
+            values = [row[field] for row in mine.values()]
+            axes.plot(places, values, mark, color=colour, alpha=0.8, label=model)
+    left.set_ylabel("size over the float32 weights")
+    right.set_ylabel("agreement with the student")
+    for axes in (left, right):
+        axes.set_xticks(range(len(forms)), forms, rotation=30)
+    left.legend(fontsize=8)
+    return figure

@@ -1,0 +1,113 @@
+"""The notebooks of tutorials/ as pages: prose, code, what it printed and the pictures it drew.
+
+A notebook becomes Markdown before MkDocs reads it, so that it looks, searches and links like every
+other page. Nothing is run.
+"""
+
+import base64
+import json
+import pathlib
+import re
+
+from mkdocs.structure.files import File
+
+TUTORIALS = pathlib.Path(__file__).parents[2] / "tutorials"
+REPOSITORY = "keras-kd/keras-kd"
+TIME = re.compile(r"\*\*Time:\*\* (.*?) on a laptop's CPU\. ?")
+
+
+def on_files(files, config):
+    rows = []
+    for path in sorted(TUTORIALS.glob("[0-9]*.ipynb")):
+        name = path.stem
+        page, pictures = rendered(json.loads(path.read_text(encoding="utf-8")), name)
+        files.append(File.generated(config, f"tutorials/{name}.md", content=page))
+        for number, picture in enumerate(pictures, 1):
+            where = f"tutorials/{name}/{number}.png"
+            files.append(File.generated(config, where, content=picture))
+        rows.append(row(name, page))
+    files.append(File.generated(config, "tutorials/index.md", content=overview(rows)))
+    return files
+
+
+def on_config(config):
+    """Lists the pages, by number, where the navigation says `Tutorials: tutorials/index.md`."""
+    names = sorted(path.stem for path in TUTORIALS.glob("[0-9]*.ipynb"))
+    pages = ["tutorials/index.md", *(f"tutorials/{name}.md" for name in names)]
+    for entry in config.nav:
+        if "Tutorials" in entry:
+            entry["Tutorials"] = pages
+    return config
+
+
+def rendered(notebook, name):
+    """The page of a notebook, and its pictures in order."""
+    parts, pictures = [], []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(linked(source))
+        else:
+            parts.append(fenced(source, "python"))
+            for output in cell["outputs"]:
+                parts += shown(output, name, pictures)
+    head, _, rest = parts[0].partition("\n")
+    minutes = TIME.search(rest)
+    assert head.startswith("# ") and minutes, f"{name} has no title or says no time"
+    rest = TIME.sub("", rest)
+    parts[0] = f"{head}\n\n{badges(name, minutes[1])}\n{rest}"
+    front = "---\nhide: [feedback]\nedit: false\n---\n\n"
+    return front + "\n\n".join(parts) + "\n", pictures
+
+
+def badges(name, minutes):
+    colab = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/tutorials/{name}.ipynb"
+    source = f"https://github.com/{REPOSITORY}/blob/main/tutorials/{name}.py"
+    return (
+        f"[Open in Colab]({colab}){{ .md-button .kd-small }} "
+        f"[Script]({source}){{ .md-button .kd-small }} "
+        f'<span class="kd-time">{minutes} on a laptop\'s CPU</span>\n'
+    )
+
+
+def shown(output, name, pictures):
+    """What a cell printed or drew, as Markdown."""
+    if output["output_type"] == "stream":
+        return [printed("".join(output["text"]))]
+    data = output["data"]
+    if "image/png" in data:
+        pictures.append(base64.b64decode("".join(data["image/png"])))
+        return [f"![Picture {len(pictures)} of this tutorial]({name}/{len(pictures)}.png)"]
+    if "text/html" in data:
+        html = re.sub(r"\n\s*\n", "\n", "".join(data["text/html"]))
+        return [f'<div class="kd-output">\n{html}\n</div>']
+    return [printed("".join(data["text/plain"]))]
+
+
+def printed(text):
+    return fenced(re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip(), "text")
+
+
+def fenced(text, language):
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text) or [""]))
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def linked(markdown):
+    """Links to other notebooks lead to their pages."""
+    return re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", markdown)
+
+
+def row(name, page):
+    title = re.search(r"^# (.*)$", page, flags=re.MULTILINE)[1]
+    minutes = re.search(r"kd-time\">(.*?) on", page)[1]
+    first = re.search(r"</span>\n\s*(.*?)\n\n", page, flags=re.DOTALL)[1].replace("\n", " ")
+    return f"| [{title}]({name}.md) | {first} | {minutes} |"
+
+
+def overview(rows):
+    return (
+        "# Tutorials\n\nEach is a notebook with its results. The times are those of a laptop's CPU; "
+        "`KERAS_KD_QUICK=1` makes a script run in less than a minute.\n\n"
+        "| tutorial | what it shows | time |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
