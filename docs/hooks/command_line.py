@@ -6,21 +6,25 @@ import re
 import subprocess
 import sys
 
-from mkdocs.structure.files import File
-
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def on_files(files, config):
-    page = [
+    from mkdocs.structure.files import File
+
+    files.append(File.generated(config, "reference/cli.md", content=page()))
+    return files
+
+
+def page():
+    made = [
         "# keras-kd\n\nThe command of the package: each subcommand is a short call into the library. "
         "`python -m keras_kd` is the same.\n\n",
         f"```text\n{help_of()}\n```\n",
     ]
     for name in re.findall(r"^ {4}(\w+) ", help_of(), flags=re.MULTILINE):
-        page.append(f"\n## keras-kd {name}\n\n```text\n{help_of(name)}\n```\n")
-    files.append(File.generated(config, "reference/cli.md", content="".join(page)))
-    return files
+        made.append(f"\n## keras-kd {name}\n\n```text\n{help_of(name)}\n```\n")
+    return "".join(made)
 
 
 def help_of(*subcommand):

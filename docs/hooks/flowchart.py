@@ -22,7 +22,9 @@ def drawn(chart, where="the chart"):
     words, asks, answers, ends = {}, set(), {}, set()
     for line in lines:
         edge = EDGE.fullmatch(line)
-        assert edge, f"{where}: {line!r} is no line of the form A{{\"question\"}} -->|answer| B[\"end\"]"
+        assert edge, (
+            f'{where}: {line!r} is no line of the form A{{"question"}} -->|answer| B["end"]'
+        )
         start, end = edge.group(1, 2, 3), edge.group(5, 6, 7)
         for name, square, curly in (start, end):
             if square or curly:

@@ -7,7 +7,6 @@ import pathlib
 import re
 
 import plots
-from mkdocs.structure.files import File
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 SOURCE = "https://github.com/keras-kd/keras-kd/blob/main/benchmarks/"
@@ -27,8 +26,14 @@ PAGES = {
     "speed": (
         "Time and memory",
         "a step, stored answers, large vocabularies, a long run, an accelerator",
-        ["Step time", "Stored answers", "Memory of losses over a large vocabulary", "The report"]
-        + ["A long run", "On an accelerator"],
+        [
+            "Step time",
+            "Stored answers",
+            "Memory of losses over a large vocabulary",
+            "The report",
+            "A long run",
+            "On an accelerator",
+        ],
     ),
     "files": (
         "Files for devices",
@@ -66,6 +71,8 @@ def sections():
 
 
 def on_files(files, config):
+    from mkdocs.structure.files import File
+
     found = sections()
     placed = [name for _, _, names in PAGES.values() for name in names]
     assert sorted(placed) == sorted(name for name in found if name), (
@@ -90,9 +97,7 @@ def pages(found):
 
 
 def overview(scripts):
-    rows = [
-        f"| [{title}]({page}.md) | {line} |" for page, (title, line, _) in PAGES.items()
-    ]
+    rows = [f"| [{title}]({page}.md) | {line} |" for page, (title, line, _) in PAGES.items()]
     table = scripts.partition("\n")[2].strip()
     return (
         "# Results\n\nEvery number was measured by a script of the repository, which each section "

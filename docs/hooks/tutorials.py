@@ -9,24 +9,16 @@ import json
 import pathlib
 import re
 
-from mkdocs.structure.files import File
-
 TUTORIALS = pathlib.Path(__file__).parents[2] / "tutorials"
 REPOSITORY = "keras-kd/keras-kd"
 TIME = re.compile(r"\*\*Time:\*\* (.*?) on a laptop's CPU\. ?")
 
 
 def on_files(files, config):
-    rows = []
-    for path in sorted(TUTORIALS.glob("[0-9]*.ipynb")):
-        name = path.stem
-        page, pictures = rendered(json.loads(path.read_text(encoding="utf-8")), name)
-        files.append(File.generated(config, f"tutorials/{name}.md", content=page))
-        for number, picture in enumerate(pictures, 1):
-            where = f"tutorials/{name}/{number}.png"
-            files.append(File.generated(config, where, content=picture))
-        rows.append(row(name, page))
-    files.append(File.generated(config, "tutorials/index.md", content=overview(rows)))
+    from mkdocs.structure.files import File
+
+    for path, content in pages():
+        files.append(File.generated(config, path, content=content))
     return files
 
 
@@ -38,6 +30,19 @@ def on_config(config):
         if "Tutorials" in entry:
             entry["Tutorials"] = pages
     return config
+
+
+def pages():
+    """Every page and picture, with its path."""
+    rows = []
+    for path in sorted(TUTORIALS.glob("[0-9]*.ipynb")):
+        name = path.stem
+        page, pictures = rendered(json.loads(path.read_text(encoding="utf-8")), name)
+        yield f"tutorials/{name}.md", page
+        for number, picture in enumerate(pictures, 1):
+            yield f"tutorials/{name}/{number}.png", picture
+        rows.append(row(name, page))
+    yield "tutorials/index.md", overview(rows)
 
 
 def rendered(notebook, name):
@@ -61,7 +66,9 @@ def rendered(notebook, name):
 
 
 def badges(name, minutes):
-    colab = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/tutorials/{name}.ipynb"
+    colab = (
+        f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/tutorials/{name}.ipynb"
+    )
     source = f"https://github.com/{REPOSITORY}/blob/main/tutorials/{name}.py"
     return (
         f"[Open in Colab]({colab}){{ .md-button .kd-small }} "
