@@ -104,8 +104,9 @@ def _joined(page, link):
 def _anchors(text):
     names = set(re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE))
     for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
-        plain = re.sub(r"[^\w\s-]", "", heading.strip()).strip().lower()
-        names.add(re.sub(r"[\s-]+", "-", plain))
+        given = re.search(r"\{ *#([\w-]+) *\}$", heading)
+        plain = re.sub(r"[^\w\s-]", "", heading).strip().lower()
+        names.add(given[1] if given else re.sub(r"[\s-]+", "-", plain))
     return names
 
 
@@ -137,7 +138,7 @@ def test_prose_is_left_alone(hook, prose):
 
 
 def test_a_flow_chart_becomes_lists(hook):
-    chart = 'flowchart TD\n A{"Why?"} -->|so| B["kd.Term(x)"]\n A -->|or| C["<i>"]\n'
+    chart = 'flowchart TD\n A{"Why?"}\n A -->|so| B["kd.Term(x)"]\n A -->|or| C["<i>"]\n'
     made = hook("flowchart").drawn(chart)
     assert made.startswith('<div class="kd-chart"><b>Why?</b><ul><li><i>so</i> <code>kd.Term(x)')
     assert "<code>&lt;i&gt;</code>" in made

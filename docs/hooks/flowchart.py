@@ -9,7 +9,7 @@ import re
 
 FENCE = re.compile(r"^```mermaid\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 NODE = r"(\w+)(?:\[\"(.*?)\"\]|\{\"(.*?)\"\})?"
-EDGE = re.compile(rf"{NODE} -->(?:\|(.*?)\|)? {NODE}")
+EDGE = re.compile(rf"{NODE}(?: -->(?:\|(.*?)\|)? {NODE})?")
 
 
 def on_page_markdown(markdown, page, config, files):
@@ -31,6 +31,8 @@ def drawn(chart, where="the chart"):
                 words[name] = square or curly
             if curly:
                 asks.add(name)
+        if not end[0]:
+            continue
         assert end[0] not in ends, f"{where}: two lines lead to {end[0]}, so it is no tree"
         ends.add(end[0])
         answers.setdefault(start[0], []).append((edge[4], end[0]))
@@ -40,7 +42,7 @@ def drawn(chart, where="the chart"):
         text = html.escape(html.unescape(words[name]))
         shown = f"<b>{text}</b>" if name in asks else f"<code>{text}</code>"
         below = "".join(
-            f"<li><i>{html.escape(answer or '')}</i> {node(end)}</li>"
+            f"<li>{f'<i>{html.escape(answer)}</i> ' if answer else ''}{node(end)}</li>"
             for answer, end in answers.get(name, [])
         )
         return shown + (f"<ul>{below}</ul>" if below else "")
