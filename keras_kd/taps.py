@@ -17,7 +17,7 @@ from keras_kd._core.addresses import JVP, OUTPUT, OWN
 from keras_kd._core.directions import random_direction
 from keras_kd._core.keras_private import layers_of
 from keras_kd._core.layer_calls import around_calls, plainly, rematerializing
-from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.messages import did_you_mean, listing, see
 
 Signals = dict[str, Any]
 
@@ -77,6 +77,7 @@ class Tap:
             f"No layer '{path}' in {self.role} '{self.model.name}', named by {reader}. "
             f"Expected 'output' or one of its {len(layers)} layers: {listing(layers)}."
             + did_you_mean(path, [OUTPUT, *layers], prefix=f"{self.role}:")
+            + see("no-layer")
         )
 
     def __call__(self, x: Any, training: bool) -> tuple[Any, Signals]:

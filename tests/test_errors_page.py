@@ -6,10 +6,15 @@ page is the beginning of texts, and may leave out with `…` what differs.
 
 import ast
 import functools
+import importlib.metadata
 import pathlib
 import re
+from email.message import Message
 
+import keras
 import pytest
+
+import keras_kd as kd
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "errors.md"
@@ -149,3 +154,39 @@ def test_no_line_is_so_short_that_it_would_stand_for_any_error():
 def test_a_new_error_is_missed(said):
     assert uncovered({"new.py:1": said}, patterns()) == [f"new.py:1: {said}"]
     assert uncovered({"new.py:1": said}, [*patterns(), said]) == []
+
+
+def anchors_in_messages():
+    calls = (node for _, tree in sources() for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {call.args[0].value for call in calls if ast.unparse(call.func) == "see"}
+
+
+def test_messages_link_to_sections_that_are_there():
+    heads = set(re.findall(r"\{ #([a-z-]+) \}$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"shapes", "no-layer"} <= anchors_in_messages() <= heads
+
+
+def metadata(url):
+    given = Message()
+    given["Project-URL"] = "Source, https://example.org/source"
+    given["Project-URL"] = f"Documentation, {url}"
+    return lambda name: given
+
+
+@pytest.mark.parametrize("url", ["https://example.org/docs/", "https://example.org/docs"])
+def test_a_message_links_to_the_documentation_where_its_address_is_known(url, monkeypatch):
+    def wrong():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="a")])
+        kd.Distiller(student=model, terms=[kd.Term(kd.losses.FeatureMatch(), pred="student:b")])
+
+    monkeypatch.setattr(importlib.metadata, "metadata", metadata(url))
+    with pytest.raises(ValueError, match=r" See https://example\.org/docs/errors/#no-layer$"):
+        wrong()
+
+    def not_installed(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "metadata", not_installed)
+    with pytest.raises(ValueError, match="No layer 'b'") as error:
+        wrong()
+    assert "See" not in str(error.value)

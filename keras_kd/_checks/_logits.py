@@ -9,6 +9,7 @@ from keras import ops
 from keras_kd._checks._classes import read_as_logits
 from keras_kd._core.addresses import OUTPUT, parse
 from keras_kd._core.last_activation import PROBABILITIES, last_activation
+from keras_kd._core.messages import see
 from keras_kd._core.probabilities import Looks, looks, read
 from keras_kd.taps import Signals
 
@@ -87,6 +88,7 @@ def check_logits(terms: Iterable[Any], models: dict[str, keras.Model], students:
                     f"{address.role} '{model.name}' ends in a {name}: '{address}' gives "
                     f"probabilities. "
                     + _advice(address.role, model.name, name, address.role in students)
+                    + see("probabilities")
                 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.addresses import LABELS, as_tuple
-from keras_kd._core.messages import listing, shape_of
+from keras_kd._core.messages import listing, see, shape_of
 from keras_kd._core.shapes import advice_on_tokens
 from keras_kd.losses import Loss
 
@@ -109,7 +109,7 @@ def check_shapes(term: Any, pred: Any, target: Any) -> None:
     raise ValueError(
         f"Term '{term.name}' compares shapes that differ: pred '{term.pred}'"
         f"{_after(term.projector)} is {one}, target {_shown(term.target)}"
-        f"{_after(term.target_projector)} is {other}. " + _suggestion(one, other)
+        f"{_after(term.target_projector)} is {other}. " + _suggestion(one, other) + see("shapes")
     )
 
 

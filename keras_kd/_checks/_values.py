@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_kd._checks._batch import LEAVE_OUT, no_batches
 from keras_kd._checks._logits import cause, check_looks
-from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._core.messages import did_you_mean, listing, see
 from keras_kd._core.probabilities import ENOUGH, Looks
 from keras_kd.taps import Signals
 
@@ -169,7 +169,7 @@ class FaultCounts(keras.metrics.Metric):
         now = f" Its weights are NaN by now, '{broken}' for one: load or make it anew." if broken else ""  # fmt: skip
         raise ValueError(
             f"The student's loss is NaN or infinite{of}: {where} (counted from 0), while the "
-            f"teacher's answers were finite. {_CAUSES}{now}"
+            f"teacher's answers were finite. {_CAUSES}{now}{see('nan-student')}"
         )
 
 

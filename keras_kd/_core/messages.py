@@ -1,6 +1,7 @@
 """How the package words its errors: what is wrong, what was expected, what to do."""
 
 import difflib
+import importlib.metadata
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -33,6 +34,18 @@ def did_you_mean(wrong: str, known: Iterable[str], prefix: str = "", *, alike: f
         )
         nearest = [tails[t] for t in tail]
     return f" Did you mean '{prefix}{nearest[0]}'?" if nearest else ""
+
+
+def see(anchor: str) -> str:
+    """` See ...`: the section `anchor` of the documentation's page of errors; nothing where the
+    package was installed without the address of its documentation."""
+    try:
+        urls = importlib.metadata.metadata("keras-kd").get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    sites = {label: url for label, _, url in (line.partition(", ") for line in urls)}
+    site = sites.get("Documentation", "").rstrip("/")
+    return f" See {site}/errors/#{anchor}" if site else ""
 
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

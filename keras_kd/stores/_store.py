@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.files import named
+from keras_kd._core.messages import see
 from keras_kd._core.models import no_model
 from keras_kd._examples._batches import Batch
 from keras_kd._examples._ids import as_bytes, shown
@@ -128,7 +129,7 @@ class Store:
                 f"The store '{self.manifest.folder}' was written for other data: the example "
                 f"{shown(batch.ids[np.argmax(~(apart <= 1))])} looked different then. Give the very "
                 "images (scaled in the same way) that the teacher was asked about; what changes "
-                "them at random belongs into `augment`."
+                f"them at random belongs into `augment`.{see('other-data')}"
             )
 
     def check_teacher(self, teacher: Any) -> None:
