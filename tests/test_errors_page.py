@@ -180,7 +180,7 @@ def test_a_message_links_to_the_documentation_where_its_address_is_known(url, mo
         kd.Distiller(student=model, terms=[kd.Term(kd.losses.FeatureMatch(), pred="student:b")])
 
     monkeypatch.setattr(importlib.metadata, "metadata", metadata(url))
-    with pytest.raises(ValueError, match=r" See https://example\.org/docs/errors/#no-layer$"):
+    with pytest.raises(ValueError, match=r" See https://example\.org/docs/errors\.html#no-layer$"):
         wrong()
 
     def not_installed(name):

@@ -45,7 +45,7 @@ def see(anchor: str) -> str:
         return ""
     sites = {label: url for label, _, url in (line.partition(", ") for line in urls)}
     site = sites.get("Documentation", "").rstrip("/")
-    return f" See {site}/errors/#{anchor}" if site else ""
+    return f" See {site}/errors.html#{anchor}" if site else ""
 
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
