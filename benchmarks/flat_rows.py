@@ -4,7 +4,7 @@
 
 A blank image or dead ReLUs make a row of equal numbers, and what is divided by a length or a
 deviation is steep there. For each loss of the contract's table: the largest entry of the gradient
-over all batches with flat rows (`tests/losses/flat.py`), the largest ordinary one, and the largest
+over all batches with flat rows (`keras_kd/testing/_flat_rows.py`), the largest ordinary one, and the largest
 ratio of the two, for flat rows and for faint ones, which hardly vary.
 
 `--training` instead: digits with one blank image in the first batch, plain SGD, with and without.
@@ -20,22 +20,23 @@ import numpy as np
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
 import keras_kd
-from tests.losses.cases import CASES, Case
-from tests.losses.flat import batches
-from tests.losses.test_contract import answer, inputs
+from keras_kd.testing._flat_rows import batches
+from keras_kd.testing._program import result
+from tests.losses.cases import CASES, Case, contract_of
 
 
-def steepest(slope) -> float:
-    parts = [np.abs(part).max() for part in keras.tree.flatten(slope)]
+def steepest(gradient) -> float:
+    parts = [np.abs(part).max() for part in keras.tree.flatten(gradient)]
     return max(float(part) if np.isfinite(part) else np.inf for part in parts)
 
 
 def line(case: Case) -> str:
-    drawn = steepest(answer(case, *inputs(case)).slope)
+    contract = contract_of(case)
+    drawn = steepest(result(contract, *contract.inputs()).gradient)
     worst = dict.fromkeys((False, True), (0.0, 0.0, 0.0, ""))
-    for flat in batches(case):
-        pull = steepest(answer(case, flat.target, flat.pred).slope)
-        usual = max(drawn, steepest(answer(case, flat.target, flat.ordinary).slope))
+    for flat in batches(contract):
+        pull = steepest(result(contract, flat.target, flat.pred).gradient)
+        usual = max(drawn, steepest(result(contract, flat.target, flat.ordinary).gradient))
         worst[flat.faint] = max(worst[flat.faint], (pull / usual, pull, usual, flat.kind))
     times, pull, usual, kind = worst[False]
     return f"| {case} | {usual:.2g} | {pull:.2g} | {times:.2g} | {kind} | {worst[True][0]:.2g} |"

@@ -41,6 +41,8 @@ Names:
         Teachers: models that stand where a teacher stands.
     Term
         One term of a distiller's loss: two signals, a loss between them, and a weight.
+    testing
+        Testing: what every loss of this package keeps, for losses of one's own.
     with_logits
         A model without its last softmax or sigmoid, on the same weights.
 """
@@ -61,13 +63,14 @@ if TYPE_CHECKING:
     from keras_kd import exporting as exporting
     from keras_kd import report as report
     from keras_kd import stores as stores
+    from keras_kd import testing as testing
     from keras_kd.exporting import export as export
 
 __version__ = "0.1.0"
 
 # Opened when first asked for: they hold nothing that a saved file needs to find, and importing
 # everything would make a user who only trains wait for it.
-_LATER = ("callbacks", "data", "export", "exporting", "report", "stores")
+_LATER = ("callbacks", "data", "export", "exporting", "report", "stores", "testing")
 
 
 def __getattr__(name: str) -> Any:
@@ -87,5 +90,5 @@ def __dir__() -> list[str]:
 __all__ = [
     "Distiller", "Ensemble", "Labels", "Momentum", "Term", "callbacks", "compression",
     "data", "export", "exporting", "losses", "metrics", "procedures", "projectors",
-    "recipes", "report", "schedules", "stores", "teachers", "with_logits",
+    "recipes", "report", "schedules", "stores", "teachers", "testing", "with_logits",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ FLOORS = {
     "recipes": 2, "terms": 2, "taps": 2, "teachers": 2, "_trainers": 2, "_participants": 2,
     "_checks": 2, "_compiled": 2, "_saving": 2, "_padding": 2, "_with_logits": 2, "_fit_methods": 2,
     "_dry_run": 2, "_term_inputs": 2,
-    "distiller": 3, "stores": 3,
+    "distiller": 3, "stores": 3, "testing": 3,
     "callbacks": 4, "compression": 4, "report": 4,
     "exporting": 5, "procedures": 5,
     "_public_names": 7, "demo": 7, "cli": 7, "__main__": 7, "__init__": 7,
@@ -169,7 +169,7 @@ def test_the_front_door():
     assert expected <= names
     later = {
         "ClassMap", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput",
-        "StackedEnsemble", "callbacks", "compression", "metrics", "report", "schedules", "stores", "teachers",
+        "StackedEnsemble", "callbacks", "compression", "metrics", "report", "schedules", "stores", "teachers", "testing",
         "with_logits",
     }  # fmt: skip
     modules = {"distiller", "terms", "taps"}  # rooms that importing opens

@@ -273,6 +273,21 @@ for check in CONTRACT:
 # that one would look at; but it cannot weigh its examples, and comes back from a file with another
 # temperature.
 #
+# These checks, and those that each loss of this package passes besides, are one call. It returns
+# their names, and raises with all that is broken.
+
+# %%
+settings = kd.testing.LossCase(
+    constants={"temperature": 4.0}, scheduled=("temperature",), rtol=1e-4
+)
+passed = kd.testing.check_loss(Hellinger, oracle, settings)
+print(f"{len(passed)} checks passed, among them: {', '.join(passed[-4:])}")
+try:
+    kd.testing.check_loss(AsItComes, oracle, settings)
+except AssertionError as error:
+    print(str(error).splitlines()[0], str(error).splitlines()[2])
+
+# %% [markdown]
 # ## In a term, beside a recipe
 #
 # Now the loss goes to work. A teacher has every label of the digits; the students have 100, the

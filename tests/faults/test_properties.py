@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 from keras_kd import losses
+from keras_kd._trainers._programs import forward
 from tests.losses import cases
-from tests.losses.gradients import forward
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies

@@ -1,5 +1,6 @@
 """The table of all losses: how each is made, what it is fed, and the oracle that it must equal."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,21 +8,18 @@ from typing import Any
 import numpy as np
 
 from keras_kd import losses
+from keras_kd.testing import LossCase
+from keras_kd.testing._case import EXAMPLES as BATCH
+from keras_kd.testing._case import Contract
 
 from . import oracles
 
-BATCH = 4
 LABELS = np.array([0, 4, 2, 2])
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table.
-
-    `make(draw)` gives (target, pred), with `draw(*shape)` for each array of numbers. `shape` is
-    that of the values after the batch. `identity(target)` is the pred that agrees with the target,
-    and `least` what the loss is then; None where no such minimum is defined.
-    """
+    """One row of the table; but for the loss and its oracle as in `keras_kd.testing.LossCase`."""
 
     loss: type[losses.Loss]
     make: Callable[[Callable[..., np.ndarray]], tuple[Any, Any]]
@@ -30,7 +28,7 @@ class Case:
     scheduled: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
     identity: Callable[[Any], Any] | None = lambda target: target
-    least: float | None = 0.0
+    least: float = 0.0
     note: str = ""
 
     def __str__(self):
@@ -39,8 +37,36 @@ class Case:
     def build(self, **kwargs):
         return self.loss(**{**self.constants, **kwargs})
 
-    def values(self, target, pred, **constants):
-        return self.oracle(target, pred, **{**self.constants, **constants})
+
+@functools.cache
+def _contract(name):
+    case = next(c for c in CASES if str(c) == name)
+    held = held_weight if case.loss is losses.WeightedSoftTarget else None
+    inputs = LossCase(
+        case.make, case.constants, case.scheduled, case.shape, case.identity, case.least, held
+    )
+    return Contract(case.loss, case.oracle, inputs)
+
+
+def contract_of(case: Case) -> Contract:
+    """What the checks are given; its program is compiled once."""
+    return _contract(str(case))
+
+
+def held_weight(target, pred):
+    """WeightedSoftTarget's own weight is held still for the gradient."""
+    (teacher, labels), rows = target, range(BATCH)
+    weights = [oracles.importance(teacher[i], int(labels[i]), pred[i]) for i in rows]
+    constants = next(c.constants for c in CASES if c.loss is losses.WeightedSoftTarget)
+
+    def values(target, pred):
+        given = [
+            oracles.weighted(teacher[i], int(labels[i]), pred[i], weight=weights[i], **constants)
+            for i in rows
+        ]
+        return np.array(given)
+
+    return values
 
 
 def logits(draw):

@@ -9,8 +9,7 @@ from keras import ops
 
 from keras_kd import losses
 from keras_kd._core.keras_private import set_mask
-
-from .gradients import value_and_gradient
+from keras_kd._trainers._programs import value_and_gradient
 
 
 def zeros(*shape):

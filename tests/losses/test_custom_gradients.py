@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_kd._trainers._programs import value_and_gradient
 from keras_kd.losses import _custom_gradients
 
-from .cases import CASES
-from .gradients import value_and_gradient
-from .test_contract import inputs, shares_of
+from .cases import CASES, contract_of
+from .test_contract import inputs
 
 IN_BLOCKS = ["SoftTarget", "SoftTarget-positions", "ReverseKL", "JensenShannon-0.5",
              "SparseSoftTarget", "SparseSoftTarget-all"]  # fmt: skip
@@ -18,7 +18,7 @@ IN_BLOCKS = ["SoftTarget", "SoftTarget-positions", "ReverseKL", "JensenShannon-0
 @pytest.mark.parametrize("case", [c for c in CASES if str(c) in IN_BLOCKS], ids=str)
 def test_blocks_give_what_the_whole_gives(case, monkeypatch):
     target, pred = inputs(case)
-    loss, shares = case.build(reduction=None), shares_of(case)
+    loss, shares = case.build(reduction=None), contract_of(case).shares()
     seen = []
 
     def total(t, s):

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_kd import Distiller, Term, losses, projectors
-from tests.losses.gradients import value_and_gradient
+from keras_kd._trainers._programs import value_and_gradient
 from tests.models import equal, values
 from tests.recipes.networks import convolutional, images
 

@@ -1,11 +1,13 @@
-"""Values and gradients of a loss on the backend in use, eager or compiled."""
+"""Functions as programs on the backend in use, with their gradients: for checks of losses."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 
-def compiled(function):
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function(target, pred)` as one program, with the gradient of what it gives by `pred`.
 
     The function gives a scalar, and beside it whatever else is wanted; the program gives
@@ -26,7 +28,7 @@ def compiled(function):
     return lambda target, pred: _as_numpy(both(*_as_tensors((target, pred))))
 
 
-def forward(function):
+def forward(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of arrays as one program where eager operations are compiled one by one."""
     if keras.config.backend() == "jax":
         import jax
@@ -35,10 +37,10 @@ def forward(function):
     return lambda *trees: _as_numpy(function(*_as_tensors(trees)))
 
 
-def value_and_gradient(function, target, pred):
+def value_and_gradient(function: Callable[..., Any], target: Any, pred: Any) -> Any:
     """`function(target, pred)`, a scalar, and its gradient by `pred`, once; eager but for jax."""
 
-    def alone(target, pred):
+    def alone(target: Any, pred: Any) -> Any:
         return function(target, pred), ()
 
     if keras.config.backend() == "tensorflow":
@@ -46,18 +48,18 @@ def value_and_gradient(function, target, pred):
     return compiled(alone)(target, pred)[:2]
 
 
-def _by_jax(both):
-    def ordered(target, pred):
+def _by_jax(both: Callable[..., Any]) -> Callable[..., Any]:
+    def ordered(target: Any, pred: Any) -> Any:
         (value, rest), slope = both(target, pred)
         return value, slope, rest
 
     return ordered
 
 
-def _taped(function):
+def _taped(function: Callable[..., Any]) -> Callable[..., Any]:
     import tensorflow as tf
 
-    def both(target, pred):
+    def both(target: Any, pred: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(pred)
             value, rest = function(target, pred)
@@ -66,10 +68,10 @@ def _taped(function):
     return both
 
 
-def _by_torch(function):
+def _by_torch(function: Callable[..., Any]) -> Callable[..., Any]:
     import torch
 
-    def both(target, pred):
+    def both(target: Any, pred: Any) -> Any:
         leaves = keras.tree.map_structure(lambda x: x.clone().requires_grad_(), pred)
         value, rest = function(target, leaves)
         if value.requires_grad:
@@ -82,32 +84,9 @@ def _by_torch(function):
     return both
 
 
-def _as_tensors(tree):
+def _as_tensors(tree: Any) -> Any:
     return keras.tree.map_structure(ops.convert_to_tensor, tree)
 
 
-def _as_numpy(tree):
+def _as_numpy(tree: Any) -> Any:
     return keras.tree.map_structure(ops.convert_to_numpy, tree)
-
-
-def differences(function, x, places=24, step=1e-6):
-    """The gradient of a float64 numpy function of `x` by central differences.
-
-    For each array of `x`: the indices tried, at most `places` of them spread over the array, and
-    the slopes there.
-    """
-    flat = [np.array(a, dtype="float64") for a in keras.tree.flatten(x)]
-    found = []
-    for array in flat:
-        flat_places = np.unique(np.linspace(0, array.size - 1, places).astype(int))
-        slopes = []
-        for place in flat_places:
-            index = np.unravel_index(place, array.shape)
-            kept, values = array[index], []
-            for at in (kept + step, kept - step):
-                array[index] = at
-                values.append(function(keras.tree.pack_sequence_as(x, flat)))
-            array[index] = kept
-            slopes.append((values[0] - values[1]) / (2 * step))
-        found.append((flat_places, np.array(slopes)))
-    return found

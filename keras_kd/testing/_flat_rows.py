@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from .cases import BATCH, Case
+from keras_kd.testing._case import EXAMPLES, Contract
 
 #: The example that is made flat.
 ROW = 1
@@ -22,7 +22,7 @@ class Flat(NamedTuple):
     faint: bool = False  # the row does vary, and hardly
 
 
-def batches(case: Case, seed: int = 0) -> Iterator[Flat]:
+def batches(case: Contract, seed: int = 0) -> Iterator[Flat]:
     """Every kind of flat batch that the losses have to stand."""
     rng = np.random.default_rng(seed)
 
@@ -69,7 +69,7 @@ def batches(case: Case, seed: int = 0) -> Iterator[Flat]:
 
 def _per_example(x: Any) -> bool:
     """Variances, temperatures and the like have fewer rows than the batch; labels are integers."""
-    return np.ndim(x) > 0 and len(x) >= BATCH and np.issubdtype(np.asarray(x).dtype, np.floating)
+    return np.ndim(x) > 0 and len(x) >= EXAMPLES and np.issubdtype(np.asarray(x).dtype, np.floating)
 
 
 def _leaf(tree: Any) -> Any:
@@ -89,7 +89,7 @@ def _row(tree: Any, make: Any, copied: int | None = None) -> Any:
     return keras.tree.map_structure(change, tree)
 
 
-def _row_of(case: Case, target: Any) -> Any:
+def _row_of(case: Contract, target: Any) -> Any:
     """None where the target's tensors belong together, or none of them is a tensor of numbers."""
     if case.loss.__name__ == "SparseSoftTarget":
         return None
