@@ -1,6 +1,7 @@
 """Images: sets by name, and folders of them, both as a `keras_kd.data.Dataset`."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,9 @@ import numpy as np
 
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.cli._console import tell
-from keras_kd.data import Dataset, Info, NotAvailable, Part, load
+from keras_kd.data import Dataset, NotAvailable, Part, load, load_folder
 
-_COLOURS = {1: "grayscale", 3: "rgb", 4: "rgba"}
-_TEST = 0.2
-#: Images too, of kinds that are not read.
-_NOT_READ = {".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".ppm", ".svg"}
-_VALIDATION_FOLDERS = ("validation", "val")
+_MODES: dict[int | None, Any] = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
 
 def images(
@@ -61,10 +58,7 @@ def numbered(data: Dataset, classes: list[str]) -> Dataset:
                 f"It names {listing(classes, 20)}; the images are of {listing(names, 20)}."
                 + did_you_mean(name, classes)
             )
-    number = np.array([classes.index(name) for name in names], "int32")
-    parts = {n: Part(p.x, number[p.y], p.ids) for n, p in data.parts.items()}
-    info = replace(data.info, classes=len(classes), class_names=tuple(classes))
-    return replace(data, info=info, parts=parts)
+    return data.with_class_names(classes)
 
 
 def input_shape(model: keras.Model) -> tuple[int | None, ...]:
@@ -79,78 +73,19 @@ def input_shape(model: keras.Model) -> tuple[int | None, ...]:
 
 
 def _folder(folder: Path, shape: tuple[int | None, ...]) -> Dataset:
-    if not folder.is_dir():
-        raise ValueError(f"There is no folder '{folder}'.")
-    *size, channels = shape
-    if None in size or channels not in _COLOURS:
+    height, width, channels = shape
+    if folder.is_dir() and (height is None or width is None or channels not in _MODES):
         raise ValueError(
             f"The model takes images of shape {shape}, so the size to which those of '{folder}' "
             "should be brought is not known. Build it for images of one size, with 1, 3 or 4 "
             "channels."
         )
-    split = (folder / "train").is_dir() and (folder / "test").is_dir()
-    train, names = _read(folder / "train" if split else folder, shape, None)
-    parts = {"train": train}
-    if split:
-        parts["test"], _ = _read(folder / "test", shape, names)
-        for name in _VALIDATION_FOLDERS:
-            if (folder / name).is_dir():
-                parts["validation"], _ = _read(folder / name, shape, names)
-    counts = {name: len(part) for name, part in parts.items()}
-    info = Info(folder.name, len(names), tuple(names), train.x.shape[1:], counts, str(folder), "")
-    data = Dataset(info, parts)
-    return data if split else data.holding_out("test", _TEST)
-
-
-def _read(
-    folder: Path, shape: tuple[int | None, ...], names: list[str] | None
-) -> tuple[Part, list[str]]:
-    """The images of one folder with a subfolder for each class, in [0, 1]."""
-    *size, channels = shape
-    others = [p for p in folder.glob("*/**/*") if p.suffix.lower() in _NOT_READ]
-    if others:
-        kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
-        tell(
-            f"keras-kd: {len(others):,} of the files of '{folder}' are left out, for of images only "
-            f"PNG, JPEG, GIF and BMP are read, not {kinds}. Convert them to have them read."
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = load_folder(
+            folder, image_size=(height or 1, width or 1), color_mode=_MODES.get(channels, "rgb")
         )
-
-    def batches(size_of_one: int | None) -> Any:
-        return keras.utils.image_dataset_from_directory(
-            folder,
-            class_names=names,
-            color_mode=_COLOURS[channels or 0],
-            image_size=tuple(size),
-            batch_size=size_of_one,
-            shuffle=False,
-            verbose=False,
-        )
-
-    found: Any = None
-    try:
-        found = batches(256)
-        read = [(x.numpy() / np.float32(255.0), y.numpy()) for x, y in found]
-    except Exception as error:  # of tensorflow's own kinds, when a file is no image
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        damaged = [] if found is None else _damaged(batches(None))
-        if damaged:
-            many = "A file" if len(damaged) == 1 else f"{len(damaged):,} files"
-            raise ValueError(
-                f"{many} of '{folder}' cannot be read as an image (PNG, JPEG, GIF or BMP): "
-                f"{listing(damaged)}. Remove such files, or put whole ones in their place."
-            ) from error
-        raise ValueError(f"The images of '{folder}' could not be read: {said}") from error
-    x, y = (np.concatenate(column) for column in zip(*read, strict=True))
-    ids = np.array([Path(path).relative_to(folder).as_posix() for path in found.file_paths])
-    return Part(x, y.astype("int32"), ids), list(found.class_names)
-
-
-def _damaged(images: Any) -> list[str]:
-    """The files of those images that cannot be had, read one by one."""
-    one, found = iter(images), []
-    for path in images.file_paths:
-        try:
-            next(one)
-        except Exception:  # which ends this image, and not those after it
-            found.append(path)
-    return found
+    for one in caught:
+        if issubclass(one.category, UserWarning):
+            tell(f"keras-kd: {one.message}")
+    return data

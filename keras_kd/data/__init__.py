@@ -27,6 +27,8 @@ Names:
         What is known of a data set.
     load
         A classification set of images or texts, by name, with an id for every example.
+    load_folder
+        A classification set from a folder of images, with a subfolder for each class.
     MixUp
         Each pixel a weighted mean of two examples, and each label the same mean of two classes.
     NotAvailable
@@ -55,6 +57,7 @@ from keras_kd.data._dataset import Dataset as Dataset
 from keras_kd.data._dataset import Info as Info
 from keras_kd.data._dataset import NotAvailable as NotAvailable
 from keras_kd.data._example_numbers import Numbers as Numbers
+from keras_kd.data._image_folder import load_folder as load_folder
 from keras_kd.data._load import load as load
 from keras_kd.data._mixes import CutMix as CutMix
 from keras_kd.data._mixes import MixUp as MixUp
@@ -73,5 +76,5 @@ __getattr__ = _moved(__name__, {"Colour": "keras_kd.data.Color"})
 __all__ = [
     "Augment", "Balanced", "Batches", "Color", "Crop", "CutMix", "CutOut", "Dataset",
     "Flip", "Info", "MixUp", "NotAvailable", "Numbers", "Part", "Text", "Transform",
-    "Translate", "class_weights", "feed", "load", "tf_data",
+    "Translate", "class_weights", "feed", "load", "load_folder", "tf_data",
 ]  # fmt: skip

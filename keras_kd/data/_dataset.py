@@ -1,11 +1,12 @@
 """What a set is once it is here: parts of inputs, labels and ids, and what is known of the set."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._examples._part import Part
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -138,6 +139,27 @@ class Dataset:
         parts = {**self.parts, "train": whole.take(kept), part: whole.take(out)}
         counts = {name: len(examples) for name, examples in parts.items()}
         return replace(self, info=replace(self.info, counts=counts), parts=parts)
+
+    def with_class_names(self, class_names: Sequence[str]) -> "Dataset":
+        """This set with its labels numbered in the order of `class_names`, such as that of a
+        teacher's outputs.
+
+        Raises:
+            ValueError: If `class_names` leaves out a class of the set, or names one twice.
+        """
+        named = list(class_names)
+        missing = [name for name in self.info.class_names if name not in named]
+        if missing or len(set(named)) < len(named):
+            raise ValueError(
+                f"`class_names` must name every class of '{self.info.name}' once. "
+                + (f"It leaves out {listing(missing)}." if missing else "It names one twice.")
+                + f" Received: {listing(named, 20)}."
+                + (did_you_mean(missing[0], named) if missing else "")
+            )
+        number = np.array([named.index(name) for name in self.info.class_names], "int32")
+        parts = {n: Part(p.x, number[p.y], p.ids) for n, p in self.parts.items()}
+        info = replace(self.info, classes=len(named), class_names=tuple(named))
+        return replace(self, info=info, parts=parts)
 
 
 def _count(amount: float | int, of: int, argument: str) -> int:
