@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import keras_kd as kd
-from keras_kd import demo
+from keras_kd.demo import _trial
 from tests.project import PROJECT, needs_keras
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -78,7 +78,7 @@ def test_the_table_adds_up():
         mean = float(errors.split(" ± ")[0])
         assert float(percent) == pytest.approx(mean / 6.4, abs=0.051)
         assert float(kilobytes) == pytest.approx(4e-3 * int(weights.replace(",", "")), abs=0.051)
-    student = demo._student(kd.data.load("digits"), 1)
+    student = _trial._student(kd.data.load("digits"), 1)
     assert rows["student distilled"][3] == rows["student alone"][3] == f"{student.count_params():,}"
     fewer = float(re.search(r"Distillation helped: ([\d.]+) fewer errors", README)[1])
     means = [float(rows[f"student {who}"][0].split(" ± ")[0]) for who in ("alone", "distilled")]

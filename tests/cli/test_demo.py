@@ -11,6 +11,7 @@ import pytest
 from keras_kd import demo
 from keras_kd.cli import main
 from keras_kd.data import Dataset, Info, NotAvailable, Part
+from keras_kd.demo import _files, _trial, _words
 from keras_kd.report import paired
 from tests.cli.program import started, stopped
 
@@ -92,11 +93,11 @@ def test_what_cannot_be_written_is_left_out_with_the_command_that_helps(tmp_path
     def missing(*args, **kwargs):
         raise ModuleNotFoundError('needs it. Run: pip install "keras-kd[report]".')
 
-    monkeypatch.setattr(demo, "_write_student", lambda settings, trial: "the student")
-    monkeypatch.setattr(demo, "_write_for_devices", missing)
-    monkeypatch.setattr(demo, "_write_picture", missing)
+    monkeypatch.setattr(_files, "_write_student", lambda settings, trial: "the student")
+    monkeypatch.setattr(_files, "_write_for_devices", missing)
+    monkeypatch.setattr(_files, "_write_picture", missing)
     left_out = 'Left out: needs it. Run: pip install "keras-kd[report]".'
-    assert demo._write(None, None) == ["the student", left_out, left_out]
+    assert _files.write(None, None) == ["the student", left_out, left_out]
 
 
 # Bad options, and data that cannot be had.
@@ -208,7 +209,7 @@ def test_stopping_leaves_the_former_files_whole(tmp_path):
     ],
 )
 def test_verdict(before, after, words):
-    assert demo.verdict(paired(before, after), 640) == words
+    assert _words.verdict(paired(before, after), 640) == words
 
 
 # The two trainings.
@@ -216,7 +217,7 @@ def test_verdict(before, after, words):
 
 def test_alone_and_distilled_start_alike_and_take_the_same_number_of_steps(digits, monkeypatch):
     starts, distillers = [], []
-    make, distiller = demo._student, demo.Distiller
+    make, distiller = _trial._student, _trial.Distiller
 
     def student(*args):
         made = make(*args)
@@ -227,27 +228,27 @@ def test_alone_and_distilled_start_alike_and_take_the_same_number_of_steps(digit
         distillers.append(distiller(**kwargs))
         return distillers[-1]
 
-    monkeypatch.setattr(demo, "_student", student)
-    monkeypatch.setattr(demo, "Distiller", recorded)
+    monkeypatch.setattr(_trial, "_student", student)
+    monkeypatch.setattr(_trial, "Distiller", recorded)
     settings = demo.Settings("digits", 20, 2, 1, 4.0, 0.9, pathlib.Path("unused"))
-    trial = demo._trial(settings, digits, lambda stage: None)
+    trial = _trial.trial_of(settings, digits, lambda stage: None)
     for alone, distilled in zip(*starts, strict=True):
         np.testing.assert_array_equal(alone, distilled)
     assert int(trial.alone[0].model.optimizer.iterations) == 38
     assert int(distillers[0].optimizer.iterations) == 38
-    assert "train for 38 steps" in demo.task(settings, digits)
+    assert "train for 38 steps" in _words.task(settings, digits)
     assert distillers[0].student is trial.distilled[0].model
 
 
 def test_the_student_learns_from_no_label_but_its_own(digits, monkeypatch):
     seen = []
-    monkeypatch.setattr(demo.Distiller, "fit", lambda self, x, y, **kwargs: seen.append((x, y)))
-    student = demo._student(digits, 1)
+    monkeypatch.setattr(_trial.Distiller, "fit", lambda self, x, y, **kwargs: seen.append((x, y)))
+    student = _trial._student(digits, 1)
     labelled = np.arange(30, 50)
     answers = np.zeros((len(digits.y_train), 10), "float32")
-    demo._distil(student, digits, labelled, answers, 1, demo.hinton(temperature=4.0, alpha=0.9))
+    _trial._distil(student, digits, labelled, answers, 1, _trial.hinton(temperature=4.0, alpha=0.9))
     (x, y) = seen[0]
-    assert sorted(np.flatnonzero(y != demo.UNLABELLED)) == list(labelled)
+    assert sorted(np.flatnonzero(y != _trial.UNLABELLED)) == list(labelled)
     np.testing.assert_array_equal(y[labelled], digits.y_train[labelled])
     np.testing.assert_array_equal(x["inputs"], digits.x_train)
 
@@ -255,10 +256,12 @@ def test_the_student_learns_from_no_label_but_its_own(digits, monkeypatch):
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_either_share_alone_trains(alpha, digits):
     few = Dataset(digits.info, {n: p.take(np.arange(128)) for n, p in digits.parts.items()})
-    student = demo._student(few, 1)
+    student = _trial._student(few, 1)
     before = student.get_weights()
     answers = np.random.default_rng(0).normal(size=(128, 10)).astype("float32")
-    demo._distil(student, few, np.arange(20), answers, 2, demo.hinton(temperature=4.0, alpha=alpha))
+    _trial._distil(
+        student, few, np.arange(20), answers, 2, _trial.hinton(temperature=4.0, alpha=alpha)
+    )
     after = student.get_weights()
     assert all(np.isfinite(w).all() for w in after)
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
@@ -274,8 +277,8 @@ def test_networks_follow_the_shape_of_the_images(shape, examples):
     part = Part(np.zeros((8, *shape), "float32"), np.arange(8, dtype="int32"), np.arange(8))
     names = tuple(map(str, range(12)))
     data = Dataset(Info("small", 12, names, shape, {}, "", ""), {"train": part, "test": part})
-    assert demo._teacher(data, 1).output_shape == (None, 12)
-    student = demo._student(data, 1)
+    assert _trial._teacher(data, 1).output_shape == (None, 12)
+    student = _trial._student(data, 1)
     assert student.output_shape == (None, 12)
     assert student.count_params() == np.prod(shape) * 16 + 16 + 16 * 12 + 12
     settings = demo.Settings("small", 5, None, 1, 4.0, 0.9, pathlib.Path("unused"))
