@@ -1,19 +1,19 @@
 """The padding of sequences, where an input of its own tells it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 from keras import ops
 
 from keras_kd._core.keras_private import mask_of, set_mask
+from keras_kd._core.tensors import Tensor
 from keras_kd.taps import Signals
 
 #: Inputs by these names are 1 at the positions that count and 0 at padding, as in keras-hub.
 _NAMES = ("padding_mask", "attention_mask", "decoder_padding_mask", "encoder_padding_mask")
 
 
-def mark_padding(signals: Signals, x: Any) -> None:
+def mark_padding(signals: Signals, x: Tensor) -> None:
     """Has Keras's mask stand with each signal of a sequence that carries none.
 
     Keras hands a mask on from layer to layer where an `Embedding(mask_zero=True)` made it. Models
@@ -32,7 +32,7 @@ def mark_padding(signals: Signals, x: Any) -> None:
                     set_mask(tensor, ops.cast(mask, "bool"))
 
 
-def _positions_fit(mask: Any, signal: Any) -> bool:
+def _positions_fit(mask: Tensor, signal: Tensor) -> bool:
     """Whether `signal` has the mask's positions: as its second axis, or, of attention scores
     `(batch, heads, queries, keys)`, as its last two."""
     if len(mask.shape) != 2 or len(signal.shape) < 3:

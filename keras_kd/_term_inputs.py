@@ -7,9 +7,10 @@ import keras
 from keras import ops
 
 from keras_kd._core.keras_private import mask_of, set_mask, takes_training
+from keras_kd._core.tensors import Tensor
 
 
-def held_still(signal: Any) -> Any:
+def held_still(signal: Tensor) -> Tensor:
     return keras.tree.map_structure(lambda x: ops.stop_gradient(ops.convert_to_tensor(x)), signal)
 
 
@@ -22,11 +23,11 @@ def projected(projector: keras.layers.Layer | None, tensors: list[Any], training
     return projector(single)
 
 
-def gathered(gather: Callable[[Any], Any], pred: Any, *others: Any) -> tuple[Any, ...]:
+def gathered(gather: Callable[[Any], Any], pred: Tensor, *others: Any) -> tuple[Any, ...]:
     """The whole batch's rows in place of this replica's; rows of a queue below them stay."""
     rows = ops.shape(keras.tree.flatten(pred)[0])[0]
 
-    def whole(x: Any) -> Any:
+    def whole(x: Tensor) -> Tensor:
         if x is None:
             return None
         joined = ops.concatenate([gather(x[:rows]), x[rows:]])

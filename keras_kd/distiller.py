@@ -41,6 +41,7 @@ from keras_kd._core.messages import text_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import at
 from keras_kd._core.symbolic import input_of
+from keras_kd._core.tensors import Tensor
 from keras_kd._dry_run import DryRun
 from keras_kd._fit_methods import Fitting
 from keras_kd._padding import mark_padding
@@ -230,7 +231,7 @@ class Distiller(
 
     # One pass.
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """The student's output; with several students, a dict by role."""
         with unframed():
             x, _ = self._split(inputs)
@@ -264,7 +265,7 @@ class Distiller(
                 signals.update({a: s for a, s in computed.items() if a not in given})
         return signals
 
-    def _run_teacher(self, role: str, x: Any) -> Signals:
+    def _run_teacher(self, role: str, x: Tensor) -> Signals:
         """A teacher's signals for the input `x`."""
         built = self.teachers[role].built
         try:
@@ -276,7 +277,7 @@ class Distiller(
                 raise  # the data are for neither model
             raise cannot_run(role, self.teachers[role], x, text_of(error), False) from error
 
-    def _student_signals(self, x: Any, training: bool) -> tuple[Any, Signals]:
+    def _student_signals(self, x: Tensor, training: bool) -> tuple[Any, Signals]:
         """The students' outputs and signals, from one pass of each."""
         outputs: dict[str, Any] = {}
         signals: Signals = {}
@@ -289,7 +290,7 @@ class Distiller(
         return (next(iter(outputs.values())) if len(outputs) == 1 else outputs), signals
 
     def _objective(
-        self, inputs: Any, y: Any, sample_weight: Any, targets: Signals, training: bool
+        self, inputs: Any, y: Tensor, sample_weight: Tensor, targets: Signals, training: bool
     ) -> Outcome:
         """The sum of the terms on one batch, and what it is made of."""
         x, _ = split(inputs)
@@ -370,5 +371,5 @@ class Distiller(
         return cls(**restored({**config, "teacher": uncompiled(config["teacher"])}))
 
 
-def _tensor(x: Any) -> Any:
+def _tensor(x: Tensor) -> Tensor:
     return None if x is None else ops.convert_to_tensor(x)

@@ -18,8 +18,9 @@ from keras_kd._core.directions import random_direction
 from keras_kd._core.keras_private import layers_of
 from keras_kd._core.layer_calls import around_calls, plainly, rematerializing
 from keras_kd._core.messages import did_you_mean, listing, see
+from keras_kd._core.tensors import Tensor
 
-Signals = dict[str, Any]
+Signals = dict[str, Tensor]
 
 
 def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
@@ -80,7 +81,7 @@ class Tap:
             + see("no-layer")
         )
 
-    def __call__(self, x: Any, training: bool) -> tuple[Any, Signals]:
+    def __call__(self, x: Tensor, training: bool) -> tuple[Any, Signals]:
         """One pass: what the model returns, and the signals by address."""
         tapped = [layer for layer, _ in self._found.values() if layer is not None]
         if tapped and not self.model.built:
@@ -94,7 +95,7 @@ class Tap:
             signals[f"{self.role}:{path}"] = self._pick(path, found, keys)
         return output, signals
 
-    def jvps(self, x: Any, step: Any, jvp: Callable[..., Any]) -> Signals:
+    def jvps(self, x: Tensor, step: Any, jvp: Callable[..., Any]) -> Signals:
         """The directional derivatives, by address; none when none is read.
 
         `jvp(function, x, direction)` is the derivative of `function` at `x` along `direction`.
@@ -108,7 +109,7 @@ class Tap:
             for path, keys in self._jvps.items()
         }
 
-    def dry_run(self, x: Any) -> Signals:
+    def dry_run(self, x: Tensor) -> Signals:
         """The signals, for their shapes; a derivative has the shape of the output."""
         _, signals = self(x, training=False)
         return signals | self.jvps(x, 0, lambda function, x, direction: function(x))
@@ -121,7 +122,7 @@ class Tap:
         with keras.StatelessScope([(v, v.value) for v in self.model.variables]):
             return self.dry_run(zeros)
 
-    def _inference(self, x: Any) -> Any:
+    def _inference(self, x: Tensor) -> Tensor:
         """The model's output, in a pass in inference mode that leaves nothing behind."""
         now = [(variable, variable.value) for variable in self.model.variables]
         with keras.StatelessScope(now):

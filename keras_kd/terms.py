@@ -24,6 +24,7 @@ from keras_kd._core.messages import snake_case, text_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.representation import value_of
 from keras_kd._core.scalars import Number, finite
+from keras_kd._core.tensors import Tensor
 from keras_kd._core.valid_counts import count_of
 from keras_kd._term_inputs import gathered, held_still, projected
 from keras_kd.losses import Loss
@@ -162,10 +163,10 @@ class Term(_Weighted):
         signals: Signals,
         *,
         step: Any,
-        sample_weight: Any = None,
+        sample_weight: Tensor = None,
         training: bool = False,
         gather: Callable[[Any], Any] | None = None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         """The term's value, before its weight, and how many values it is the mean of. `gather`
         joins the rows of all replicas."""
         pred, target = self._sides(signals, training)
@@ -179,8 +180,8 @@ class Term(_Weighted):
             raise cannot_compare(self, signals, pred, target, text_of(error)) from error
 
     def _loss(
-        self, pred: Any, target: Any, step: Any, sample_weight: Any, gather: Any
-    ) -> tuple[Any, Any]:
+        self, pred: Tensor, target: Tensor, step: Any, sample_weight: Tensor, gather: Any
+    ) -> tuple[Tensor, Tensor]:
         if not isinstance(self.loss, Loss):
             value = self.loss(target, pred, sample_weight)
             return value, count_of(self.loss, None, pred, sample_weight)
@@ -206,7 +207,7 @@ class Term(_Weighted):
             target = [projected(self.target_projector, learned_from, training), *rest]
         return pred, target[0] if len(target) == 1 else tuple(target)
 
-    def _by_address(self, target: Any) -> list[tuple[str, Any]]:
+    def _by_address(self, target: Tensor) -> list[tuple[str, Any]]:
         """What `_sides` gave for the target, each with its address; labels left out."""
         addresses = as_tuple(self.target)
         if self.target_projector is not None:  # of several it makes what stands for the first
@@ -303,10 +304,10 @@ class Labels(_Weighted):
         signals: Signals,
         *,
         step: Any,
-        sample_weight: Any = None,
+        sample_weight: Tensor = None,
         training: bool = False,
         gather: Callable[[Any], Any] | None = None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         """The compiled loss on this output, before the term's weight, and how many values it is
         the mean of."""
         y, pred = signals[LABELS], signals[self.pred]

@@ -16,6 +16,7 @@ from keras_kd._checks._batch import LEAVE_OUT, no_batches
 from keras_kd._checks._logits import cause, check_looks
 from keras_kd._core.messages import did_you_mean, listing, see
 from keras_kd._core.probabilities import ENOUGH, Looks
+from keras_kd._core.tensors import Tensor
 from keras_kd.taps import Signals
 
 
@@ -37,13 +38,13 @@ def faults(signals: Signals, addresses: list[str]) -> Any:
     return ops.stack([_fault(signals.get(address, 0.0)) for address in addresses])
 
 
-def _fault(signal: Any) -> Any:
+def _fault(signal: Tensor) -> Tensor:
     leaves = [ops.cast(leaf, "float32") for leaf in keras.tree.flatten(signal)]
     good = [ops.all(ops.isfinite(leaf)) for leaf in leaves]
     return 1.0 - ops.cast(ops.all(ops.stack(good)), "float32")
 
 
-def all_faults(teachers: Any, labels: Any, total: Any, empty: Any) -> Any:
+def all_faults(teachers: Any, labels: Tensor, total: Tensor, empty: Tensor) -> Tensor:
     """What is at fault in a batch, in one vector: teachers, labels, no examples in it, and the
     student last.
 
@@ -92,7 +93,7 @@ class FaultCounts(keras.metrics.Metric):
         """Whether enough examples were looked at."""
         return self.looked >= float(ENOUGH)
 
-    def count_looks(self, found: Any, examples: Any, faults: Any) -> None:
+    def count_looks(self, found: Any, examples: Any, faults: Tensor) -> None:
         """Adds what a batch looks like; one with a fault is not the last to be looked at."""
         whole = 1.0 - ops.max(ops.cast(faults, "float32"))
         self.looks.assign_add(found * whole if self.skip else found)

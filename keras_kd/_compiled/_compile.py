@@ -16,6 +16,7 @@ from keras_kd._core.addresses import LABELS, OUTPUT, parse
 from keras_kd._core.configs import whole_configs
 from keras_kd._core.keras_private import compiled_loss, compiled_metrics, track_loss
 from keras_kd._core.messages import listing
+from keras_kd._core.tensors import Tensor
 from keras_kd._participants import check_roles, check_shared, check_still
 from keras_kd._trainers._epoch_means import SumOfMeans
 from keras_kd.terms import Labels
@@ -130,12 +131,12 @@ class Compiling(Base):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """The labels' part alone; Keras calls it to build the compiled loss."""
         total = ops.zeros(())
         for term in self.terms:
@@ -147,7 +148,7 @@ class Compiling(Base):
         return total
 
     def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+        self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> dict[str, Any]:
         """The logs; compiled metrics are left out of a batch without labels."""
         if y is None:

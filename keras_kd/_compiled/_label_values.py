@@ -20,6 +20,7 @@ from keras_kd._compiled._losses import Applied
 from keras_kd._compiled._outputs import Output, Outputs
 from keras_kd._core.addresses import parse
 from keras_kd._core.hard_labels import mixed
+from keras_kd._core.tensors import Tensor
 
 #: Rows of labels that are looked at in one go.
 _ROWS = 65_536
@@ -41,7 +42,7 @@ class Check:
     def of(cls, output: Output, part: LabelPart, wrong: Any, message: Any, **more: Any) -> "Check":
         return cls(part, output.address, output.width, output.rank, wrong, message, **more)
 
-    def found(self, y: Any, width: int | None, rank: int | None) -> Any:
+    def found(self, y: Tensor, width: int | None, rank: int | None) -> Tensor:
         """True where a label is wrong; `None` when nothing can be said of such labels."""
         y = self.part.find(y)
         if y is None or keras.tree.is_nested(y):
@@ -75,7 +76,7 @@ def label_checks(
 
 
 def _no_class(ignored: int | None) -> Callable[..., Any]:
-    def wrong(y: Any, width: int | None, rank: int | None) -> Any:
+    def wrong(y: Tensor, width: int | None, rank: int | None) -> Tensor:
         if "float" not in keras.backend.standardize_dtype(y.dtype):
             y = ops.cast(y, "int32")
         bad = y < 0
@@ -86,18 +87,18 @@ def _no_class(ignored: int | None) -> Callable[..., Any]:
     return wrong
 
 
-def _no_share(y: Any, width: int | None, rank: int | None) -> Any:
+def _no_share(y: Tensor, width: int | None, rank: int | None) -> Tensor:
     y = ops.cast(y, "float32")
     return ops.logical_or(y < 0, y > 1)
 
 
-def _several(y: Any, width: int | None, rank: int | None) -> Any:
+def _several(y: Tensor, width: int | None, rank: int | None) -> Tensor:
     if len(y.shape) != rank:
         return None
     return ops.sum(ops.cast(y, "float32"), axis=-1) > 1.5
 
 
-def _mixed(y: Any, width: int | None, rank: int | None) -> Any:
+def _mixed(y: Tensor, width: int | None, rank: int | None) -> Tensor:
     if len(y.shape) != rank or y.shape[-1] != width or width == 1:
         return None
     return mixed(y)
@@ -150,7 +151,7 @@ def _mixed_text(name: str, output: Any) -> Callable[[str], str]:
 # Looking at them.
 
 
-def faults(checks: Sequence[Check], y: Any, signals: Any) -> Any:
+def faults(checks: Sequence[Check], y: Tensor, signals: Any) -> Tensor:
     """Per check, 1 when a label of this batch is wrong: of the first `LABEL_CHECKS`, as many as the
     value check has room for. `check_arrays` knows no such limit."""
     found = []
@@ -185,7 +186,7 @@ _OF_LABELS = re.compile(
 )
 
 
-def check_arrays(checks: Sequence[Check], y: Any) -> None:
+def check_arrays(checks: Sequence[Check], y: Tensor) -> None:
     """Raises when labels given as arrays are wrong; other labels are left to the step."""
     leaves = keras.tree.flatten(y)
     if not checks or not leaves or not all(_is_array(leaf) for leaf in leaves):

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.tensors import Tensor
+
 
 class Labelled(keras.metrics.Metric):
     """A metric on the rows whose label is not the one that says that there is none.
@@ -26,7 +28,7 @@ class Labelled(keras.metrics.Metric):
     def variables(self) -> list[keras.Variable]:
         return self.metric.variables
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         y_true = ops.convert_to_tensor(y_true)
         known = ops.not_equal(y_true, self.ignored)
         y_true = ops.where(known, y_true, ops.zeros_like(y_true))

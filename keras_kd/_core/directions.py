@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.tensors import Tensor
+
 
 class _SeedOf(keras.random.SeedGenerator):
     """A seed that follows from numbers alone: every draw with the same ones is the same."""
@@ -17,7 +19,7 @@ class _SeedOf(keras.random.SeedGenerator):
         return ops.stack([ops.cast(number, dtype) for number in self.numbers])
 
 
-def random_direction(step: Any, x: Any, model: str) -> Any:
+def random_direction(step: Any, x: Tensor, model: str) -> Tensor:
     """A direction in the space of inputs like `x`: standard normal numbers, drawn anew each step.
 
     The same for every model that takes such an input.

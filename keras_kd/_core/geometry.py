@@ -9,6 +9,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_kd._core.tensors import Tensor
+
 #: A vector shorter than this counts as zero.
 _SHORT = 1e-12
 #: A row shorter than this share of the batch's mean length is faint: a blank example, not a small
@@ -18,27 +20,27 @@ FAINT = 0.1
 _ALL_FAINT = 1e-5
 
 
-def square(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
+def square(x: Tensor, axis: Any = -1, keepdims: bool = False) -> Tensor:
     """Squared Euclidean length."""
     return ops.sum(ops.square(x), axis, keepdims)
 
 
-def length(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
+def length(x: Tensor, axis: Any = -1, keepdims: bool = False) -> Tensor:
     """Euclidean length, at least 1e-12; its gradient at zero is zero."""
     return _root(square(x, axis, keepdims))
 
 
-def unit(x: Any, axis: Any = -1, faint: float = FAINT) -> Any:
+def unit(x: Tensor, axis: Any = -1, faint: float = FAINT) -> Tensor:
     """`x` divided by its length; zero stays zero, and has no gradient."""
     squared = square(x, axis, keepdims=True)
     return fading(x / _root(squared), squared, faint)
 
 
-def _root(squared: Any) -> Any:
+def _root(squared: Tensor) -> Tensor:
     return ops.sqrt(ops.maximum(squared, _SHORT**2))
 
 
-def fading(x: Any, squared: Any, faint: float = FAINT, of: Any = None) -> Any:
+def fading(x: Tensor, squared: Tensor, faint: float = FAINT, of: Any = None) -> Tensor:
     """`x`, one row or value for each of `squared`, without what is steep in its gradient.
 
     For rows that were divided by their lengths, of which `squared` are the squares. Where a length
@@ -49,14 +51,14 @@ def fading(x: Any, squared: Any, faint: float = FAINT, of: Any = None) -> Any:
     return bounded(x, _presence(ops.stop_gradient(squared), faint, of))
 
 
-def _presence(squared: Any, faint: float = FAINT, of: Any = None) -> Any:
+def _presence(squared: Tensor, faint: float = FAINT, of: Any = None) -> Tensor:
     """1 for a row that is not faint, and towards 0 as its length does."""
     if of is None:
         of = ops.maximum(ops.mean(ops.sqrt(squared)), _ALL_FAINT)
     return squared / ops.square(faint * of)
 
 
-def bounded(x: Any, share: Any) -> Any:
+def bounded(x: Tensor, share: Tensor) -> Tensor:
     """`x`, with its gradient times `share`, where that is below 1.
 
     By a product and not by `where`: a branch that is not taken has its slope taken all the same,
@@ -66,18 +68,18 @@ def bounded(x: Any, share: Any) -> Any:
     return share * x + (1.0 - share) * ops.stop_gradient(x)
 
 
-def flat(x: Any) -> Any:
+def flat(x: Tensor) -> Tensor:
     """One row per example: `(batch, ...)` -> `(batch, features)`."""
     return ops.reshape(x, (ops.shape(x)[0], -1))
 
 
-def huber(x: Any) -> Any:
+def huber(x: Tensor) -> Tensor:
     """Half the square up to 1, linear beyond."""
     size = ops.abs(x)
     return ops.where(size < 1.0, 0.5 * ops.square(x), size - 0.5)
 
 
-def squared_distances(x: Any) -> Any:
+def squared_distances(x: Tensor) -> Tensor:
     """Squared Euclidean distances between the rows of `x`, `(batch, batch)`.
 
     By differences, row after row: exact for near and equal rows, where the Gram matrix would
@@ -85,7 +87,7 @@ def squared_distances(x: Any) -> Any:
     """
 
     @ops.custom_gradient
-    def rows(x: Any) -> Any:
+    def rows(x: Tensor) -> Tensor:
         def grad(*args: Any, upstream: Any = None) -> Any:
             up = args[0] if upstream is None else upstream
             both = up + ops.transpose(up)
@@ -96,7 +98,7 @@ def squared_distances(x: Any) -> Any:
     return rows(x)
 
 
-def angle_gap(target: Any, pred: Any) -> Any:
+def angle_gap(target: Tensor, pred: Tensor) -> Tensor:
     """Huber of the difference of all angles at each vertex, `(batch,)`, mean over the pairs.
 
     `target` and `pred` are squared distances `(batch, batch)`: by the law of cosines they hold
@@ -106,21 +108,21 @@ def angle_gap(target: Any, pred: Any) -> Any:
     """
     target = ops.stop_gradient(target)
 
-    def inverse(row: Any) -> Any:
+    def inverse(row: Tensor) -> Tensor:
         there = row > _SHORT**2
         return ops.where(there, ops.rsqrt(ops.where(there, row, 1.0)), 0.0)
 
-    def cosines(row: Any, squares: Any) -> Any:
+    def cosines(row: Tensor, squares: Any) -> Tensor:
         near = inverse(row)
         sides = 0.5 * (row[:, None] + row[None, :] - squares)
         return sides * near[:, None] * near[None, :]
 
     @ops.custom_gradient
-    def vertices(pred: Any) -> Any:
-        def gap(rows: Any) -> Any:
+    def vertices(pred: Tensor) -> Tensor:
+        def gap(rows: Tensor) -> Tensor:
             return cosines(rows[1], pred) - cosines(rows[0], target)
 
-        def value(rows: Any) -> Any:
+        def value(rows: Tensor) -> Tensor:
             return ops.mean(huber(gap(rows)))
 
         def grad(*args: Any, upstream: Any = None) -> Any:
@@ -129,7 +131,7 @@ def angle_gap(target: Any, pred: Any) -> Any:
             pairs = ops.cast(count, pred.dtype) ** 2
             present = ops.minimum(_presence(pred), 1.0)
 
-            def back(i: Any, total: Any) -> Any:
+            def back(i: Any, total: Tensor) -> Tensor:
                 own, rows = pred[i], ops.stack([target[i], pred[i]])
                 near = inverse(own)
                 slope = ops.clip(gap(rows), -1.0, 1.0) * up[i] / pairs

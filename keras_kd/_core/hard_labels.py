@@ -1,16 +1,15 @@
 """Hard labels, as the losses need them that look at the right class apart from the others."""
 
-from typing import Any
-
 from keras import ops
 
 from keras_kd._core.messages import shape_of
+from keras_kd._core.tensors import Tensor
 
 #: Stands for minus infinity where an infinite number would make a NaN.
 NEVER = -1e30
 
 
-def hard(labels: Any, logits: Any) -> Any:
+def hard(labels: Tensor, logits: Tensor) -> Tensor:
     """`labels` as integers, one per row of `logits`; one-hot rows become the classes they are."""
     rank = len(logits.shape)
     if is_one_hot(labels, logits):
@@ -28,13 +27,13 @@ def hard(labels: Any, logits: Any) -> Any:
     return ops.cast(labels, "int32")
 
 
-def is_one_hot(labels: Any, logits: Any) -> bool:
+def is_one_hot(labels: Tensor, logits: Tensor) -> bool:
     """Whether `labels` have the shape of one-hot rows; whether they are, their values tell."""
     same_rank = len(labels.shape) == len(logits.shape)
     return same_rank and labels.shape[-1] == logits.shape[-1] and labels.shape[-1] != 1
 
 
-def mixed(labels: Any) -> Any:
+def mixed(labels: Tensor) -> Tensor:
     """True where a row is not exactly one-hot: mixed or smoothed, so that no class is the right
     one."""
     labels = ops.cast(labels, "float32")
@@ -43,24 +42,24 @@ def mixed(labels: Any) -> Any:
     return ops.logical_not(ops.logical_and(one, rest))
 
 
-def sound(labels: Any, logits: Any, values: Any) -> Any:
+def sound(labels: Tensor, logits: Tensor, values: Tensor) -> Tensor:
     """`values`, NaN where the labels name no right class: no number would be right there."""
     if not is_one_hot(labels, logits):
         return values
     return ops.where(mixed(labels), float("nan"), values)
 
 
-def right(labels: Any, logits: Any) -> Any:
+def right(labels: Tensor, logits: Tensor) -> Tensor:
     """True at the right class of each row of `logits`, false elsewhere."""
     classes = ops.arange(logits.shape[-1], dtype="int32")
     return ops.equal(ops.expand_dims(hard(labels, logits), -1), classes)
 
 
-def at(mask: Any, values: Any) -> Any:
+def at(mask: Tensor, values: Tensor) -> Tensor:
     """The value where `mask` is true, one per row."""
     return ops.sum(ops.where(mask, values, 0.0), axis=-1)
 
 
-def log_softmax_of_others(mask: Any, logits: Any) -> Any:
+def log_softmax_of_others(mask: Tensor, logits: Tensor) -> Tensor:
     """Log-softmax over the classes where `mask` is false; 0 where it is true."""
     return ops.where(mask, 0.0, ops.log_softmax(ops.where(mask, NEVER, logits), axis=-1))

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_kd._core.tensors import Tensor
+
 #: So many rows, or examples, make an accident impossible.
 ENOUGH = 8
 #: What rounding takes from a sum of 1: bfloat16 has eight bits.
@@ -46,7 +48,7 @@ class Looks(NamedTuple):
         return bool(hard or (apart and 4 * self.sure >= self.numbers - self.zeros))
 
 
-def looks(x: Any) -> Any:
+def looks(x: Tensor) -> Tensor:
     """The counts of `Looks` for a tensor `(batch, ..., n)`, as one tensor."""
     x = ops.stop_gradient(ops.cast(x, "float32"))
     if len(x.shape) < 2:

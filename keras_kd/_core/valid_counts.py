@@ -7,9 +7,10 @@ import keras
 from keras import ops
 
 from keras_kd._core.keras_private import mask_of
+from keras_kd._core.tensors import Tensor
 
 
-def count_of(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
+def count_of(loss: Any, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor) -> Tensor:
     """How many values a loss of Keras's own is the mean of, on one output.
 
     Up to a factor that is the same for every batch. Padded positions do not count, nor do labels
@@ -35,7 +36,7 @@ def count_of(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
     return ops.sum(math.prod(spread(count, ones) for count in counts if fits(count, ones)))
 
 
-def fits(mask: Any, values: Any) -> bool:
+def fits(mask: Tensor, values: Tensor) -> bool:
     """Whether `mask` has the leading axes of `values`, as far as is known."""
     known = zip(mask.shape, values.shape, strict=False)
     return len(mask.shape) <= len(values.shape) and all(
@@ -43,7 +44,7 @@ def fits(mask: Any, values: Any) -> bool:
     )
 
 
-def spread(sample_weight: Any, values: Any) -> Any:
+def spread(sample_weight: Tensor, values: Tensor) -> Tensor:
     """`sample_weight` in the shape of `values`."""
     weight = ops.convert_to_tensor(sample_weight, dtype=values.dtype)
     while len(weight.shape) > len(values.shape):

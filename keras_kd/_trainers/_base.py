@@ -20,6 +20,7 @@ from keras import ops
 
 from keras_kd._checks import _values
 from keras_kd._core.keras_private import loss_tracker
+from keras_kd._core.tensors import Tensor
 
 
 class Outcome(NamedTuple):
@@ -37,7 +38,7 @@ class Outcome(NamedTuple):
     looks: Any  # of the first examples: statistics of each signal that is read as logits
 
 
-def batch_size(x: Any) -> Any:
+def batch_size(x: Tensor) -> Tensor:
     """Number of examples in the batch `x`, as a tensor when only the run will tell."""
     first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
     return ops.shape(first)[0]
@@ -52,7 +53,7 @@ else:
 class Step(Base):
     """The part of a step that is the same on every backend."""
 
-    def _jvp(self, function: Any, x: Any, direction: Any) -> Any:
+    def _jvp(self, function: Any, x: Tensor, direction: Tensor) -> Tensor:
         """The derivative of `function` at `x` along `direction`."""
         raise NotImplementedError
 
@@ -82,7 +83,7 @@ class Step(Base):
         return ops.cond(check.enough, lambda: ops.zeros(check.looks.shape, "float32"), look)
 
     def _update_metrics(
-        self, x: Any, y: Any, sample_weight: Any, outcome: Outcome
+        self, x: Tensor, y: Tensor, sample_weight: Tensor, outcome: Outcome
     ) -> dict[str, Any]:
         """Moves the metrics by one batch and returns the logs."""
         counts = [*outcome.counts, batch_size(x)]
@@ -114,7 +115,9 @@ class Step(Base):
         weights = [v for model in models for v in model.trainable_variables]
         return keras.StatelessScope([(v, v.value) for v in weights], collect_losses=True)
 
-    def _objective_in_inference(self, x: Any, y: Any, sample_weight: Any, targets: Any) -> Outcome:
+    def _objective_in_inference(
+        self, x: Tensor, y: Tensor, sample_weight: Tensor, targets: Any
+    ) -> Outcome:
         """The objective in inference mode. Of the students nothing moves but metrics in them."""
         if not self._terms_built:  # what is built in such a scope would have no values
             return self._objective(x, y, sample_weight, targets, training=False)

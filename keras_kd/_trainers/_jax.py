@@ -8,6 +8,7 @@ import jax
 import keras
 
 from keras_kd._core.keras_private import KeepsJaxState
+from keras_kd._core.tensors import Tensor
 from keras_kd._trainers._base import Outcome, Step
 from keras_kd._trainers._exclusive_access import in_turn
 
@@ -68,7 +69,7 @@ class JAXStep(KeepsJaxState, Step):
             logs = {name: result[name] for name in logs}
         return logs, (*others, _values(scope, self.metrics_variables))
 
-    def _jvp(self, function: Any, x: Any, direction: Any) -> Any:
+    def _jvp(self, function: Any, x: Tensor, direction: Tensor) -> Tensor:
         return jax.jvp(function, (x,), (direction,))[1]
 
     def _sync_state(self) -> None:
@@ -96,7 +97,9 @@ class JAXStep(KeepsJaxState, Step):
             pairs += zip(self.metrics_variables, metrics, strict=True)
         return keras.StatelessScope(pairs, **options)
 
-    def _targets_of(self, trainable: Values, non_trainable: Values, metrics: Values, x: Any) -> Any:
+    def _targets_of(
+        self, trainable: Values, non_trainable: Values, metrics: Values, x: Tensor
+    ) -> Tensor:
         with self._holding(
             trainable, non_trainable, metrics
         ):  # what a teacher changes is forgotten
@@ -107,9 +110,9 @@ class JAXStep(KeepsJaxState, Step):
         trainable: Values,
         non_trainable: Values,
         metrics: Values,
-        x: Any,
-        y: Any,
-        sample_weight: Any,
+        x: Tensor,
+        y: Tensor,
+        sample_weight: Tensor,
         targets: Any,
         training: bool,
     ) -> tuple[keras.StatelessScope, Outcome]:
@@ -117,7 +120,7 @@ class JAXStep(KeepsJaxState, Step):
             return scope, self._objective(x, y, sample_weight, targets, training=training)
 
     def _record_of(
-        self, metrics: Values, x: Any, y: Any, sample_weight: Any, outcome: Outcome
+        self, metrics: Values, x: Tensor, y: Tensor, sample_weight: Tensor, outcome: Outcome
     ) -> tuple[dict[str, Any], Values]:
         with keras.StatelessScope(zip(self.metrics_variables, metrics, strict=True)) as scope:
             logs = self._update_metrics(x, y, sample_weight, outcome)

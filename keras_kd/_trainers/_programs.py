@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.tensors import Tensor
+
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function(target, pred)` as one program, with the gradient of what it gives by `pred`.
@@ -37,10 +39,10 @@ def forward(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *trees: _as_numpy(function(*_as_tensors(trees)))
 
 
-def value_and_gradient(function: Callable[..., Any], target: Any, pred: Any) -> Any:
+def value_and_gradient(function: Callable[..., Any], target: Tensor, pred: Tensor) -> Tensor:
     """`function(target, pred)`, a scalar, and its gradient by `pred`, once; eager but for jax."""
 
-    def alone(target: Any, pred: Any) -> Any:
+    def alone(target: Tensor, pred: Tensor) -> Tensor:
         return function(target, pred), ()
 
     if keras.config.backend() == "tensorflow":
@@ -49,7 +51,7 @@ def value_and_gradient(function: Callable[..., Any], target: Any, pred: Any) -> 
 
 
 def _by_jax(both: Callable[..., Any]) -> Callable[..., Any]:
-    def ordered(target: Any, pred: Any) -> Any:
+    def ordered(target: Tensor, pred: Tensor) -> Tensor:
         (value, rest), slope = both(target, pred)
         return value, slope, rest
 
@@ -59,7 +61,7 @@ def _by_jax(both: Callable[..., Any]) -> Callable[..., Any]:
 def _taped(function: Callable[..., Any]) -> Callable[..., Any]:
     import tensorflow as tf
 
-    def both(target: Any, pred: Any) -> Any:
+    def both(target: Tensor, pred: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             tape.watch(pred)
             value, rest = function(target, pred)
@@ -71,7 +73,7 @@ def _taped(function: Callable[..., Any]) -> Callable[..., Any]:
 def _by_torch(function: Callable[..., Any]) -> Callable[..., Any]:
     import torch
 
-    def both(target: Any, pred: Any) -> Any:
+    def both(target: Tensor, pred: Tensor) -> Tensor:
         leaves = keras.tree.map_structure(lambda x: x.clone().requires_grad_(), pred)
         value, rest = function(target, leaves)
         if value.requires_grad:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_kd._core.tensors import Tensor
 from keras_kd._trainers._base import Outcome, Step
 
 Logs = dict[str, Any]
@@ -67,7 +68,7 @@ class TensorFlowStep(Step):
         result = self.get_metrics_result()
         return {name: result[name] for name in logs}
 
-    def _jvp(self, function: Any, x: Any, direction: Any) -> Any:
+    def _jvp(self, function: Any, x: Tensor, direction: Tensor) -> Tensor:
         leaves = keras.tree.flatten(x)
         with tf.autodiff.ForwardAccumulator(leaves, keras.tree.flatten(direction)) as forward:
             outputs = function(x)

@@ -9,6 +9,7 @@ from torch.autograd import forward_ad
 
 from keras_kd._checks import _values
 from keras_kd._core.probabilities import ENOUGH
+from keras_kd._core.tensors import Tensor
 from keras_kd._trainers._base import Outcome, Step
 
 
@@ -30,7 +31,7 @@ class TorchStep(Step):
             self._advance_step()
             return self._recorded(x, y, sample_weight, outcome)
 
-    def _jvp(self, function: Any, x: Any, direction: Any) -> Any:
+    def _jvp(self, function: Any, x: Tensor, direction: Tensor) -> Tensor:
         with forward_ad.dual_level():
             outputs = function(keras.tree.map_structure(forward_ad.make_dual, x, direction))
             return keras.tree.map_structure(_derivative, outputs)
@@ -44,7 +45,9 @@ class TorchStep(Step):
             outcome = self._objective_in_inference(x, y, sample_weight, targets)
             return self._recorded(x, y, sample_weight, outcome)
 
-    def _recorded(self, x: Any, y: Any, sample_weight: Any, outcome: Outcome) -> dict[str, Any]:
+    def _recorded(
+        self, x: Tensor, y: Tensor, sample_weight: Tensor, outcome: Outcome
+    ) -> dict[str, Any]:
         if self._value_check.skip:  # else `_update_metrics` does
             self._count_faults(outcome)
         return self._update_metrics(x, y, sample_weight, outcome)

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_kd._core.optional import require_keras
 from keras_kd._core.registry import serializable
+from keras_kd._core.tensors import Tensor
 
 # Keeps the largest weight inside its own range: outside, it would get no gradient.
 _HEADROOM = 1.0 + 1e-6
@@ -75,7 +76,7 @@ class FakeQuant(keras.layers.Layer):
         if self.fixed is None:
             self.started = self.add_weight(name="started", initializer="zeros", **add)
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         if training and self.fixed is None:
             self._follow(ops.cast(ops.stop_gradient(x), "float32"))
         high = ops.maximum(ops.convert_to_tensor(self.high), self.low + _TINY)
@@ -83,7 +84,7 @@ class FakeQuant(keras.layers.Layer):
             x, ops.convert_to_tensor(self.low), high, num_bits=self.bits
         )
 
-    def _follow(self, x: Any) -> None:
+    def _follow(self, x: Tensor) -> None:
         keep = self.momentum * self.started
         self.low.assign(keep * self.low + (1.0 - keep) * ops.minimum(ops.min(x), 0.0))
         self.high.assign(keep * self.high + (1.0 - keep) * ops.maximum(ops.max(x), 0.0))
@@ -179,7 +180,7 @@ class GridDepthwiseConv2D(OnGrid, keras.layers.DepthwiseConv2D):
         flat = ops.reshape(self.remaining(), (*shape[:2], shape[2] * shape[3]))
         return ops.reshape(on_grid(flat, self.bits), shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any) -> Tensor:
         outputs = ops.depthwise_conv(
             inputs, self.rounded(), strides=self.strides, padding=self.padding,
             dilation_rate=self.dilation_rate, data_format=self.data_format,
@@ -195,7 +196,7 @@ class GridDense(OnGrid, keras.layers.Dense):
 
     stands_for = keras.layers.Dense
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         outputs = ops.matmul(inputs, self.rounded())
         if self.bias is not None:
             outputs = outputs + self.bias

@@ -8,6 +8,7 @@ from keras import ops
 from keras_kd._core.geometry import fading, flat, length
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import channels_last, pooled, positions, to_smaller
 
@@ -52,12 +53,12 @@ class AttentionMap(Loss):
     joins_positions = True
     same_shape = False
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         t, s = to_smaller(y_true, y_pred)
         return ops.mean(ops.square(_activity(s) - _activity(t)), axis=-1)
 
 
-def _activity(x: Any) -> Any:
+def _activity(x: Tensor) -> Tensor:
     activity = flat(ops.mean(ops.square(x), axis=-1))
     size = length(activity, keepdims=True)
     return fading(activity / size, size)  # which is a square already, in the units of the map
@@ -101,7 +102,7 @@ class HierarchicalContext(Loss):
         super().__init__(**kwargs)
         self.levels = tuple(count(level, "levels") for level in levels)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         t, s = channels_last(y_true), channels_last(y_pred)
         if len(s.shape) != 4 or None in s.shape[1:3]:
             raise ValueError(
@@ -155,7 +156,7 @@ class FlowMatch(Loss):
 
     same_shape = False
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.mean(ops.square(flat(_flow(*y_pred) - _flow(*y_true))), axis=-1)
 
 

@@ -12,6 +12,7 @@ from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.representation import call_of
 from keras_kd._core.scalars import LearningRateSchedule, at
+from keras_kd._core.tensors import Tensor
 from keras_kd._core.valid_counts import fits, spread
 
 
@@ -78,7 +79,7 @@ class Loss(keras.losses.Loss):
             dtype=dtype or keras.backend.result_type(keras.config.floatx(), "float32"),
         )
 
-    def at(self, step: Any) -> "Loss":
+    def at(self, step: Tensor) -> "Loss":
         """This loss with its schedules read at `step`; itself when it has none."""
         scheduled = {
             name: ops.cast(at(value, step), self.dtype)
@@ -92,10 +93,12 @@ class Loss(keras.losses.Loss):
         held.__dict__.update(vars(self), **scheduled)
         return held
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         return self.measured(y_true, y_pred, sample_weight)[0]
 
-    def measured(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+    def measured(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> tuple[Tensor, Tensor]:
         """The reduced value; and how many values it is the mean of, to join it with others'."""
         if self.with_labels and not isinstance(y_true, (tuple, list)):
             raise ValueError(
@@ -123,7 +126,7 @@ class Loss(keras.losses.Loss):
             return tuple(self._widened(signal) for signal in side)
         return ops.convert_to_tensor(side, dtype=self.dtype)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define call(y_true, y_pred).")
 
     def __repr__(self) -> str:
@@ -150,15 +153,17 @@ def _check_classes(loss: Loss, shape: tuple[Any, ...]) -> None:
 class _Reduced(keras.losses.Loss):
     """Keras's own reduction, over values that are there already."""
 
-    def __init__(self, values: Any, reduction: str | None, dtype: Any):
+    def __init__(self, values: Tensor, reduction: str | None, dtype: Any):
         super().__init__(name="reduced", reduction=reduction, dtype=dtype)
         self.values = values
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.values
 
 
-def weighed(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -> tuple[Any, Any]:
+def weighed(
+    values: Tensor, mask: Tensor, sample_weight: Tensor, reduction: str | None
+) -> tuple[Tensor, Tensor]:
     """One factor for each of `values`, and how many of them count: Keras's mean of the weighted
     values is then the mean over those that count."""
     rank = len(values.shape)
@@ -185,7 +190,7 @@ def weighed(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -
     return weights * ops.divide_no_nan(size, count), count
 
 
-def _emptied(x: Any, mask: Any) -> Any:
+def _emptied(x: Tensor, mask: Tensor) -> Tensor:
     """`x` with zeros at padded positions, where it has the mask's positions."""
     if len(x.shape) <= len(mask.shape) or not fits(mask, x):
         return x

@@ -7,6 +7,7 @@ from keras import ops
 from keras_kd._core.hard_labels import at, right, sound
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 
 
@@ -36,7 +37,7 @@ class _Composed(Loss):
     def joins_positions(self) -> bool:  # type: ignore[override]
         return self.loss.joins_positions
 
-    def at(self, step: Any) -> Loss:
+    def at(self, step: Tensor) -> Loss:
         held = object.__new__(type(self))
         held.__dict__.update(vars(super().at(step)), loss=self.loss.at(step))
         return held
@@ -71,7 +72,7 @@ class SumOf(_Composed):
     arXiv:2104.09044, section 3.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         pairs = zip(_several(y_true), _several(y_pred), strict=True)
         return sum(self.loss.call(target, pred) for target, pred in pairs)
 
@@ -80,7 +81,7 @@ def _several(side: Any) -> list[Any]:
     return list(side) if isinstance(side, (list, tuple)) else [side]
 
 
-def _confidence(answers: list[Any], labels: Any) -> Any:
+def _confidence(answers: list[Any], labels: Tensor) -> Tensor:
     """Weights `(teachers, ...)` that sum to 1: the more, the smaller a teacher's cross-entropy."""
     costs = [sound(labels, z, -at(right(labels, z), ops.log_softmax(z, axis=-1))) for z in answers]
     if len(costs) == 1:
@@ -128,7 +129,7 @@ class ConfidenceWeighted(_Composed):
     on_logits = True
     among_classes = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         *answers, labels = y_true
         weights = _confidence(answers, labels)
         return sum(weights[k] * self.loss.call(z, y_pred) for k, z in enumerate(answers))
@@ -168,7 +169,7 @@ class ConfidenceWeightedFeatures(_Composed):
     with_labels = True
     on_logits = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         *both, labels = y_true
         count = len(both) // 2
         if len(both) != 2 * count or not count:
@@ -228,7 +229,7 @@ class LabelledTarget(Loss):
         self.alpha = finite(alpha, "alpha")
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         logits, labels = y_true
         hard = -at(right(labels, y_pred), ops.log_softmax(y_pred, axis=-1))
         log_p = ops.log_softmax(logits / self.temperature, axis=-1)
@@ -266,7 +267,7 @@ class CurriculumTarget(Loss):
     on_logits = True
     same_shape = False
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         logits, temperature = y_pred
         inside = temperature if len(temperature.shape) == 0 else temperature[..., None]
         log_p = ops.log_softmax(y_true / inside, axis=-1)
@@ -301,6 +302,6 @@ class MaskedGeneration(Loss):
 
     joins_positions = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         gap = ops.square(y_pred - y_true)
         return ops.sum(ops.reshape(gap, (ops.shape(gap)[0], -1)), axis=-1)

@@ -10,6 +10,7 @@ from keras_kd._core.geometry import bounded, flat, unit
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import formerly, serializable
 from keras_kd._core.scalars import Number, count, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 
 
@@ -60,7 +61,7 @@ class ContrastiveMatch(Loss):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if y_true.shape[-1] != y_pred.shape[-1]:
             raise ValueError(
                 "Embeddings are compared by their product and need the same number of features. "
@@ -117,10 +118,10 @@ class NoiseContrastive(Loss):
         super().__init__(**kwargs)
         self.examples = count(examples, "examples")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return sum(self._cost(scores) for scores in keras.tree.flatten(y_pred))
 
-    def _cost(self, scores: Any) -> Any:
+    def _cost(self, scores: Tensor) -> Tensor:
         if len(scores.shape) != 2 or scores.shape[-1] < 2:
             raise ValueError(
                 "The scores are (batch, 1 + K): the true pair's, then those of K drawn pairs. "
@@ -174,7 +175,7 @@ class LogPowerDistance(Loss):
         super().__init__(**kwargs)
         self.power = positive(power, "power")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         # Away from 0 by less than matters, where a power's gradient may not exist.
         gap = ops.maximum(ops.abs(flat(y_pred) - flat(y_true)), 1e-12)
         total = ops.maximum(ops.sum(ops.power(gap, self.power)), 1e-30)

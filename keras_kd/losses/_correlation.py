@@ -7,6 +7,7 @@ from keras import ops
 from keras_kd._core.geometry import fading, length, square
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss, fits
 
 #: Probabilities that vary by less than this share of themselves are as good as equal.
@@ -71,7 +72,7 @@ class CorrelationTarget(Loss):
         self.beta, self.gamma = finite(beta, "beta"), finite(gamma, "gamma")
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor, mask: Tensor = None) -> Tensor:
         p = ops.softmax(y_true / self.temperature, axis=-1)
         q = ops.softmax(y_pred / self.temperature, axis=-1)
         by_example = 1.0 - _correlation(p, q, axis=-1)
@@ -80,14 +81,14 @@ class CorrelationTarget(Loss):
         return self.temperature**2 * (self.beta * by_example + self.gamma * by_class)
 
 
-def _counted(mask: Any, x: Any) -> Any:
+def _counted(mask: Tensor, x: Tensor) -> Tensor:
     """1 at positions that count and 0 at padding, `(..., 1)`; `None` where all of them do."""
     if mask is None or len(mask.shape) != len(x.shape) - 1 or not fits(mask, x):
         return None
     return ops.expand_dims(ops.cast(mask, x.dtype), axis=-1)
 
 
-def _correlation(a: Any, b: Any, axis: Any, counted: Any = None) -> Any:
+def _correlation(a: Tensor, b: Tensor, axis: Any, counted: Any = None) -> Tensor:
     if counted is not None:
         a, b = a * counted, b * counted
     whole = ops.stop_gradient(length(b, axis))
@@ -96,7 +97,7 @@ def _correlation(a: Any, b: Any, axis: Any, counted: Any = None) -> Any:
     return fading(correlation, square(b, axis), _FAINT, of=whole)
 
 
-def _mean(x: Any, axis: Any, counted: Any) -> Any:
+def _mean(x: Tensor, axis: Any, counted: Any) -> Tensor:
     if counted is None:
         return ops.mean(x, axis, keepdims=True)
     # Times `counted`, so that what is subtracted leaves padding at 0.

@@ -13,16 +13,20 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.tensors import Tensor
+
 #: Logits with more numbers than this are gone through in blocks, of about this many at a time.
 _LARGE, _BLOCK = 2**24, 2**19
 
 
-def lean(value: Callable[..., Any], slope: Callable[..., Any], target: Any, pred: Any) -> Any:
+def lean(
+    value: Callable[..., Any], slope: Callable[..., Any], target: Tensor, pred: Tensor
+) -> Tensor:
     """`value(target, pred)`, one per row, with the gradient `slope(target, pred)` by `pred`."""
     target = keras.tree.map_structure(ops.stop_gradient, target)
 
     @ops.custom_gradient
-    def rows(pred: Any) -> Any:
+    def rows(pred: Tensor) -> Tensor:
         def grad(*args: Any, upstream: Any = None) -> Any:
             up = args[0] if upstream is None else upstream
             return _in_blocks(
@@ -34,7 +38,7 @@ def lean(value: Callable[..., Any], slope: Callable[..., Any], target: Any, pred
     return rows(pred)
 
 
-def _in_blocks(function: Callable[..., Any], target: Any, pred: Any, *more: Any) -> Any:
+def _in_blocks(function: Callable[..., Any], target: Tensor, pred: Tensor, *more: Any) -> Tensor:
     """`function(target, pred, *more)` of tensors `(batch, ..., _)`, so many rows at a time."""
     count = _rows_at_once(tuple(pred.shape))
     if count is None:
@@ -73,7 +77,7 @@ def _rows_at_once(shape: tuple) -> int | None:
     return max(n for n in range(1, min(rows, most) + 1) if rows % n == 0)
 
 
-def log_mix(log_a: Any, log_b: Any, share: Any) -> Any:
+def log_mix(log_a: Tensor, log_b: Tensor, share: Tensor) -> Tensor:
     """`log((1 - share) · a + share · b)`, with a smooth gradient where the two are equal."""
     share = ops.cast(share, log_a.dtype)
     log_a, log_b = log_a + ops.log1p(-share), log_b + ops.log(share)
@@ -81,19 +85,19 @@ def log_mix(log_a: Any, log_b: Any, share: Any) -> Any:
     return ops.where(gap < 0, log_a + ops.softplus(gap), log_b + ops.softplus(-gap))
 
 
-def kl(log_p: Any, log_q: Any) -> Any:
+def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """`Σ p (log p - log q)` of log-probabilities."""
     return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
-def _log_softmax(logits: Any, temperature: Any) -> Any:
+def _log_softmax(logits: Tensor, temperature: Tensor) -> Tensor:
     return ops.log_softmax(logits / temperature, axis=-1)
 
 
 # Below, `del` lets go of what has the logits' size as soon as it has served.
 
 
-def _kl_of_logits(a: Any, b: Any, temperature: Any) -> Any:
+def _kl_of_logits(a: Tensor, b: Tensor, temperature: Tensor) -> Tensor:
     log_p = _log_softmax(a, temperature)
     gap = log_p - _log_softmax(b, temperature)
     p = ops.exp(log_p)
@@ -101,7 +105,7 @@ def _kl_of_logits(a: Any, b: Any, temperature: Any) -> Any:
     return ops.sum(p * gap, axis=-1)
 
 
-def _by_logits(logits: Any, temperature: Any, gain_of: Callable[[Any], Any]) -> Any:
+def _by_logits(logits: Tensor, temperature: Tensor, gain_of: Callable[[Any], Any]) -> Tensor:
     """Gradient by the logits of a sum whose gradient by `q` is `gain_of(log_q)`."""
     log_q = _log_softmax(logits, temperature)
     gain = gain_of(log_q)
@@ -111,32 +115,32 @@ def _by_logits(logits: Any, temperature: Any, gain_of: Callable[[Any], Any]) -> 
     return q * gain
 
 
-def forward_kl(target: Any, pred: Any, temperature: Any) -> Any:
+def forward_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
     """`KL(p ‖ q)` of softened logits: `p` the target's, `q` the prediction's."""
 
-    def value(t: Any, s: Any) -> Any:
+    def value(t: Tensor, s: Tensor) -> Tensor:
         return _kl_of_logits(t, s, temperature)
 
-    def slope(t: Any, s: Any) -> Any:
+    def slope(t: Tensor, s: Tensor) -> Tensor:
         p = ops.softmax(t / temperature, axis=-1)
         return (ops.softmax(s / temperature, axis=-1) - p) / temperature
 
     return lean(value, slope, target, pred)
 
 
-def reverse_kl(target: Any, pred: Any, temperature: Any) -> Any:
+def reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
     """`KL(q ‖ p)` of softened logits: `p` the target's, `q` the prediction's."""
 
-    def value(t: Any, s: Any) -> Any:
+    def value(t: Tensor, s: Tensor) -> Tensor:
         return _kl_of_logits(s, t, temperature)
 
-    def slope(t: Any, s: Any) -> Any:
+    def slope(t: Tensor, s: Tensor) -> Tensor:
         return _by_logits(s, temperature, lambda log_q: log_q - _log_softmax(t, temperature))
 
     return lean(value, slope, target, pred)
 
 
-def jensen_shannon(target: Any, pred: Any, temperature: Any, beta: Any) -> Any:
+def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Tensor:
     """`beta · KL(p ‖ m) + (1 - beta) · KL(q ‖ m)`, `m = beta · p + (1 - beta) · q`."""
     beta = ops.cast(beta, pred.dtype)
     # With x = log(beta · p) - log((1 - beta) · q), both logarithms are a softplus:
@@ -144,7 +148,7 @@ def jensen_shannon(target: Any, pred: Any, temperature: Any, beta: Any) -> Any:
     log_p_share, log_q_share = ops.log(beta), ops.log1p(-beta)
     shift = log_p_share - log_q_share
 
-    def value(t: Any, s: Any) -> Any:
+    def value(t: Tensor, s: Tensor) -> Tensor:
         log_p = _log_softmax(t, temperature)
         x = log_p - _log_softmax(s, temperature) + shift
         p = ops.exp(log_p)
@@ -155,10 +159,10 @@ def jensen_shannon(target: Any, pred: Any, temperature: Any, beta: Any) -> Any:
         of_q = -log_q_share - ops.sum(q * ops.softplus(x), axis=-1)
         return beta * of_p + (1.0 - beta) * of_q
 
-    def slope(t: Any, s: Any) -> Any:
+    def slope(t: Tensor, s: Tensor) -> Tensor:
         # By q, what the mixture changes cancels: (1 - beta) log q/m is all that is left, and its
         # constant falls out of a gradient by logits.
-        def gain(log_q: Any) -> Any:
+        def gain(log_q: Tensor) -> Tensor:
             x = _log_softmax(t, temperature) - log_q + shift
             return (beta - 1.0) * ops.softplus(x)
 

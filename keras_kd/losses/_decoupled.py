@@ -7,6 +7,7 @@ from keras import ops
 from keras_kd._core.hard_labels import NEVER, at, log_softmax_of_others, right
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 
 
@@ -65,7 +66,7 @@ class DecoupledSoftTarget(Loss):
         self.alpha, self.beta = finite(alpha, "alpha"), finite(beta, "beta")
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, labels = y_true
         mask = right(labels, y_pred)
         t, s = teacher / self.temperature, y_pred / self.temperature
@@ -77,7 +78,7 @@ class DecoupledSoftTarget(Loss):
         return self.temperature**2 * (self.alpha * of_right + self.beta * of_others)
 
 
-def _two_ways(mask: Any, logits: Any) -> tuple[Any, Any]:
+def _two_ways(mask: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities of the right class and of all others together."""
     log_p = ops.log_softmax(logits, axis=-1)
     return at(mask, log_p), ops.logsumexp(ops.where(mask, NEVER, log_p), axis=-1)
@@ -132,7 +133,7 @@ class NormalizedTarget(Loss):
         self.gamma = finite(gamma, "gamma")
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, labels = y_true
         mask = right(labels, y_pred)
         p_right = ops.exp(at(mask, ops.log_softmax(teacher, axis=-1)))
@@ -190,7 +191,7 @@ class WeightedSoftTarget(Loss):
         self.alpha = finite(alpha, "alpha")
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, labels = y_true
         mask = right(labels, y_pred)
         behind = -at(mask, ops.log_softmax(y_pred, axis=-1))

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, is_number, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import forward_kl, jensen_shannon, kl, log_mix, reverse_kl
 
@@ -68,7 +69,7 @@ class ReverseKL(_Divergence):
     arXiv:2306.08543, section 2.1.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return reverse_kl(y_true, y_pred, self.temperature)
 
 
@@ -122,15 +123,15 @@ class JensenShannon(_Divergence):
         else:
             self.beta = _fraction(beta, "beta", "or be 0 for KL(p ‖ q), 1 for KL(q ‖ p)")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self._formula(y_true, y_pred, self.temperature, self.beta)
 
 
-def _at_zero(target: Any, pred: Any, temperature: Any, beta: Any) -> Any:
+def _at_zero(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Tensor:
     return forward_kl(target, pred, temperature)
 
 
-def _at_one(target: Any, pred: Any, temperature: Any, beta: Any) -> Any:
+def _at_one(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Tensor:
     return reverse_kl(target, pred, temperature)
 
 
@@ -146,12 +147,12 @@ class _Skew(_Divergence):
         super().__init__(temperature, **kwargs)
         self.lam = _fraction(lam, "lam", "0 would be the plain divergence, 1 always 0")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         log_p = ops.log_softmax(y_true / self.temperature, axis=-1)
         log_q = ops.log_softmax(y_pred / self.temperature, axis=-1)
         return self.divergence(log_p, log_q)
 
-    def divergence(self, log_p: Any, log_q: Any) -> Any:
+    def divergence(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -190,7 +191,7 @@ class SkewKL(_Skew):
     a constant.)
     """
 
-    def divergence(self, log_p: Any, log_q: Any) -> Any:
+    def divergence(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         return kl(log_p, log_mix(log_q, log_p, self.lam))
 
 
@@ -227,5 +228,5 @@ class SkewReverseKL(_Skew):
     ICML 2024, arXiv:2402.03898, section 3.1.
     """
 
-    def divergence(self, log_p: Any, log_q: Any) -> Any:
+    def divergence(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         return kl(log_q, log_mix(log_p, log_q, self.lam))

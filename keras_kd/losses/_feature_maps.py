@@ -1,26 +1,25 @@
 """Feature maps: where the channels are, and average pooling to any size."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
+from keras_kd._core.tensors import Tensor
 
 
-def channels_last(x: Any) -> Any:
+def channels_last(x: Tensor) -> Tensor:
     """`x` as `(batch, ..., channels)`, whichever way Keras is set to hold images."""
     if len(x.shape) == 4 and keras.config.image_data_format() == "channels_first":
         return ops.transpose(x, (0, 2, 3, 1))
     return x
 
 
-def positions(x: Any) -> Any:
+def positions(x: Tensor) -> Tensor:
     """`(batch, ..., channels)` -> `(batch, positions, channels)`."""
     return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
 
 
-def pooled(x: Any, size: tuple[int, int]) -> Any:
+def pooled(x: Tensor, size: tuple[int, int]) -> Tensor:
     """`x` `(batch, height, width, channels)` averaged down to `size`.
 
     When `size` does not divide the map, cells overlap by one row or column at most, as in
@@ -31,7 +30,7 @@ def pooled(x: Any, size: tuple[int, int]) -> Any:
     return x
 
 
-def _pooled_along(x: Any, axis: int, to: int) -> Any:
+def _pooled_along(x: Tensor, axis: int, to: int) -> Tensor:
     have = x.shape[axis]
     if have == to:
         return x
@@ -45,7 +44,7 @@ def _pooled_along(x: Any, axis: int, to: int) -> Any:
     return ops.stack([ops.mean(x[(*rest, slice(a, b))], axis) for a, b in cells], axis)
 
 
-def to_smaller(a: Any, b: Any) -> tuple[Any, Any]:
+def to_smaller(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both maps, channels last, the larger averaged down to the smaller along each axis."""
     a, b = channels_last(a), channels_last(b)
     if len(a.shape) != len(b.shape):

@@ -10,6 +10,7 @@ from keras import ops
 from keras_kd._core.geometry import flat, unit
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, is_number, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import channels_last
 
@@ -39,7 +40,7 @@ class FeatureMatch(Loss):
     section 2.2.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
@@ -98,7 +99,7 @@ class FactorMatch(Loss):
 
     joins_positions = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.mean(ops.abs(unit(flat(y_pred)) - unit(flat(y_true))), axis=-1)
 
 
@@ -136,7 +137,7 @@ class VariationalMatch(Loss):
 
     same_shape = False
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         mean, variance = y_pred
         variance = ops.maximum(variance, 1e-10)
         cost = ops.square(mean - y_true) / variance + ops.log(variance)
@@ -180,7 +181,7 @@ class BoundaryMatch(Loss):
         super().__init__(**kwargs)
         self.margin = positive(margin, "margin")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         s, t, m = flat(y_pred), flat(y_true), self.margin
         silent = ops.where(t <= 0, ops.square(ops.maximum(s + m, 0.0)), 0.0)
         active = ops.where(t > 0, ops.square(ops.minimum(s - m, 0.0)), 0.0)
@@ -235,7 +236,7 @@ class MarginReLUMatch(Loss):
                 )
         self.margins = listed[0] if is_number(margins) else listed
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         s, t = channels_last(y_pred), channels_last(y_true)
         margins = ops.convert_to_tensor(self.margins, dtype=t.dtype)
         if len(margins.shape) and margins.shape[0] != t.shape[-1]:

@@ -1,11 +1,10 @@
 """The loss between two slopes: how two answers change when the input does."""
 
-from typing import Any
-
 from keras import ops
 
 from keras_kd._core.geometry import flat
 from keras_kd._core.registry import serializable
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 
 
@@ -41,5 +40,5 @@ class JacobianMatch(Loss):
     "Knowledge Transfer with Jacobian Matching", ICML 2018, arXiv:1803.00443, section 3.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.sum(ops.square(flat(y_pred) - flat(y_true)), axis=-1)

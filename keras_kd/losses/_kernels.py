@@ -8,6 +8,7 @@ from keras import ops
 from keras_kd._core.geometry import FAINT, fading, flat, length, square, unit
 from keras_kd._core.registry import formerly, serializable
 from keras_kd._core.scalars import Number, count, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 from keras_kd.losses._feature_maps import positions, to_smaller
 
@@ -49,12 +50,12 @@ class NeighborDistribution(Loss):
     same_shape = False
     relational = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         p, q = _neighbours(y_true), _neighbours(y_pred)
         return ops.mean(p * (ops.log(p + 1e-7) - ops.log(q + 1e-7)), axis=-1)
 
 
-def _neighbours(x: Any) -> Any:
+def _neighbours(x: Tensor) -> Tensor:
     x = flat(x)
     x = fading(x / (length(x, keepdims=True) + 1e-7), square(x, keepdims=True))
     # Rounding may pass -1 by a hair; a vector of zeros is half like everything.
@@ -103,13 +104,13 @@ class MaximumMeanDiscrepancy(Loss):
     joins_positions = True
     same_shape = False
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         # Channels differ by more than examples do, and a weak one is no blank one.
         t, s = (unit(positions(x), 1, FAINT / 10) for x in to_smaller(y_true, y_pred))
         return _kernel_mean(t, t) + _kernel_mean(s, s) - 2.0 * _kernel_mean(s, t)
 
 
-def _kernel_mean(a: Any, b: Any) -> Any:
+def _kernel_mean(a: Tensor, b: Tensor) -> Tensor:
     products = ops.matmul(ops.transpose(a, (0, 2, 1)), b)
     return ops.mean(ops.square(products), axis=(1, 2))
 
@@ -160,11 +161,11 @@ class CorrelationCongruence(Loss):
         self.gamma = positive(gamma, "gamma")
         self.order = count(order, "order")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         gap = self._correlations(y_pred) - self._correlations(y_true)
         return ops.mean(ops.square(gap), axis=-1)
 
-    def _correlations(self, x: Any) -> Any:
+    def _correlations(self, x: Tensor) -> Tensor:
         x = unit(flat(x))
         cosine = ops.matmul(x, ops.transpose(x))
         width = ops.cast(2.0 * self.gamma, x.dtype)

@@ -10,6 +10,7 @@ from keras_kd._core.hard_labels import at, right
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 
 
@@ -40,7 +41,7 @@ class HardTarget(Loss):
     on_logits = True
     among_classes = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         chosen = ops.expand_dims(ops.argmax(y_true, axis=-1), -1)
         mask = ops.equal(chosen, ops.arange(y_pred.shape[-1], dtype=chosen.dtype))
         return -at(mask, ops.log_softmax(y_pred, axis=-1))
@@ -73,7 +74,7 @@ class LogitMatch(Loss):
 
     on_logits = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
@@ -127,7 +128,7 @@ class RegressionMatch(Loss):
         super().__init__(**kwargs)
         self.margin = finite(margin, "margin")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, labels = y_true
         if len(labels.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
             labels = ops.expand_dims(labels, -1)
@@ -191,7 +192,7 @@ class VirtualTarget(Loss):
             )
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         mask = right(y_true, y_pred)
         correct = ops.cast(self.correct, y_pred.dtype)
         others = (1.0 - correct) / (y_pred.shape[-1] - 1)
@@ -243,7 +244,7 @@ class Diversity(Loss):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         q = ops.softmax(y_pred / self.temperature, axis=-1)
         others = [ops.softmax(t / self.temperature, axis=-1) for t in keras.tree.flatten(y_true)]
         return -ops.mean(ops.stack([length(q - p) for p in others]), axis=0)

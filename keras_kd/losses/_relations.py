@@ -1,11 +1,10 @@
 """Losses between the relations of a batch's examples: who is like whom, and how far apart."""
 
-from typing import Any
-
 from keras import ops
 
 from keras_kd._core.geometry import angle_gap, flat, huber, squared_distances, unit
 from keras_kd._core.registry import serializable
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 
 
@@ -44,11 +43,11 @@ class SimilarityMatrix(Loss):
     same_shape = False
     relational = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.mean(ops.square(_similarities(y_pred) - _similarities(y_true)), axis=-1)
 
 
-def _similarities(x: Any) -> Any:
+def _similarities(x: Tensor) -> Tensor:
     x = flat(x)
     return unit(ops.matmul(x, ops.transpose(x)))
 
@@ -88,11 +87,11 @@ class DistanceRelation(Loss):
     same_shape = False
     relational = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.mean(huber(_distances(y_pred) - _distances(y_true)), axis=-1)
 
 
-def _distances(x: Any) -> Any:
+def _distances(x: Tensor) -> Tensor:
     x = flat(x)
     count = ops.arange(ops.shape(x)[0])
     others = ops.cast(ops.not_equal(count[:, None], count[None, :]), x.dtype)
@@ -137,6 +136,6 @@ class AngleRelation(Loss):
     same_shape = False
     relational = True
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         target = squared_distances(flat(y_true))
         return angle_gap(target, squared_distances(flat(y_pred)))

@@ -7,6 +7,7 @@ from keras import ops
 from keras_kd._core.geometry import bounded, length
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import forward_kl
 
@@ -59,7 +60,7 @@ class SoftTarget(Loss):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.temperature**2 * forward_kl(y_true, y_pred, self.temperature)
 
 
@@ -101,7 +102,7 @@ class BinarySoftTarget(Loss):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         t, s = y_true / self.temperature, y_pred / self.temperature
         p = ops.sigmoid(t)
         # log σ(x) = -softplus(-x), and log(1 - σ(x)) = -softplus(x).
@@ -153,13 +154,13 @@ class StandardizedSoftTarget(Loss):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         log_p = ops.log_softmax(_standardized(y_true) / self.temperature, axis=-1)
         log_q = ops.log_softmax(_standardized(y_pred) / self.temperature, axis=-1)
         return self.temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
-def _standardized(x: Any) -> Any:
+def _standardized(x: Tensor) -> Tensor:
     centred = x - ops.mean(x, axis=-1, keepdims=True)
     deviation = 1e-7 + length(centred, keepdims=True) / (x.shape[-1] - 1) ** 0.5
     usual = ops.mean(deviation)

@@ -8,6 +8,7 @@ from keras_kd._core.hard_labels import NEVER
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import lean
 
@@ -60,7 +61,7 @@ class SparseSoftTarget(Loss):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         values, classes, log_sum_exp = y_true
         if shape_of(values) != shape_of(classes) or len(values.shape) != len(log_sum_exp.shape) + 1:
             raise ValueError(
@@ -73,7 +74,7 @@ class SparseSoftTarget(Loss):
         divergence = lean(self._value, self._slope, (log_p, classes), y_pred)
         return self.temperature**2 * divergence
 
-    def _value(self, target: Any, logits: Any) -> Any:
+    def _value(self, target: Tensor, logits: Tensor) -> Tensor:
         log_p, classes = target
         s = logits / self.temperature
         s_sum = ops.logsumexp(s, axis=-1)
@@ -87,7 +88,7 @@ class SparseSoftTarget(Loss):
         log_q_rest = ops.logsumexp(_changed(s, classes, NEVER), axis=-1) - s_sum
         return known + p_rest * (log_p_rest - log_q_rest)
 
-    def _slope(self, target: Any, logits: Any) -> Any:
+    def _slope(self, target: Tensor, logits: Tensor) -> Tensor:
         """`q · Σp - p` at the known classes; elsewhere the rest, shared as the logits share it."""
         log_p, classes = target
         s = logits / self.temperature
@@ -104,12 +105,12 @@ class SparseSoftTarget(Loss):
         return _changed(slope, classes, known) / self.temperature
 
 
-def _rest(log_p: Any) -> Any:
+def _rest(log_p: Tensor) -> Tensor:
     """What the known probabilities leave of 1."""
     return ops.maximum(-ops.expm1(ops.logsumexp(log_p, axis=-1)), 0.0)
 
 
-def _changed(rows: Any, classes: Any, to: Any) -> Any:
+def _changed(rows: Tensor, classes: Any, to: Any) -> Tensor:
     """`rows` `(..., classes)` with other numbers at the known classes."""
     flat = ops.reshape(rows, (-1, rows.shape[-1]))
     row = ops.repeat(ops.arange(ops.shape(flat)[0], dtype="int32"), classes.shape[-1])

@@ -7,6 +7,7 @@ from keras import ops
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import finite
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 
 
@@ -34,7 +35,7 @@ class HiddenStateMatch(Loss):
     Findings of EMNLP 2020, arXiv:1909.10351, section 3.1.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
@@ -77,7 +78,7 @@ class AttentionScoreMatch(Loss):
         super().__init__(**kwargs)
         self.masked_below = finite(masked_below, "masked_below")
 
-    def call(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor, mask: Tensor = None) -> Tensor:
         t = ops.where(y_true <= self.masked_below, 0.0, y_true)
         s = ops.where(y_pred <= self.masked_below, 0.0, y_pred)
         gap = ops.mean(ops.square(s - t), axis=1)
@@ -126,7 +127,7 @@ class RelationMatch(Loss):
     same_shape = False
     reads_mask = True
 
-    def call(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor, mask: Tensor = None) -> Tensor:
         a, b, *valid = y_true
         if mask is not None:
             valid = [*valid, mask]
@@ -141,7 +142,7 @@ class RelationMatch(Loss):
         return ops.mean(ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1), axis=1)
 
 
-def _relation(a: Any, b: Any, valid: list[Any]) -> Any:
+def _relation(a: Tensor, b: Tensor, valid: list[Any]) -> Tensor:
     scores = ops.matmul(a, ops.transpose(b, (0, 1, 3, 2))) / a.shape[-1] ** 0.5
     for mask in valid:
         scores = ops.where(ops.cast(mask, "bool")[:, None, None, :], scores, -1e9)

@@ -8,6 +8,7 @@ from keras import ops
 from keras_kd._core.addresses import parse
 from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
+from keras_kd._core.tensors import Tensor
 from keras_kd.metrics._log_probabilities import log_probabilities
 
 
@@ -35,11 +36,11 @@ class Answers(keras.metrics.Metric):
         )
         self.from_logits, self.multi_label = from_logits, multi_label
 
-    def _log_probabilities(self, answers: Any) -> Any:
+    def _log_probabilities(self, answers: Tensor) -> Tensor:
         answers = ops.convert_to_tensor(answers, dtype=self.dtype)
         return log_probabilities(answers, self.from_logits, self.multi_label)
 
-    def _weights(self, values: Any, y_pred: Any, sample_weight: Any) -> Any:
+    def _weights(self, values: Tensor, y_pred: Tensor, sample_weight: Tensor) -> Tensor:
         """One weight for each of `values`: the sample's, and 0 where a mask hides it."""
         weights = ops.ones_like(values)
         mask = mask_of(y_pred)
@@ -67,11 +68,11 @@ class AnswersMean(Answers):
         self.total = self.add_variable((), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
 
-    def values(self, y_true: Any, y_pred: Any) -> Any:
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value per answer."""
         raise NotImplementedError(f"{type(self).__name__} must define values(y_true, y_pred).")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         values = self.values(y_true, y_pred)
         weights = self._weights(values, y_pred, sample_weight)
         self.total.assign_add(ops.sum(ops.cast(values, self.dtype) * weights))
@@ -117,7 +118,7 @@ class TeacherMetric(AnswersMean):
                 parse(address)
         self.target, self.pred = target, pred
 
-    def both(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    def both(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         """The log-probabilities of teacher and student."""
         sides = self._log_probabilities(y_true), self._log_probabilities(y_pred)
         if shape_of(sides[0]) != shape_of(sides[1]):

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
+from keras_kd._core.tensors import Tensor
 from keras_kd.metrics._base import Answers
 from keras_kd.metrics._log_probabilities import log_odds_of_first, one_hot
 
@@ -20,11 +21,11 @@ class _Binned(Answers):
         super().__init__(**kwargs)
         self.sums = self.add_variable((cells, 3), "zeros", name="sums")
 
-    def places(self, log_p: Any) -> Any:
+    def places(self, log_p: Tensor) -> Tensor:
         """The bin of each answer."""
         raise NotImplementedError
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         log_p = self._log_probabilities(y_pred)
         right = _right(one_hot(y_true, log_p), log_p)
         confidence = ops.exp(ops.max(log_p, axis=-1))
@@ -76,7 +77,7 @@ class CalibrationError(_Binned):
         super().__init__(bins, **kwargs)
         self.bins = bins
 
-    def places(self, log_p: Any) -> Any:
+    def places(self, log_p: Tensor) -> Tensor:
         upper = ops.ceil(ops.exp(ops.max(log_p, axis=-1)) * self.bins)
         return ops.clip(ops.cast(upper, "int32") - 1, 0, self.bins - 1)
 
@@ -133,7 +134,7 @@ class EqualMassCalibrationError(_Binned):
         super().__init__(cells, **kwargs)
         self.bins, self.cells = bins, cells
 
-    def places(self, log_p: Any) -> Any:
+    def places(self, log_p: Tensor) -> Tensor:
         share = (log_odds_of_first(log_p) - _LOWEST) / (_HIGHEST - _LOWEST)
         share = ops.where(ops.isnan(share), 0.0, share)  # a NaN is no place, and is to be seen
         return ops.cast(ops.clip(ops.floor(share * self.cells), 0, self.cells - 1), "int32")
@@ -153,6 +154,6 @@ class EqualMassCalibrationError(_Binned):
         return {**super().get_config(), "bins": self.bins, "cells": self.cells}
 
 
-def _right(y: Any, log_p: Any) -> Any:
+def _right(y: Tensor, log_p: Tensor) -> Tensor:
     """1 where the largest probability is on the class that is true."""
     return ops.cast(ops.equal(ops.argmax(y, axis=-1), ops.argmax(log_p, axis=-1)), log_p.dtype)

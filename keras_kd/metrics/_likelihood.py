@@ -1,10 +1,9 @@
 """Proper scores: what a probability was worth, given what came true."""
 
-from typing import Any
-
 from keras import ops
 
 from keras_kd._core.registry import serializable
+from keras_kd._core.tensors import Tensor
 from keras_kd.metrics._base import AnswersMean
 from keras_kd.metrics._log_probabilities import one_hot
 
@@ -38,7 +37,7 @@ class NegativeLogLikelihood(AnswersMean):
     0.6931
     """
 
-    def values(self, y_true: Any, y_pred: Any) -> Any:
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         log_p = self._log_probabilities(y_pred)
         y = one_hot(y_true, log_p)
         # 0 · -inf is no NaN here: a log-probability is finite for finite logits.
@@ -76,7 +75,7 @@ class BrierScore(AnswersMean):
     Weather Review 78(1), 1950, formula 2.
     """
 
-    def values(self, y_true: Any, y_pred: Any) -> Any:
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         log_p = self._log_probabilities(y_pred)
         distances = ops.square(ops.exp(log_p) - one_hot(y_true, log_p))
         return distances[..., 1] if log_p.shape[-1] == 2 else ops.sum(distances, axis=-1)

@@ -4,17 +4,16 @@ One logit is a choice between two classes, of which the first has the logit 0. A
 questions is a row of such choices. So every formula is written once, for classes.
 """
 
-from typing import Any
-
 from keras import ops
 
 from keras_kd._core.messages import shape_of
+from keras_kd._core.tensors import Tensor
 
 #: Stands for minus infinity where an infinite number would make a NaN.
 NEVER = -1e30
 
 
-def log_probabilities(answers: Any, from_logits: bool, multi_label: bool) -> Any:
+def log_probabilities(answers: Tensor, from_logits: bool, multi_label: bool) -> Tensor:
     """`(batch, ..., classes)`, always two classes or more; `(batch, labels, 2)` for many labels."""
     if len(answers.shape) < 2:
         raise ValueError(
@@ -34,7 +33,7 @@ def log_probabilities(answers: Any, from_logits: bool, multi_label: bool) -> Any
     return ops.log(ops.maximum(answers, 1e-30))
 
 
-def one_hot(labels: Any, log_p: Any) -> Any:
+def one_hot(labels: Tensor, log_p: Tensor) -> Tensor:
     """The labels in the shape of `log_p`: class numbers, one-hot or mixed rows, yes or no."""
     labels = ops.convert_to_tensor(labels)
     rank, classes = len(log_p.shape), log_p.shape[-1]
@@ -54,7 +53,7 @@ def one_hot(labels: Any, log_p: Any) -> Any:
     return ops.one_hot(ops.cast(labels, "int32"), classes, dtype=log_p.dtype)
 
 
-def log_odds_of_first(log_p: Any) -> Any:
+def log_odds_of_first(log_p: Tensor) -> Tensor:
     """`log(p / (1 - p))` of the largest probability, exact also when it is nearly 1."""
     classes = log_p.shape[-1]
     first = ops.one_hot(ops.argmax(log_p, axis=-1), classes, dtype=log_p.dtype)

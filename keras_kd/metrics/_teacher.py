@@ -7,6 +7,7 @@ from keras import ops
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses import SparseSoftTarget
 from keras_kd.metrics._base import TeacherMetric
 
@@ -47,7 +48,7 @@ class Agreement(TeacherMetric):
     arXiv:2106.05945, section 3.2, top-1 agreement.
     """
 
-    def values(self, y_true: Any, y_pred: Any) -> Any:
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         choice, answers = _choice(self, y_true, y_pred)
         same = ops.equal(choice, ops.argmax(answers, axis=-1))
         return ops.cast(ops.logical_and(same, _answered(y_true, answers)), self.dtype)
@@ -87,7 +88,7 @@ class TopKAgreement(TeacherMetric):
         super().__init__(target=target, pred=pred, **kwargs)
         self.k = count(k, "k")
 
-    def values(self, y_true: Any, y_pred: Any) -> Any:
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         choice, answers = _choice(self, y_true, y_pred)
         if self.k > answers.shape[-1]:
             raise ValueError(
@@ -153,7 +154,7 @@ class TeacherKL(TeacherMetric):
         positive(temperature, "temperature")
         self.temperature = float(temperature)
 
-    def values(self, y_true: Any, y_pred: Any) -> Any:
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if isinstance(y_true, tuple):
             divergence = SparseSoftTarget(self.temperature, dtype=self.dtype)
             target = tuple(ops.cast(signal, self.dtype) for signal in y_true)
@@ -168,7 +169,7 @@ class TeacherKL(TeacherMetric):
         return {**super().get_config(), "temperature": self.temperature}
 
 
-def _answered(y_true: Any, student: Any) -> Any:
+def _answered(y_true: Tensor, student: Tensor) -> Tensor:
     """Where neither the teacher's answer nor the student's holds a NaN."""
     teacher = y_true[0] if isinstance(y_true, tuple) else ops.convert_to_tensor(y_true)
     if len(teacher.shape) == len(student.shape) - 1:  # a question in each column
@@ -177,7 +178,7 @@ def _answered(y_true: Any, student: Any) -> Any:
     return ops.logical_not(ops.logical_or(*nan))
 
 
-def _choice(metric: TeacherMetric, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def _choice(metric: TeacherMetric, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     """The class that the teacher chooses, and the student's log-probabilities."""
     if not isinstance(y_true, tuple):
         teacher, student = metric.both(y_true, y_pred)

@@ -9,6 +9,7 @@ from keras import ops
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
+from keras_kd._core.tensors import Tensor
 
 
 @serializable
@@ -43,10 +44,10 @@ class Heads(keras.layers.Layer):
         self.heads = count(heads, "heads")
         self.supports_masking = True
 
-    def call(self, signals: Any) -> Any:
+    def call(self, signals: Tensor) -> Tensor:
         return keras.tree.map_structure(self._divided, signals)
 
-    def _divided(self, x: Any) -> Any:
+    def _divided(self, x: Tensor) -> Tensor:
         features = math.prod(x.shape[2:])
         if features % self.heads:
             raise ValueError(

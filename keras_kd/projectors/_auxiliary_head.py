@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
+from keras_kd._core.tensors import Tensor
 
 
 @serializable
@@ -43,7 +44,7 @@ class AuxiliaryHead(keras.layers.Layer):
         away = self._positions(len(input_shape))
         self.logits.build(tuple(n for axis, n in enumerate(input_shape) if axis not in away))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         axes = self._positions(len(x.shape))
         return self.logits(ops.mean(x, axis=axes) if axes else x)
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._core.registry import serializable
+from keras_kd._core.tensors import Tensor
 
 
 @serializable
@@ -82,7 +83,7 @@ class Classes(keras.layers.Layer):
                 f"{count} logits: indices from 0 to {count - 1}."
             )
 
-    def call(self, logits: Any) -> Any:
+    def call(self, logits: Tensor) -> Tensor:
         first, last = self.classes[0], self.classes[-1]
         if self.classes == list(range(first, last + 1)):
             return logits[..., first : last + 1]  # of a long row, no index for each

@@ -9,6 +9,7 @@ from keras_kd._core.geometry import unit
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd._core.shapes import channels
+from keras_kd._core.tensors import Tensor
 from keras_kd.projectors._pooled import pooled
 
 
@@ -40,7 +41,7 @@ class UnitEmbedding(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         self.linear.build((None, channels(tuple(input_shape))))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return unit(self.linear(ops.cast(pooled(x), "float32")))
 
     def get_config(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class QueuedEmbedding(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         embedding = self.embedding(x)
         queue = ops.stop_gradient(unit(self.queue))  # a copy: what is handed out stays as it is
         if training:

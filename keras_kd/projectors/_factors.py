@@ -8,6 +8,7 @@ from keras import ops
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
 from keras_kd._core.shapes import channel_axis, channels, pair, positions
+from keras_kd._core.tensors import Tensor
 from keras_kd.projectors._maps import Resize
 
 
@@ -67,7 +68,7 @@ class Paraphraser(keras.layers.Layer):
         factor_shape = self.encoder.compute_output_shape(shape)
         self.decoder = _stack([factors, count, count], factor_shape, self.dtype_policy)
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         factors = self.encoder(x, training=training)
         restored = self.decoder(factors, training=training)
         self.add_loss(ops.mean(ops.square(ops.cast(restored - x, "float32"))))
@@ -116,7 +117,7 @@ class Translator(keras.layers.Layer):
         self.stack = keras.Sequential([*resize, *(layer for block in blocks for layer in block)])
         self.stack.build(shape)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.stack(inputs[0], training=training)
 
     def get_config(self) -> dict[str, Any]:

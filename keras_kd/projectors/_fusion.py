@@ -15,6 +15,7 @@ from keras_kd._core.shapes import (
     with_channels,
     with_positions,
 )
+from keras_kd._core.tensors import Tensor
 from keras_kd.projectors._maps import Conv1x1, Conv3x3
 
 
@@ -85,7 +86,7 @@ class Fusion(keras.layers.Layer):
         mapped.build(with_positions(shape, (None, None)))
         return mapped
 
-    def call(self, signals: Any, training: bool | None = None) -> tuple:
+    def call(self, signals: Tensor, training: bool | None = None) -> tuple:
         levels, axis = len(self.sizes), channel_axis(4)
         said: list[Any] = []
         review = None
@@ -104,7 +105,7 @@ class Fusion(keras.layers.Layer):
         return {**super().get_config(), "width": self.width}
 
 
-def _sized(x: Any, size: Shape) -> Any:
+def _sized(x: Tensor, size: Shape) -> Tensor:
     """`x` in height and width `size`, nearest positions."""
     if positions(tuple(x.shape)) == tuple(size):
         return x

@@ -9,6 +9,7 @@ from keras import ops
 from keras_kd._core import scalars
 from keras_kd._core.registry import serializable
 from keras_kd._core.shapes import channel_axis, channels, pair, positions, with_positions
+from keras_kd._core.tensors import Tensor
 from keras_kd.projectors._maps import Conv3x3, Resize
 from keras_kd.projectors._regressors import layers_to
 
@@ -65,7 +66,7 @@ class MaskedGenerator(keras.layers.Layer):
         )
         self.generate.build(target)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = self.align(inputs[0])
         shape = list(ops.shape(x))
         shape[channel_axis(4)] = 1
@@ -129,7 +130,7 @@ class Bottleneck(keras.layers.Layer):
         self.map = keras.Sequential(layers)
         self.map.build(with_positions(shape, have))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.map(inputs[0], training=training)
 
     def get_config(self) -> dict[str, Any]:
@@ -155,7 +156,7 @@ class _Means(keras.layers.Layer):
             )
         self.shares = [_shares(*pair) for pair in zip(have, self.size, strict=True)]
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         rows, columns = (ops.cast(ops.convert_to_tensor(s), x.dtype) for s in self.shares)
         if channel_axis(4) == 1:
             return ops.einsum("ih,jw,bchw->bcij", rows, columns, x)

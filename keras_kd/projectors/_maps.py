@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
+from keras_kd._core.tensors import Tensor
 
 
 @serializable
@@ -41,7 +42,7 @@ class Conv1x1(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         self.conv.build(input_shape)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return self.conv(x)
 
     def get_config(self) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class Conv3x3(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         self.conv.build(input_shape)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return self.conv(x)
 
     def get_config(self) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class ConvTransposed(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         self.conv.build(input_shape)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return self.conv(x)
 
     def get_config(self) -> dict[str, Any]:
@@ -158,7 +159,7 @@ class Resize(keras.layers.Layer):
         super().__init__(**kwargs)
         self.size, self.interpolation = tuple(size), interpolation
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return ops.image.resize(x, self.size, interpolation=self.interpolation)
 
     def get_config(self) -> dict[str, Any]:

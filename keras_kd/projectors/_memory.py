@@ -10,6 +10,7 @@ from keras_kd._core.geometry import unit
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd._core.shapes import pair
+from keras_kd._core.tensors import Tensor
 from keras_kd.projectors._embeddings import UnitEmbedding
 
 
@@ -121,7 +122,7 @@ class MemoryBank(keras.layers.Layer):
             name="started", shape=(), initializer="zeros", trainable=False, autocast=False
         )
 
-    def call(self, inputs: Any, training: bool | None = None) -> tuple:
+    def call(self, inputs: Tensor, training: bool | None = None) -> tuple:
         *signals, ids = inputs
         ids = ops.cast(ids, "int32")
         held = ops.logical_and(ids >= 0, ids < self.examples)
@@ -144,7 +145,7 @@ class MemoryBank(keras.layers.Layer):
                 self._remember(bank, rows, ops.stop_gradient(embedding))
         return tuple(score - log_z[i] for i, score in enumerate(scores))
 
-    def _others(self, rows: Any, training: bool | None) -> Any:
+    def _others(self, rows: Tensor, training: bool | None) -> Tensor:
         """Other examples' rows, `(batch, negatives)`: so many places further on, around the bank."""
         steps = keras.random.randint(
             (ops.shape(rows)[0], self.negatives), 1, self.examples,
@@ -152,7 +153,9 @@ class MemoryBank(keras.layers.Layer):
         )  # fmt: skip
         return (ops.expand_dims(rows, -1) + ops.cast(steps, "int32")) % self.examples
 
-    def _scores(self, one: Any, other: Any, bank: Any, rows: Any, held: Any, others: Any) -> Any:
+    def _scores(
+        self, one: Tensor, other: Tensor, bank: Any, rows: Tensor, held: Any, others: Any
+    ) -> Tensor:
         """`(batch, 1 + negatives)`. All products, then those asked for: the bank's drawn rows
         themselves would be `units` times as large."""
         bank = ops.copy(ops.convert_to_tensor(bank))  # for it moves before the gradient is taken
@@ -162,11 +165,11 @@ class MemoryBank(keras.layers.Layer):
         own = ops.sum(one * own, axis=-1, keepdims=True)
         return ops.concatenate([own, drawn], axis=-1) / self.temperature
 
-    def _log_mean(self, scores: Any) -> Any:
+    def _log_mean(self, scores: Tensor) -> Tensor:
         count = ops.cast(ops.shape(scores)[0] * scores.shape[1], scores.dtype)
         return ops.logsumexp(scores) - ops.log(count)
 
-    def _remember(self, bank: Any, rows: Any, embedding: Any) -> None:
+    def _remember(self, bank: Any, rows: Tensor, embedding: Any) -> None:
         bank_now = ops.convert_to_tensor(bank)
         former = ops.take(bank_now, rows, axis=0)
         new = unit(self.momentum * former + (1.0 - self.momentum) * embedding)

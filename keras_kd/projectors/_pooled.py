@@ -8,9 +8,10 @@ from keras import ops
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd._core.shapes import channels, pair, position_axes
+from keras_kd._core.tensors import Tensor
 
 
-def pooled(x: Any) -> Any:
+def pooled(x: Tensor) -> Tensor:
     """The mean over the positions: `(batch, ..., channels)` -> `(batch, channels)`."""
     axes = position_axes(len(x.shape))
     return ops.mean(x, axis=axes) if axes else x
@@ -33,7 +34,7 @@ class Pool(keras.layers.Layer):
     True
     """
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return pooled(x)
 
 
@@ -56,7 +57,7 @@ class Join(keras.layers.Layer):
     True
     """
 
-    def call(self, signals: Any) -> Any:
+    def call(self, signals: Tensor) -> Tensor:
         return ops.concatenate([pooled(x) for x in keras.tree.flatten(signals)], axis=-1)
 
 
@@ -95,7 +96,7 @@ class MLP(keras.layers.Layer):
         self.inner.build(input_shape)
         self.outer.build((*input_shape[:-1], hidden))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return self.outer(self.inner(x))
 
     def get_config(self) -> dict[str, Any]:
@@ -131,7 +132,7 @@ class PooledDense(keras.layers.Layer):
         self.linear.build((None, channels(shape)))
         self.norm.build((None, channels(target)))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.norm(self.linear(pooled(inputs[0])), training=training)
 
 
@@ -161,5 +162,5 @@ class PooledNorm(keras.layers.Layer):
         )
         self.norm.build((None, channels(tuple(input_shape))))
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return self.norm(pooled(x), training=training)

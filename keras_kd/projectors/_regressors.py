@@ -13,6 +13,7 @@ from keras import ops
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
 from keras_kd._core.shapes import Shape, as_map, channel_axis, channels, pair, positions
+from keras_kd._core.tensors import Tensor
 from keras_kd.projectors._maps import Conv1x1, Conv3x3, ConvTransposed, Resize
 from keras_kd.projectors._tokens import TokensToMap
 
@@ -61,7 +62,7 @@ class _ToShape(keras.layers.Layer):
         )
         self.map.build(shape)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.map(inputs[0], training=training)
 
 
@@ -211,7 +212,7 @@ class MatchedChannels(keras.layers.Layer):
             layer.build(shape)
             self.maps.append(layer)
 
-    def call(self, signals: Any) -> tuple:
+    def call(self, signals: Tensor) -> tuple:
         return tuple(m(x) for m, x in zip(self.maps, signals, strict=False))
 
 
@@ -278,7 +279,7 @@ class VariationalRegressor(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return self.mean(inputs[0]), ops.softplus(self.alpha) + 1e-5
 
     def get_config(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import finite, positive
+from keras_kd._core.tensors import Tensor
 
 
 @serializable
@@ -60,7 +61,7 @@ class Temperature(keras.layers.Layer):
         done = ops.minimum(self.taken / self.steps, 1.0)
         return 0.5 * (1.0 - ops.cos(math.pi * done))
 
-    def call(self, logits: Any, training: bool | None = None) -> tuple:
+    def call(self, logits: Tensor, training: bool | None = None) -> tuple:
         strength = ops.stop_gradient(self.strength())
         theta = self.theta + 0.0
         # As it is going forward, times -λ going back.

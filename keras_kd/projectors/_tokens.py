@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.shapes import grid_of
+from keras_kd._core.tensors import Tensor
 
 
 @serializable
@@ -73,7 +74,7 @@ class TokensToMap(keras.layers.Layer):
             )
         return grid
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         height, width = self.size or self._grid(tuple(x.shape))
         places = x[:, -height * width :]
         maps = ops.reshape(places, (-1, height, width, x.shape[-1]))

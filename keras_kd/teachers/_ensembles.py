@@ -11,6 +11,7 @@ from keras_kd._core.last_activation import EndsLike
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import formerly, serializable
 from keras_kd._core.scalars import positive
+from keras_kd._core.tensors import Tensor
 
 
 class _Members(EndsLike, keras.Model):
@@ -30,7 +31,7 @@ class _Members(EndsLike, keras.Model):
     def build(self, input_shape: Any = None) -> None:
         """Nothing by itself: the members build when they see data."""
 
-    def answers(self, x: Any, training: bool | None) -> list[Any]:
+    def answers(self, x: Tensor, training: bool | None) -> list[Tensor]:
         """What each member says."""
         return [member(x, training=training) for member in self.members]
 
@@ -93,7 +94,7 @@ class Ensemble(_Members):
         super().__init__(members, **kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return keras.tree.map_structure(lambda *z: self._joined(z), *self.answers(x, training))
 
     def _joined(self, logits: Sequence[Any]) -> Any:
@@ -135,7 +136,7 @@ class LogitEnsemble(_Members):
     section 2.
     """
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return keras.tree.map_structure(lambda *z: _mean(z), *self.answers(x, training))
 
 
@@ -179,7 +180,7 @@ class StackedEnsemble(_Members):
             member.trainable = False
         self.built = self.built and head.built
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         joined = ops.concatenate(self.answers(x, training), axis=-1)
         return self.head(joined, training=training)
 

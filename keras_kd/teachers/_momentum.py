@@ -10,6 +10,7 @@ from keras_kd._core.last_activation import EndsLikeItsModel
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, at, finite
+from keras_kd._core.tensors import Tensor
 
 
 @serializable
@@ -78,10 +79,10 @@ class Momentum(EndsLikeItsModel, keras.Model):
     def build(self, input_shape: Any = None) -> None:
         """Nothing: the copy of the student is built."""
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return self.model(x, training=training)
 
-    def follow(self, student: keras.Model, step: Any) -> None:
+    def follow(self, student: keras.Model, step: Tensor) -> None:
         """One step after the student."""
         decay = at(self.decay, step)
         for own, other in zip(self.model.weights, student.weights, strict=True):

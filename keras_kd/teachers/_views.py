@@ -12,6 +12,7 @@ from keras_kd._core.last_activation import EndsLikeItsModel
 from keras_kd._core.messages import listing
 from keras_kd._core.models import no_model
 from keras_kd._core.registry import formerly, serializable
+from keras_kd._core.tensors import Tensor
 
 
 class _View(keras.Model):
@@ -27,11 +28,11 @@ class _View(keras.Model):
     def build(self, input_shape: Any = None) -> None:
         """Nothing by itself: the model inside builds when it sees data."""
 
-    def understood(self, answer: Any) -> Any:
+    def understood(self, answer: Tensor) -> Tensor:
         """One tensor of the model's answer, as this view gives it."""
         return answer
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return keras.tree.map_structure(self.understood, self.model(x, training=training))
 
     def get_config(self) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class SelectInput(EndsLikeItsModel, _View):
             )
         self.key = key
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         if isinstance(x, dict):
             there, came = self.key in x, f"a dict with {listing(map(str, x))}"
         elif isinstance(x, (list, tuple)):
@@ -128,7 +129,7 @@ class ClassMap(EndsLikeItsModel, _View):
                 f"Received: classes={classes!r}."
             )
 
-    def understood(self, answer: Any) -> Any:
+    def understood(self, answer: Tensor) -> Tensor:
         if max(self.classes) >= answer.shape[-1]:
             raise ValueError(
                 f"`classes` of '{self.name}' names class {max(self.classes)}, and "
@@ -160,7 +161,7 @@ class FromProbabilities(_View):
     0.75
     """
 
-    def understood(self, answer: Any) -> Any:
+    def understood(self, answer: Tensor) -> Tensor:
         return ops.log(ops.maximum(ops.cast(answer, "float32"), 1e-30))
 
 
@@ -185,6 +186,6 @@ class FromBinaryProbabilities(_View):
     2.0
     """
 
-    def understood(self, answer: Any) -> Any:
+    def understood(self, answer: Tensor) -> Tensor:
         p = ops.clip(ops.cast(answer, "float32"), 1.2e-7, 1.0 - 1.2e-7)
         return ops.log(p) - ops.log1p(-p)

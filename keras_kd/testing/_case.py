@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses import Loss
 
 #: Examples in a batch of a case.
@@ -62,7 +63,7 @@ class Contract:
     def build(self, **kwargs: Any) -> Loss:
         return self.loss(**{**self.case.constants, **kwargs})
 
-    def values(self, target: Any, pred: Any) -> np.ndarray:
+    def values(self, target: Tensor, pred: Tensor) -> np.ndarray:
         return np.asarray(self.oracle(target, pred, **self.case.constants))
 
     def inputs(self, seed: int = 0) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._core.tensors import Tensor
 from keras_kd._trainers._programs import forward, value_and_gradient
 from keras_kd.testing._case import EXAMPLES, Contract
 from keras_kd.testing._flat_rows import Flat, batches
@@ -61,8 +62,8 @@ def says_whether_it_is_relational(contract: Contract) -> str | None:
     """`relational` is true just where an example's value depends on the others."""
     (target, pred), (other_target, other_pred) = contract.inputs(), contract.inputs(seed=1)
 
-    def with_another_last(mine: Any, other: Any) -> Any:
-        def swap(a: Any, b: Any) -> Any:
+    def with_another_last(mine: Any, other: Tensor) -> Tensor:
+        def swap(a: Tensor, b: Tensor) -> Tensor:
             if len(a) < EXAMPLES:
                 return a
             return np.concatenate([a[: EXAMPLES - 1], b[EXAMPLES - 1 : EXAMPLES], a[EXAMPLES:]])
@@ -146,7 +147,7 @@ def is_computed_in_float32(contract: Contract) -> str | None:
     """Whatever precision the sides come in."""
     loss = contract.build(reduction=None)
 
-    def cast(x: Any, half: str) -> Any:
+    def cast(x: Tensor, half: str) -> Tensor:
         return ops.cast(ops.convert_to_tensor(x), half)
 
     halves = [
@@ -189,7 +190,9 @@ def follows_schedules(contract: Contract) -> str | None:
         constant = contract.build(**{argument: start * 0.75})
         back = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(scheduled))
 
-        def three(target: Any, pred: Any, step: Any, of: Any = (scheduled, constant, back)) -> Any:
+        def three(
+            target: Tensor, pred: Tensor, step: Tensor, of: Any = (scheduled, constant, back)
+        ) -> Tensor:
             at_steps = of[0].at(step), of[1], of[2].at(step - 5)
             return [loss(target, pred) for loss in at_steps]
 
@@ -232,7 +235,7 @@ def _float64(tree: Any) -> Any:
 def _reordered(tree: Any, order: np.ndarray) -> Any:
     """Every array's examples in another order; what has fewer rows is not per example."""
 
-    def move(x: Any) -> Any:
+    def move(x: Tensor) -> Tensor:
         if len(x) < EXAMPLES:
             return x
         return np.concatenate([x[:EXAMPLES][order], x[EXAMPLES:]])

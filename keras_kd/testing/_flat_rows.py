@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_kd._core.tensors import Tensor
 from keras_kd.testing._case import EXAMPLES, Contract
 
 #: The example that is made flat.
@@ -67,7 +68,7 @@ def batches(case: Contract, seed: int = 0) -> Iterator[Flat]:
         yield Flat(f"a row of size {size:g}", target, faint, pred, faint=True)
 
 
-def _per_example(x: Any) -> bool:
+def _per_example(x: Tensor) -> bool:
     """Variances, temperatures and the like have fewer rows than the batch; labels are integers."""
     return np.ndim(x) > 0 and len(x) >= EXAMPLES and np.issubdtype(np.asarray(x).dtype, np.floating)
 
@@ -89,22 +90,22 @@ def _row(tree: Any, make: Any, copied: int | None = None) -> Any:
     return keras.tree.map_structure(change, tree)
 
 
-def _row_of(case: Contract, target: Any) -> Any:
+def _row_of(case: Contract, target: Tensor) -> Tensor:
     """None where the target's tensors belong together, or none of them is a tensor of numbers."""
     if case.loss.__name__ == "SparseSoftTarget":
         return None
     return next((x for x in keras.tree.flatten(target) if _per_example(x)), None)
 
 
-def _all(x: Any, changed: Any) -> Any:
+def _all(x: Tensor, changed: Any) -> Tensor:
     return changed if _per_example(x) else x
 
 
-def _whole(x: Any, value: float) -> Any:
+def _whole(x: Tensor, value: float) -> Tensor:
     return np.full_like(x, value) if _per_example(x) else x
 
 
-def _dead(x: Any) -> Any:
+def _dead(x: Tensor) -> Tensor:
     if not _per_example(x) or np.ndim(x) < 2:
         return x
     x = x.copy()
@@ -112,7 +113,7 @@ def _dead(x: Any) -> Any:
     return x
 
 
-def _with_row(x: Any, y: Any) -> Any:
+def _with_row(x: Tensor, y: Tensor) -> Tensor:
     if not _per_example(x) or np.shape(x) != np.shape(y):
         return x
     x = x.copy()
@@ -126,7 +127,7 @@ def _scaled(tree: Any, size: float) -> Any:
     )
 
 
-def _like(pred: Any, other: Any) -> Any:
+def _like(pred: Tensor, other: Tensor) -> Tensor:
     """`other` where it has the structure of `pred`; else `pred` itself."""
     try:
         keras.tree.assert_same_structure(pred, other)

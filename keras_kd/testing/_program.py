@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._core.tensors import Tensor
 from keras_kd._trainers._programs import compiled
 from keras_kd.testing._case import Contract
 
@@ -23,7 +24,7 @@ class Result(NamedTuple):
     weighted: Any  # the sum with WEIGHT, by a loss that came back from its config
 
 
-def result(contract: Contract, target: Any, pred: Any) -> Result:
+def result(contract: Contract, target: Tensor, pred: Tensor) -> Result:
     """The program's result for one batch."""
     if "result" not in contract.programs:
         contract.programs["result"] = _program(contract)
@@ -36,7 +37,7 @@ def _program(contract: Contract) -> Any:
     config = keras.saving.serialize_keras_object(contract.build(name="mine", reduction="sum"))
     back = keras.saving.deserialize_keras_object(config)
 
-    def everything(target: Any, pred: Any) -> Any:
+    def everything(target: Tensor, pred: Tensor) -> Tensor:
         values = loss(target, pred)
         total = ops.sum(values * ops.convert_to_tensor(contract.shares()))
         return total, (values, mean(target, pred), back(target, pred, sample_weight=WEIGHT))
@@ -44,13 +45,13 @@ def _program(contract: Contract) -> Any:
     return compiled(everything)
 
 
-def steepest(gradient: Any) -> float:
+def steepest(gradient: Tensor) -> float:
     """The largest entry."""
     return max(float(np.abs(part).max()) for part in keras.tree.flatten(gradient))
 
 
 def differences(
-    function: Any, x: Any, places: int = 24, step: float = 1e-6
+    function: Any, x: Tensor, places: int = 24, step: float = 1e-6
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """The gradient of a float64 NumPy function of `x` by central differences.
 
