@@ -4,8 +4,8 @@
     python benchmarks/install_size.py --table    # prints the table of the last measurement
 
 The package is installed in an environment of its own. For each extra, pip says what it would add,
-and that is installed into a folder and weighed. Imports are those of a fresh process, the fastest
-of five, byte code written before.
+and that is installed into a folder and weighed. Imports are those of fresh processes that take
+turns, the fastest of seven each, the start of Python included.
 """
 
 import argparse
@@ -65,21 +65,40 @@ def added(python, extra, work):
     return {"extra": extra, "packages": len(packages), "megabytes": megabytes(folder)}
 
 
-def seconds(python, code, backend):
-    """The fastest of five fresh processes, without the start of Python."""
-    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-    def once(code):
-        start = time.perf_counter()
-        run = [python, "-c", code]
-        subprocess.run(run, env=environment, check=True, capture_output=True, cwd="/")
-        return time.perf_counter() - start
-
-    once(code)  # writes the byte code
-    return min(once(code) for _ in range(5)) - min(once("pass") for _ in range(5))
+COMMAND = """
+import runpy, sys
+sys.argv = ["keras-kd", "--help"]
+try:
+    runpy.run_module("keras_kd", run_name="__main__")
+except SystemExit:
+    pass
+"""
 
 
-def measure():
+def imports(python, rounds=7):
+    """Seconds of fresh processes on TensorFlow, the fastest of each; they take turns."""
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    programs = {
+        "python": "pass",
+        "tensorflow": "import tensorflow",
+        "keras": "import keras",
+        "keras_kd": "import keras_kd",
+        "help": COMMAND,
+    }
+    fastest = dict.fromkeys(programs, float("inf"))
+    for _ in range(rounds + 1):  # the first one writes the byte code
+        for name, code in programs.items():
+            start = time.perf_counter()
+            run = [python, "-c", code]
+            subprocess.run(run, env=environment, check=True, capture_output=True, cwd="/")
+            fastest[name] = min(fastest[name], time.perf_counter() - start)
+    return {name: round(taken, 2) for name, taken in fastest.items()}
+
+
+def measure(only):
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    found |= {"python": platform.python_version()}
+    found |= {"machine": f"{platform.machine()}, {os.cpu_count()} cores"}
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         subprocess.run([sys.executable, "-m", "venv", work / "venv"], check=True)
@@ -87,31 +106,20 @@ def measure():
         packages = next((work / "venv" / "lib").glob("python*/site-packages"))
         before = megabytes(packages)
         pip(python, "install", "--quiet", ".")
-        found = {
-            "base": {
+        if "size" in only:
+            found["base"] = {
                 "megabytes": round(megabytes(packages) - before, 1),
                 "tensorflow": megabytes(packages / "tensorflow"),
                 "keras_kd": megabytes(packages / "keras_kd"),
-            },
-            "import": {
-                "keras": round(seconds(python, "import keras", "tensorflow"), 2),
-                "keras_kd": round(seconds(python, "import keras_kd", "tensorflow"), 2),
-                "help": round(seconds(python, "import runpy, sys; sys.argv = ['keras-kd', '--help']\n"
-                    "try: runpy.run_module('keras_kd', run_name='__main__')\n"
-                    "except SystemExit: pass", "tensorflow"), 2),
-            },
-            "extras": [],
-            "python": platform.python_version(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        }  # fmt: skip
-        for extra in EXTRAS:
-            found["extras"].append(added(python, extra, work))
-            print(found["extras"][-1], flush=True)
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            }
+            found["extras"] = [added(python, extra, work) for extra in EXTRAS]
+        if "import" in only:
+            found["import"] = imports(python)
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def table():
-    """The measurement as Markdown."""
+    """The last measurement as Markdown, two tables."""
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     base = found["base"]
     lines = ["| extra | what for | packages | MB |", "|---|---|---:|---:|"]
@@ -120,13 +128,21 @@ def table():
     for row in found["extras"]:
         size = f"{row['megabytes']:,.1f}" if row["megabytes"] < 10 else f"{row['megabytes']:,.0f}"
         lines.append(f"| `{row['extra']}` | {EXTRAS[row['extra']]} | {row['packages']} | {size} |")
+    took = found["import"]
+    lines += ["", "| | seconds |", "|---|---:|"]
+    lines += [
+        f"| `import {name}` | {took[name]:.2f} |" for name in ("tensorflow", "keras", "keras_kd")
+    ]
+    lines.append(f"| `keras-kd --help` | {took['help']:.2f} |")
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", action="store_true", help="print the last measurement")
-    if parser.parse_args().table:
+    parser.add_argument("--only", nargs="+", choices=["size", "import"], default=["size", "import"])
+    options = parser.parse_args()
+    if options.table:
         print(table(), end="")
     else:
-        measure()
+        measure(options.only)

@@ -14,6 +14,7 @@ import pytest
 
 from keras_kd import recipes
 from keras_kd.cli._commands import parser
+from tests.project import PROJECT
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 
@@ -250,3 +251,12 @@ def test_the_table_of_shares_is_that_of_its_rows(monkeypatch):
     alpha = script("alpha")
     rows = alpha.Rows(FOLDER / "results" / "alpha.csv")
     assert alpha.table(rows) in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_tables_of_sizes_are_those_of_their_measurement():
+    sizes = script("install_size")
+    page = (FOLDER.parent / "docs" / "install.md").read_text(encoding="utf-8")
+    for table in sizes.table().strip().split("\n\n"):
+        assert table in page, "run: python benchmarks/install_size.py --table"
+    for_users = set(PROJECT["optional-dependencies"]) - {"dev", "docs", "tutorials"}
+    assert set(sizes.EXTRAS) == for_users

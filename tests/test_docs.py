@@ -13,9 +13,11 @@ import textwrap
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import pytest
 
 import keras_kd as kd
+from tests.project import needs_keras
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGES = sorted([*DOCS.glob("guides/*.md"), *DOCS.glob("coming_from/*.md"), *DOCS.glob("*.md")])
@@ -99,7 +101,7 @@ def public(name):
 def test_every_name_of_the_package_exists():
     for page in PROSE:
         text = page.read_text(encoding="utf-8")
-        for name in set(re.findall(r"\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", text)):
+        for name in set(re.findall(r"(?<!-)\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", text)):
             if not name.endswith((".md", ".py")):
                 public(f"keras_kd{name}")
 
@@ -135,3 +137,29 @@ def test_the_chart_ends_at_lines_that_are_right():
     assert len(ends) > 12
     for end in ends:
         public(f"keras_{end}")
+
+
+@needs_keras("3.15")
+def test_what_is_said_of_keras_own_distillation():
+    page = (DOCS / "coming_from" / "keras_distillation.md").read_text(encoding="utf-8")
+    assert "`kd.losses.SoftTarget(temperature=3.0)`: the same number" in page
+    assert "gets neither the softmax nor the T²" in page
+    rng = np.random.default_rng(0)
+    teacher, student = rng.normal(0, 3, (2, 16, 10)).astype("float32")
+    ours = float(kd.losses.SoftTarget(temperature=3.0)(teacher, student))
+    theirs = keras.distillation.LogitsDistillation(3.0, loss=keras.losses.KLDivergence())
+    by_name = keras.distillation.LogitsDistillation(3.0)
+    tensors = map(keras.ops.convert_to_tensor, (teacher, student))
+    teacher, student = tensors
+    assert float(theirs.compute_loss(teacher, student)) == pytest.approx(ours, rel=1e-4)
+    assert abs(float(by_name.compute_loss(teacher, student)) - ours) > 0.1 * ours
+
+
+def test_what_is_said_of_alpha():
+    page = (DOCS / "coming_from" / "keras_io.md").read_text(encoding="utf-8")
+    assert "`terms=kd.recipes.hinton(temperature=3.0, alpha=0.9)`" in page
+    terms = kd.recipes.hinton(temperature=3.0, alpha=0.9)
+    assert [(type(t).__name__, round(t.weight, 6)) for t in terms] == [
+        ("Labels", 0.1),
+        ("Term", 0.9),
+    ]

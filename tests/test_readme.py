@@ -3,14 +3,14 @@
 import os
 import pathlib
 import re
+import runpy
 
 import keras
-import numpy as np
 import pytest
 
 import keras_kd as kd
 from keras_kd.demo import _trial
-from tests.project import PROJECT, needs_keras
+from tests.project import PROJECT
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,8 +50,8 @@ def test_the_terms_of_the_second_example_are_built(namespace):
 
 
 def test_every_backticked_name_of_the_package_exists():
-    names = set(re.findall(r"\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", README))
-    assert {".Distiller", ".Term", ".Labels", ".recipes.hinton", ".losses.SoftTarget"} <= names
+    names = set(re.findall(r"(?<!-)\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", README))
+    assert {".Distiller", ".Term", ".recipes.hinton", ".losses.FeatureMatch"} <= names
     for name in names:
         found = kd
         for part in name[1:].split("."):
@@ -60,7 +60,7 @@ def test_every_backticked_name_of_the_package_exists():
 
 def test_the_commands_ask_for_extras_that_exist():
     asked = {e for extras in re.findall(r'"\.\[([a-z,]+)\]"', README) for e in extras.split(",")}
-    assert asked == {"export", "report", "dev", "jax", "torch"}
+    assert asked == {"export", "report", "dev", "docs", "jax", "torch"}
     assert asked <= set(PROJECT["optional-dependencies"])
     assert PROJECT["scripts"] == {"keras-kd": "keras_kd.cli:main"}
     assert all(command.count("\n") == 1 for command in blocks("shell"))
@@ -85,22 +85,28 @@ def test_the_table_adds_up():
     assert fewer == pytest.approx(means[0] - means[1], abs=0.1)
 
 
-@needs_keras("3.15")
-def test_what_is_said_of_keras_own_distillation():
-    rng = np.random.default_rng(0)
-    teacher, student = rng.normal(0, 3, (2, 16, 10)).astype("float32")
-    ours = float(kd.losses.SoftTarget(temperature=3.0)(teacher, student))
-    theirs = keras.distillation.LogitsDistillation(3.0, loss=keras.losses.KLDivergence())
-    by_name = keras.distillation.LogitsDistillation(3.0)
-    tensors = map(keras.ops.convert_to_tensor, (teacher, student))
-    teacher, student = tensors
-    assert float(theirs.compute_loss(teacher, student)) == pytest.approx(ours, rel=1e-4)
-    assert abs(float(by_name.compute_loss(teacher, student)) - ours) > 0.1 * ours
+def test_the_picture_is_the_one_of_the_table():
+    picture = runpy.run_path(str(ROOT / "docs" / "picture.py"))
+    rows = [(name, errors, size) for name, errors, size in picture["rows"]()]
+    assert [name for name, *_ in rows] == ["teacher", "student alone", "student distilled"]
+    for on in picture["COLOURS"]:
+        drawn = (ROOT / "docs" / "assets" / f"demo-{on}.svg").read_text(encoding="utf-8")
+        assert drawn == picture["picture"](on), "run: python docs/picture.py"
+    alt = re.search(r'alt="([^"]*)"', README)[1]
+    assert all(f"{number:g}" in alt for _, *numbers in rows for number in numbers)
 
 
-def test_what_is_said_of_alpha():
-    terms = kd.recipes.hinton(temperature=3.0, alpha=0.9)
-    assert [(type(t).__name__, round(t.weight, 6)) for t in terms] == [
-        ("Labels", 0.1),
-        ("Term", 0.9),
-    ]
+def test_links_lead_to_pages_of_the_site_and_files_of_the_repository():
+    links = re.findall(r"(?:\]\(|src=\"|srcset=\")([^)\"]+)", README)
+    site = PROJECT["urls"]["Documentation"]
+    pages = [link[len(site) :] for link in links if link.startswith(site) and link != site]
+    assert len(pages) > 20
+    for page in pages:
+        made = page.startswith(("tutorials/", "results/"))  # by docs/hooks
+        assert made or (ROOT / "docs" / page).with_suffix(".md").is_file(), page
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_it_stays_short():
+    assert README.count("\n") < 150

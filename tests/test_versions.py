@@ -1,4 +1,4 @@
-"""The lowest versions: one set of numbers, in pyproject.toml, .ci/lowest.txt and the README."""
+"""The lowest versions: one set of numbers, in pyproject.toml, .ci/lowest.txt and docs/install.md."""
 
 import re
 import sys
@@ -52,8 +52,8 @@ def test_the_lower_bounds_are_what_the_lower_end_is_run_with():
     assert wanted == {name: pinned[name] for name in pinned.keys() & wanted.keys()}
 
 
-def test_the_readme_names_them():
-    said = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_on_installing_names_them():
+    said = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     for name, title in (("keras", "Keras"), ("tensorflow", "TensorFlow"), ("numpy", "NumPy")):
         major, minor, *_ = bounds()[name].split(".")
         assert re.search(rf"{title} {major}\.{minor}\b.* will do", said), name
@@ -70,7 +70,7 @@ def test_the_pythons():
     assert classified == [str(n) for n in range(low, high)]
     assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py3{low}"
     span = f"Python 3.{low} to 3.{high - 1}"
-    for name in ("README.md", ".ci/run"):
+    for name in ("README.md", "docs/install.md", ".ci/run"):
         assert span in (ROOT / name).read_text(encoding="utf-8"), name
     assert low <= sys.version_info[1] < high
     assert f"python3.{low}" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
