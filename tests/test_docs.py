@@ -101,7 +101,9 @@ def public(name):
 def test_every_name_of_the_package_exists():
     for page in PROSE:
         text = page.read_text(encoding="utf-8")
-        for name in set(re.findall(r"(?<!-)\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", text)):
+        for name in set(
+            re.findall(r"(?<!-)\b(?:kd|keras_kd)((?:\.[A-Za-z_][A-Za-z_0-9]*)+)", text)
+        ):
             if not name.endswith((".md", ".py")):
                 public(f"keras_kd{name}")
 
