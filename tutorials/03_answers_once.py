@@ -97,7 +97,7 @@ print(f"{manifest.examples:,} examples, {manifest.bytes_per_example()} bytes for
 # part of the largest number in an answer.
 
 # %%
-verified = kd.stores.verify(OUT / "answers", teacher, train)
+verified = kd.stores.verify(OUT / "answers", train, teacher)
 print(f"{verified.examples} asked again; at most {verified.largest['output']:.5f} apart")
 
 # %% [markdown]

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.deprecated import warn
 from keras_kd._examples._batches import Batch, batches_of
 from keras_kd._examples._ids import shown
 from keras_kd._examples._part import Part
@@ -37,8 +38,8 @@ class Verified:
 
 def verify(
     path: str | os.PathLike[str],
-    teacher: keras.Model,
     data: Any,
+    teacher: keras.Model,
     *,
     among: Part | None = None,
     sample: int = 256,
@@ -48,8 +49,8 @@ def verify(
 
     Args:
         path: The store's folder.
-        teacher: The teacher whose answers it holds.
         data: The examples with ids, or some of them; see `keras_kd.data.feed`.
+        teacher: The teacher whose answers it holds.
         among: As for `keras_kd.stores.read`. Defaults to `None`.
         sample: How many examples are compared. Defaults to `256`.
         seed: Which of them. Defaults to `0`.
@@ -69,9 +70,14 @@ def verify(
     ...                             keras.layers.Dense(10)])
     >>> folder = tempfile.mkdtemp()
     >>> manifest = keras_kd.stores.write(teacher, part, folder)
-    >>> keras_kd.stores.verify(folder, teacher, part, sample=100).examples
+    >>> keras_kd.stores.verify(folder, part, teacher, sample=100).examples
     100
     """
+    if isinstance(data, keras.Model):
+        warn(
+            "stores.verify(path, teacher, data)", "stores.verify(path, data, teacher), as for read"
+        )
+        data, teacher = teacher, data
     top = _top_k(Manifest.read(Path(path)).codecs)  # whose sums are all looked at
     store = Store(path, check=True, temperature=top.temperatures[0] if top else None)
     store.shards.check_all()

@@ -151,7 +151,7 @@ def test_a_store_of_an_earlier_format_is_read_and_not_written_on(tmp_path, part,
     right = keras.ops.convert_to_numpy(model(few.x))
     batch, _ = stores.read(tmp_path / "old", few, teacher=model)[0]
     np.testing.assert_allclose(batch["signals"]["teacher:output"], right, atol=1e-5)
-    assert stores.verify(tmp_path / "old", model, few).examples == 40
+    assert stores.verify(tmp_path / "old", few, model).examples == 40
     for act in (
         lambda: stores.write(model, few, tmp_path / "old", batch_size=32, shard_size=32, dtype="float32"),
         lambda: stores.merge([tmp_path / "old"], tmp_path / "new"),

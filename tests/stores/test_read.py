@@ -150,7 +150,7 @@ distiller = kd.Distiller(student=net())
 distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 losses = distiller.fit(stores.read("answers", part), epochs=3, verbose=0).history["loss"]
 assert losses[-1] < losses[0]
-assert stores.verify("answers", teacher, part).examples == 256
+assert stores.verify("answers", part, teacher).examples == 256
 try:
     stores.write(net(), part, "views", augment=kd.data.Augment(kd.data.Flip()))
 except ModuleNotFoundError as error:
@@ -343,30 +343,30 @@ def test_every_damaged_file_is_found(written, copied, part, model, how, large, m
                     with pytest.raises(
                         stores.StoreError, match=r"ids.npy' does not have the check"
                     ):
-                        stores.verify(copied, model, part)
+                        stores.verify(copied, part, model)
         path.write_bytes(before)
     assert seen > 20
     np.testing.assert_array_equal(_load(copied, part, model), whole)
 
 
 def test_verify(tmp_path, part, model, copied, written):
-    result = stores.verify(written, model, part, sample=50)
+    result = stores.verify(written, part, model, sample=50)
     assert result.examples == 50
     assert result.largest["output"] < 1e-5
     with pytest.raises(stores.StoreError, match=r"its weights are others"):
-        stores.verify(written, teacher(seed=1), part)
+        stores.verify(written, part, teacher(seed=1))
     path = copied / "shard-00003" / "0-output.values.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.raises(
         stores.StoreError, match=r"shard-00003 of the store .* is damaged: .*checksum"
     ):
-        stores.verify(copied, model, part.take(np.arange(10)))
+        stores.verify(copied, part.take(np.arange(10)), model)
 
 
 @pytest.mark.parametrize("kind", [{"dtype": "int8"}, {"top_k": 3}, {"dtype": "float16"}])
 def test_verify_what_is_compressed_and_seen_in_views(tmp_path, part, model, kind):
     stores.write(model, part, tmp_path, augment=AUGMENT, views=2, addresses=("output",), **kind)
-    result = stores.verify(tmp_path, model, kd.data.Batches(part, batch_size=33))
+    result = stores.verify(tmp_path, kd.data.Batches(part, batch_size=33), model)
     assert result.examples == 200
     assert 0 < result.largest["output"] < 1 / 127
 
@@ -397,7 +397,7 @@ def test_of_a_large_store_what_is_read_is_checked(tmp_path, part, model, monkeyp
             store(part.ids[[example]], views[:1])
     stores.Store(tmp_path, check=False)(part.ids, views)
     with pytest.raises(stores.StoreError, match=r"0-output.values.npy' does not have the checksum"):
-        stores.verify(tmp_path, model, part)
+        stores.verify(tmp_path, part, model)
 
 
 @pytest.mark.parametrize("pread", [True, False])
@@ -430,7 +430,7 @@ def test_mixed_examples(tmp_path, part, model):
     np.testing.assert_array_equal(y[::-1], labels)
     said = ops.convert_to_numpy(model(live, training=False))
     np.testing.assert_allclose(batch["signals"]["teacher:output"][::-1], said, atol=1e-5)
-    assert stores.verify(tmp_path, model, part, sample=40).examples == 40
+    assert stores.verify(tmp_path, part, model, sample=40).examples == 40
     with pytest.raises(stores.StoreError, match=r"or only some of them \(100\). Give the very set"):
         stores.read(tmp_path, part.take(np.arange(100)))
     # Some of them, in another order, as tf.data.

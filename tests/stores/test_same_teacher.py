@@ -72,7 +72,7 @@ def test_equal_weights_in_other_layers_are_another_teacher(tmp_path, part, other
     whose = "its weights are the same, and its layers compute something else"
     assert stores.fingerprint(OTHERS[other]()) != stores.fingerprint(network())
     stores.write(network(), part, tmp_path, **SETTINGS)
-    for act in (stores.read, lambda path, part, teacher: stores.verify(path, teacher, part)):
+    for act in (stores.read, lambda path, part, teacher: stores.verify(path, part, teacher)):
         with pytest.raises(stores.StoreError, match=whose):
             act(tmp_path, part, teacher=OTHERS[other]())
 
@@ -137,7 +137,7 @@ def test_what_a_call_of_its_own_does_is_seen_in_the_answers(tmp_path, part):
     assert stores.fingerprint(Own(1.0)) == stores.fingerprint(Own(1.5))
     for act in (
         lambda: stores.read(tmp_path, part, teacher=Own(1.5)),
-        lambda: stores.verify(tmp_path, Own(1.5), part),
+        lambda: stores.verify(tmp_path, part, Own(1.5)),
     ):
         with pytest.raises(stores.StoreError, match=r"not what the teacher says: its 'output' for"):
             act()
