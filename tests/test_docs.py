@@ -2,7 +2,8 @@
 
 The Python blocks of a page run in order, in one namespace, in a folder of their own. A comment
 `<!-- setup ... -->` holds code that runs and is not shown; `<!-- only: jax -->` before a block
-names the backend that it is for, and `<!-- needs: sklearn -->` the module that it takes.
+names the backend that it is for, `<!-- needs: sklearn -->` the module that it takes, and
+`<!-- keras: 3.9 -->` the oldest Keras.
 """
 
 import importlib.util
@@ -25,7 +26,7 @@ PAGES.remove(DOCS / "errors.md")
 PROSE = [*PAGES, DOCS / "errors.md"]
 
 _BLOCK = re.compile(
-    r"(?:^ *<!-- (?P<key>only|needs): (?P<value>[\w.]+) -->\n+)?"
+    r"(?:^ *<!-- (?P<key>only|needs|keras): (?P<value>[\w.]+) -->\n+)?"
     r"^(?P<indent> *)```python[^\n]*\n(?P<shown>.*?)^(?P=indent)```$"
     r"|^<!-- setup\n(?P<hidden>.*?)^-->$",
     flags=re.MULTILINE | re.DOTALL,
@@ -43,6 +44,9 @@ class Block(NamedTuple):
         key, value = self.condition or ("", "")
         if key == "only":
             return value == keras.config.backend()
+        if key == "keras":
+            have, least = (tuple(map(int, v.split(".")[:2])) for v in (keras.__version__, value))
+            return have >= least
         return key != "needs" or importlib.util.find_spec(value) is not None
 
 
