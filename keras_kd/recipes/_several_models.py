@@ -142,8 +142,9 @@ def mean_teacher(
     `loss = cross_entropy(labels) + 100 · mean (softmax(student) - softmax(teacher))²`
 
     The teacher is `keras_kd.teachers.Momentum(student)`; each is best shown another view of the
-    example (`keras_kd.teachers.SelectInput`). Examples without a label can take part: give them a
-    `sample_weight` for the labels of 0, or leave the labels out.
+    example (`keras_kd.teachers.SelectInput`). Examples without a label can take part: give them
+    the label -1 and the loss `ignore_class=-1`, or leave the labels out. (A `sample_weight` of 0
+    would take them out of every term.)
 
     Args:
         warmup: Training steps in which that weight rises from nearly 0. Defaults to `0`, none; the
