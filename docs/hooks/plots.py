@@ -11,9 +11,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
-COLOURS = {  # text, grid, then what is compared
-    "light": ("#37474f", "#cfd8dc", "#00796b", "#90a4ae", "#ef6c00"),
-    "dark": ("#cfd8dc", "#455a64", "#4db6ac", "#78909c", "#ffb74d"),
+COLOURS = {  # text, grid, then what is compared: the main thing, a quiet one, an accent, two more
+    "light": ("#37474f", "#cfd8dc", "#00796b", "#90a4ae", "#ef6c00", "#1e6fc0", "#8e3ba8"),
+    "dark": ("#cfd8dc", "#455a64", "#4db6ac", "#78909c", "#ffb74d", "#64b5f6", "#ce93d8"),
 }
 
 
@@ -52,7 +52,7 @@ def mean(values):
 
 def strip(axes, values, colours):
     """One line for each thing that was run: a dot for each seed, a bar at their mean."""
-    main, quiet, accent = colours
+    main, quiet, accent, *_ = colours
     for place, (name, seeds) in enumerate(reversed(values.items())):
         colour = accent if "teacher" in name else quiet if "alone" in name else main
         axes.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.5, markersize=5)
@@ -122,7 +122,7 @@ def temperatures(colours):
     axes.set_xticks([1, 2, 4, 8, 20], ["1", "2", "4", "8", "20"])
     axes.set_xlabel("temperature")
     axes.set_ylabel("errors of 10,000")
-    axes.legend(ncols=2, fontsize=9)
+    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -149,13 +149,11 @@ def files(colours):
     forms = list(dict.fromkeys(row["quantization"] for row in table))
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    marks = "osD^v"
     models = list(dict.fromkeys(row["model"] for row in table))
-    for model, mark in zip(models, marks, strict=True):
+    for model, mark, colour in zip(models, "osD^v", colours, strict=True):
         mine = {row["quantization"]: row for row in table if row["model"] == model}
         places = [forms.index(form) for form in mine]
         for axes, field in ((left, "size_ratio"), (right, "agreement")):
-            colour = colours[models.index(model) % len(colours)]
             values = [row[field] for row in mine.values()]
             axes.plot(places, values, mark, color=colour, alpha=0.8, label=model)
     left.set_ylabel("size over the float32 weights")

@@ -92,7 +92,7 @@ def pages(found):
         for name in names:
             shown = [picture(*plot) for plot in PLOTS.get(name, [])]
             parts += [f"## {name}\n", *shown, linked(found[name]).strip() + "\n"]
-        made[f"{page}.md"] = "---\nedit: false\n---\n\n" + "\n".join(parts)
+        made[f"{page}.md"] = "\n".join(parts)
     return made
 
 

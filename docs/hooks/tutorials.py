@@ -53,16 +53,13 @@ def rendered(notebook, name):
         if cell["cell_type"] == "markdown":
             parts.append(linked(source))
         else:
-            parts.append(fenced(source, "python"))
-            for output in cell["outputs"]:
-                parts += shown(output, name, pictures)
+            parts += [fenced(source, "python"), *shown(cell["outputs"], name, pictures)]
     head, _, rest = parts[0].partition("\n")
     minutes = TIME.search(rest)
     assert head.startswith("# ") and minutes, f"{name} has no title or says no time"
     rest = TIME.sub("", rest)
     parts[0] = f"{head}\n\n{badges(name, minutes[1])}\n{rest}"
-    front = "---\nhide: [feedback]\nedit: false\n---\n\n"
-    return front + "\n\n".join(parts) + "\n", pictures
+    return "\n\n".join(parts) + "\n", pictures
 
 
 def badges(name, minutes):
@@ -77,22 +74,25 @@ def badges(name, minutes):
     )
 
 
-def shown(output, name, pictures):
-    """What a cell printed or drew, as Markdown."""
-    if output["output_type"] == "stream":
-        return [printed("".join(output["text"]))]
-    data = output["data"]
-    if "image/png" in data:
+def shown(outputs, name, pictures):
+    """What a cell printed and drew, in order; prints that follow one another are one block."""
+    parts, text = [], ""
+    for output in outputs:
+        data = output.get("data", {})
+        if "image/png" not in data:
+            text += "".join(data.get("text/plain", output.get("text")))
+            continue
+        parts += printed(text)
+        text = ""
         pictures.append(base64.b64decode("".join(data["image/png"])))
-        return [f"![Picture {len(pictures)} of this tutorial]({name}/{len(pictures)}.png)"]
-    if "text/html" in data:
-        html = re.sub(r"\n\s*\n", "\n", "".join(data["text/html"]))
-        return [f'<div class="kd-output">\n{html}\n</div>']
-    return [printed("".join(data["text/plain"]))]
+        parts.append(f"![Picture {len(pictures)} of this tutorial]({name}/{len(pictures)}.png)")
+    return parts + printed(text)
 
 
 def printed(text):
-    return fenced(re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip(), "text")
+    """Text without the codes of a terminal's colours; no block where there is none."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).strip("\n").rstrip()
+    return [fenced(plain, "text")] if plain else []
 
 
 def fenced(text, language):
