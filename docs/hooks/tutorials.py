@@ -11,6 +11,7 @@ import re
 
 TUTORIALS = pathlib.Path(__file__).parents[2] / "tutorials"
 REPOSITORY = "keras-kd/keras-kd"
+INSTALL = f'!pip install "keras-kd[tutorials] @ git+https://github.com/{REPOSITORY}"'
 TIME = re.compile(r"\*\*Time:\*\* (.*?) on a laptop's CPU\. ?")
 
 
@@ -70,7 +71,8 @@ def badges(name, minutes):
     return (
         f"[Open in Colab]({colab}){{ .md-button .kd-small }} "
         f"[Script]({source}){{ .md-button .kd-small }} "
-        f'<span class="kd-time">{minutes} on a laptop\'s CPU</span>\n'
+        f'<span class="kd-time">{minutes} on a laptop\'s CPU</span>\n\n'
+        f"<small>In Colab, run this in a cell of its own first: <code>{INSTALL}</code></small>\n"
     )
 
 
@@ -108,7 +110,8 @@ def linked(markdown):
 def row(name, page):
     title = re.search(r"^# (.*)$", page, flags=re.MULTILINE)[1]
     minutes = re.search(r"kd-time\">(.*?) on", page)[1]
-    first = re.search(r"</span>\n\s*(.*?)\n\n", page, flags=re.DOTALL)[1].replace("\n", " ")
+    first = re.search(r"</small>\n\s*(.*?)\n\n", page, flags=re.DOTALL)[1].replace("\n", " ")
+    minutes = minutes.replace(" ", "&nbsp;")
     return f"| [{title}]({name}.md) | {first} | {minutes} |"
 
 
