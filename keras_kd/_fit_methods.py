@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_kd._checks import _moving_averages, _values
-from keras_kd._checks._batch import check_some, no_batches
+from keras_kd._checks._batch import check_some, check_weights_have_labels, no_batches
 from keras_kd._compiled._label_values import check_arrays, explained
 from keras_kd._core.scalars import plain
 
@@ -28,6 +28,7 @@ class Fitting(Base):
         """As `keras.Model.fit`."""
         self._check_devices("fit")
         self._check_trainable()
+        check_weights_have_labels(x, y, kwargs)
         callbacks = _moving_averages.with_averages(_values.with_value_check(callbacks))
         with self._checked(x, y):
             held_out = kwargs.get("validation_data")

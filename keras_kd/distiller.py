@@ -22,7 +22,7 @@ from keras_kd._checks._batch import (
     split,
 )
 from keras_kd._checks._changes import Changes
-from keras_kd._checks._logits import check_logits, logits_among, looked_at
+from keras_kd._checks._logits import check_logits, check_probabilities, logits_among, looked_at
 from keras_kd._checks._signals import SignalChecks
 from keras_kd._compiled._compile import Compiling
 from keras_kd._compiled._label_assignment import weights_for
@@ -159,6 +159,7 @@ class Distiller(
         check_terms(self.terms, students, teachers)
         name_answers(self.terms, {**students, **teachers})
         check_logits(self.terms, {**students, **teachers}, set(students))
+        check_probabilities(self.terms, {**students, **teachers})
         self._momentum_teachers = momentum_teachers(students, teachers)
         freeze(teachers)
         self._step = self.add_weight(

@@ -777,3 +777,35 @@ def test_a_torch_module_as_a_teacher():
         model = distiller(teacher=wrapped)
         model.compile("sgd", cross_entropy())
         model.fit(*data(), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [keras.losses.KLDivergence(), keras.losses.CategoricalCrossentropy(),
+     keras.losses.BinaryCrossentropy()],
+    ids=lambda loss: loss.name,
+)  # fmt: skip
+def test_a_loss_on_probabilities_between_logits(loss):
+    with pytest.raises(ValueError, match=r"ends in logits: .* keras_kd\.losses\.SoftTarget"):
+        keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=[keras_kd.Term(loss)])
+
+
+def test_nor_is_one_refused_that_reads_logits_or_follows_a_softmax():
+    on_logits = keras.losses.CategoricalCrossentropy(from_logits=True)
+    term = keras_kd.Term(on_logits, target_projector=keras.layers.Softmax())
+    keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=[term])
+    both = {"projector": keras.layers.Softmax(), "target_projector": keras.layers.Softmax()}
+    term = keras_kd.Term(keras.losses.KLDivergence(), **both)
+    keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=[term])
+
+
+def test_weights_without_labels():
+    term = keras_kd.Term(keras_kd.losses.SoftTarget())
+    model = keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"), terms=[term])
+    model.compile("adam")
+    x = np.zeros((4, 8), "float32")
+    with pytest.raises(ValueError, match=r"`sample_weight` .* y=np\.zeros\(len\(sample_weight\)\)"):
+        model.fit(x, sample_weight=np.ones(4), verbose=0)
+    with pytest.raises(ValueError, match=r"fit\(x, y, class_weight=\.\.\.\)"):
+        model.fit(x, class_weight={0: 1.0}, verbose=0)
+    model.fit(x, np.zeros(4), sample_weight=np.ones(4), verbose=0)

@@ -182,3 +182,20 @@ def check_batched(x: Any, expected: Any) -> None:
         f"The input is of shape {one}, which is that of one example and not of a batch, "
         f"{(None, *one)}. Batch the data set first: data.batch(32)."
     )
+
+
+def check_weights_have_labels(x: Any, y: Any, given: Mapping[str, Any]) -> None:
+    """Raises when weights come without labels: Keras drops such weights, and says nothing."""
+    if y is not None:
+        return
+    if given.get("sample_weight") is not None:
+        raise ValueError(
+            "`sample_weight` was given to fit() without `y`, and Keras leaves weights out of batches "
+            "that have no labels. Give labels beside it; where no term reads any, any array of as "
+            "many rows will do: y=np.zeros(len(sample_weight))."
+        )
+    if given.get("class_weight") is not None and hasattr(x, "shape"):
+        raise ValueError(
+            "`class_weight` was given to fit() without `y`, and the labels say which class an "
+            "example is of. Give the labels: fit(x, y, class_weight=...)."
+        )

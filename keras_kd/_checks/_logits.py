@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_kd._checks._classes import read_as_logits
-from keras_kd._core.addresses import OUTPUT, parse
-from keras_kd._core.last_activation import PROBABILITIES, last_activation
+from keras_kd._core.addresses import LABELS, OUTPUT, parse
+from keras_kd._core.last_activation import PROBABILITIES, ending, last_activation
 from keras_kd._core.messages import see
 from keras_kd._core.probabilities import Looks, looks, read
 from keras_kd.taps import Signals
@@ -103,3 +103,35 @@ def _advice(role: str, model: str, name: str, learns: bool) -> str:
         f"Take the {name} off its last layer, or give "
         f"keras_kd.teachers.{PROBABILITIES[name]}({role})."
     )
+
+
+#: Losses of Keras that read probabilities on both sides, unless `from_logits=True`.
+_ON_PROBABILITIES = (
+    keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy,
+    keras.losses.CategoricalCrossentropy, keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.KLDivergence,
+)  # fmt: skip
+
+
+def check_probabilities(terms: Iterable[Any], models: dict[str, keras.Model]) -> None:
+    """Raises when a loss of Keras reads probabilities and a model ends in logits."""
+    for term in terms:
+        loss = getattr(term, "loss", None)
+        if type(loss) not in _ON_PROBABILITIES or getattr(loss, "from_logits", False):
+            continue
+        for address, projector in (
+            (term.pred, term.projector),
+            (term.target, term.target_projector),
+        ):
+            if projector is not None or not isinstance(address, str) or address == LABELS:
+                continue
+            role, path = parse(address)
+            first, *keys = path.split("/")
+            if first == OUTPUT and role in models and ending(models[role], tuple(keys)) == "linear":
+                raise ValueError(
+                    f"Term '{term.name}' compares probabilities with keras.losses."
+                    f"{type(loss).__name__}, and {role} '{models[role].name}' ends in logits: "
+                    "Keras would clip them into [0, 1]. Soft targets between logits are "
+                    "keras_kd.losses.SoftTarget(temperature=4.0), of yes-no outputs "
+                    "keras_kd.losses.BinarySoftTarget(temperature=4.0)."
+                )
