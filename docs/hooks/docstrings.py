@@ -23,7 +23,7 @@ class AsShown(griffe.Extension):
 
 def source_of(obj):
     """A link to the lines of a class or function; a method is found from its class."""
-    if obj.parent.is_class or not (obj.is_class or obj.is_function):
+    if not (obj.is_class or obj.is_function) or obj.parent.is_class:
         return ""
     path = pathlib.Path(obj.filepath).relative_to(ROOT).as_posix()
     lines = f"#L{obj.lineno}-L{obj.endlineno}"
@@ -37,4 +37,24 @@ def shown(paragraph):
     if paragraph.lstrip().startswith(">>>"):
         indent = paragraph[: len(paragraph) - len(paragraph.lstrip())].lstrip("\n")
         return f"{indent}```pycon\n{paragraph.rstrip()}\n{indent}```"
-    return re.sub(r"^( *)(Examples?|Reference):", r"\1**\2:**", paragraph)
+    paragraph = re.sub(r"^( *)(Examples?|In a term|Reference|Shapes):", r"\1**\2:**", paragraph)
+    return re.sub(r"`([\w.]+)(\([^`]*\))?`", linked, paragraph)
+
+
+def linked(code):
+    """A name of the package in backticks, with a link to its place in the reference."""
+    name = code[1]
+    there = NAMES.get(name) if name[0].isupper() or "." in name else None
+    return f"[{code[0]}][{there}]" if there else code[0]
+
+
+def names():
+    """The names of the reference by what docstrings call them: `SoftTarget`, and in full."""
+    full = {}
+    for page in sorted((ROOT / "docs" / "reference").glob("*.md")):
+        for name in re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            full |= {name: name, name.rpartition(".")[2]: name}
+    return full
+
+
+NAMES = names()
