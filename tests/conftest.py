@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one worker a core: threads of their own would only queue
@@ -10,6 +11,22 @@ if os.environ.get("KERAS_BACKEND") == "jax":  # small programs that run once: co
 
 import keras
 import pytest
+
+#: What `-m "not slow"` runs: the mathematics, the terms, a step on each backend and the errors. A new
+#: file gets in if it takes seconds; the whole is to take less than a minute.
+CORE = {
+    "test_cross_backend.py", "test_distiller.py", "test_errors.py", "test_jvp.py",
+    "test_own_names.py", "test_taps.py", "test_terms.py", "checks/test_arguments.py",
+    "compiled/test_losses.py", "compiled/test_metrics.py", "losses/test_goldens.py",
+    "testing/test_check_loss.py",
+}  # fmt: skip
+HERE = pathlib.Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(HERE).as_posix() not in CORE:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
