@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_kd._checks import _moving_averages, _values
-from keras_kd._checks._batch import check_some, check_weights_have_labels, no_batches
+from keras_kd._checks._batch import (
+    check_signal_arrays,
+    check_some,
+    check_weights_have_labels,
+    no_batches,
+)
 from keras_kd._compiled._label_values import check_arrays, explained
 from keras_kd._core.scalars import plain
 
@@ -101,6 +106,7 @@ class Fitting(Base):
         """What every pass over data has around it."""
         self._check_unchanged()
         check_some(x, "`x`")
+        check_signal_arrays(x)
         check_arrays(self._label_checks, y)
         try:
             with self._exclusive(), explained(self._label_checks):

@@ -16,6 +16,7 @@ from keras_kd._checks._terms import (
     check_label_shapes,
     check_one_tensor,
     check_shapes,
+    check_weight_of_output,
     instead_of_loss,
 )
 from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, current, parse
@@ -320,6 +321,7 @@ class Labels(_Weighted):
             self.label_part(y, "`y`"),
             self.label_part(sample_weight, "`sample_weight`"),
         )
+        check_weight_of_output(self, pred, sample_weight)
         compiled = self._compiled
         assert compiled is not None, "compile() sees to it"
         shapes = check_label_shapes(self, y, pred)

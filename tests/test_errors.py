@@ -809,3 +809,44 @@ def test_weights_without_labels():
     with pytest.raises(ValueError, match=r"fit\(x, y, class_weight=\.\.\.\)"):
         model.fit(x, class_weight={0: 1.0}, verbose=0)
     model.fit(x, np.zeros(4), sample_weight=np.ones(4), verbose=0)
+
+
+def test_signals_that_are_no_arrays_or_too_few():
+    model = keras_kd.Distiller(
+        student=mlp("s"), terms=[keras_kd.Term(keras_kd.losses.SoftTarget())]
+    )
+    model.compile("adam")
+    x = np.zeros((4, 8), "float32")
+
+    def fit(signal):
+        model.fit({"inputs": x, "signals": {"teacher:output": signal}}, verbose=0)
+
+    with pytest.raises(ValueError, match=r"'teacher:output' is a list of Python numbers.*asarray"):
+        fit([[0.0] * CLASSES] * 4)
+    with pytest.raises(ValueError, match=r"has 3 rows, and the inputs have 4"):
+        fit(np.zeros((3, CLASSES), "float32"))
+    fit(np.zeros((4, CLASSES), "float32"))
+
+
+def test_weights_by_output_for_one_output():
+    model = keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"))
+    model.compile("adam", cross_entropy())
+    x, y = np.zeros((4, 8), "float32"), np.zeros(4, "int32")
+    with pytest.raises(ValueError, match=r"weights by output, for 'logits', .* Give one array"):
+        model.train_on_batch(x, y, sample_weight={"logits": np.ones(4)})
+
+
+@pytest.mark.parametrize("metrics", [["accuracy", "agreement"], {"output": ["teacher_kl"]}])
+def test_metrics_of_this_package_by_name(metrics):
+    model = keras_kd.Distiller(student=mlp("s"), teacher=mlp("t"))
+    with pytest.raises(
+        ValueError, match=r"metrics=\[keras_kd\.metrics\.(Agreement|TeacherKL)\(\)\]"
+    ):
+        model.compile("adam", cross_entropy(), metrics=metrics)
+
+
+def test_a_name_that_a_package_does_not_have():
+    with pytest.raises(AttributeError, match=r"no attribute 'Hinton'\. Did you mean 'hinton'\?"):
+        _ = keras_kd.recipes.Hinton
+    with pytest.raises(AttributeError, match=r"Did you mean 'SoftTarget'\?"):
+        _ = keras_kd.losses.SoftTargets

@@ -30,7 +30,7 @@ TELLING = 12
 GENERAL = "argument"
 #: Met by whoever writes against private names, or by nobody: no remedy to look up.
 NOT_ON_THE_PAGE = {
-    "module … has no attribute …",
+    "module … has no attribute ….…",
     "module 'keras_kd' has no attribute …",
     "codec …, expected one of …",
     "not an object",

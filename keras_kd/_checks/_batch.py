@@ -61,6 +61,27 @@ def check_some(x: Any, what: str) -> None:
         raise ValueError(f"{what} holds no examples: an empty list. {LEAVE_OUT}")
 
 
+def check_signal_arrays(x: Any) -> None:
+    """Proves that signals given as arrays have a row for each example."""
+    if not isinstance(x, Mapping) or set(x) != {"inputs", "signals"}:
+        return
+    inputs = next(iter(keras.tree.flatten(x["inputs"])), None)
+    rows = getattr(inputs, "shape", (None,))[0]
+    for address, signal in x["signals"].items() if isinstance(x["signals"], Mapping) else ():
+        if isinstance(signal, (list, tuple)) and signal and not hasattr(signal[0], "shape"):
+            raise ValueError(
+                f"The signal '{address}' is a {type(signal).__name__} of Python numbers. Give an "
+                f"array: np.asarray(...), with a row for each of the {rows} examples."
+            )
+        for leaf in keras.tree.flatten(signal):
+            shape = tuple(getattr(leaf, "shape", ()))
+            if rows is not None and shape and shape[0] != rows:
+                raise ValueError(
+                    f"The signal '{address}' has {shape[0]} rows, and the inputs have {rows}: every "
+                    f"example has one. Received a signal of shape {shape}."
+                )
+
+
 #: What to do about batches of no examples.
 LEAVE_OUT = "Give at least one example, and leave out batches without any."
 

@@ -212,3 +212,13 @@ def check_label_shapes(term: Any, y: Any, pred: Any) -> str:
             if not len(answer.shape) - 1 <= len(label.shape) <= len(answer.shape):
                 raise ValueError(f"{text} {LABELS_HELP}")
     return text
+
+
+def check_weight_of_output(term: Any, pred: Any, sample_weight: Any) -> None:
+    """Proves that weights by output come for a student of several."""
+    if isinstance(sample_weight, Mapping) and not keras.tree.is_nested(pred):
+        raise ValueError(
+            f"Term '{term.name}': `sample_weight` holds weights by output, for "
+            f"{listing(map(str, sample_weight))}, and '{term.pred}' is one output. Give one array, "
+            "with a weight for each example."
+        )

@@ -10,7 +10,7 @@ from keras_kd._checks._arguments import check_known, check_label_losses
 from keras_kd._compiled._label_assignment import apply
 from keras_kd._compiled._label_values import label_checks
 from keras_kd._compiled._losses import check_losses, leaves
-from keras_kd._compiled._metrics import on_labelled_rows, warn_of_metrics
+from keras_kd._compiled._metrics import check_metric_names, on_labelled_rows, warn_of_metrics
 from keras_kd._compiled._signal_metrics import parted, path_of
 from keras_kd._core.addresses import LABELS, OUTPUT, parse
 from keras_kd._core.configs import whole_configs
@@ -74,6 +74,7 @@ class Compiling(Base):
             )
         applied = check_losses(self.terms, self.students, loss)
         self._label_checks = label_checks(applied, self.terms, self.students)
+        check_metric_names(metrics, weighted_metrics)
         metrics = self._for_each_student(metrics)
         weighted_metrics = self._for_each_student(weighted_metrics)
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}

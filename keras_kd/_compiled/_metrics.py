@@ -6,10 +6,12 @@ from typing import Any
 
 import keras
 
+from keras_kd import metrics as package_metrics
 from keras_kd._compiled._label_assignment import LabelPart
 from keras_kd._compiled._labelled import labelled
 from keras_kd._compiled._losses import FUNCTIONS, Applied, is_of_keras, leaves, name_of
 from keras_kd._compiled._outputs import Outputs
+from keras_kd._core.messages import snake_case
 
 #: Metrics of Keras that read logits when they are told so; those with one threshold, and with
 #: several; those that never do.
@@ -144,3 +146,14 @@ def _misread_by(function: Any, shown: str) -> tuple[str, str] | None:
     if kind in _METRICS_FROM_LOGITS:
         return shown, f"Write keras.metrics.{kind}(from_logits=True)."
     return None
+
+
+def check_metric_names(*given: Any) -> None:
+    """Raises when one of this package's metrics is given by its name, which Keras does not know."""
+    ours = {snake_case(kind): kind for kind in package_metrics.__all__}
+    for name in keras.tree.flatten(given):
+        if isinstance(name, str) and name in ours:
+            raise ValueError(
+                f"Keras knows no metric '{name}' by its name. Give the object: "
+                f"metrics=[keras_kd.metrics.{ours[name]}()]."
+            )
