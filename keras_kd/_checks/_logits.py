@@ -27,8 +27,8 @@ def logits_among(terms: Iterable[Any]) -> dict[str, str]:
 
 def looked_at(signals: Signals, addresses: Iterable[str]) -> Any:
     """What each of these signals looks like; of the largest logits alone, their values."""
-    said = [keras.tree.flatten(signals.get(address, 0.0)) for address in addresses]
-    return ops.stack([looks(leaves[0]) for leaves in said] or [looks(0.0)])
+    outputs = [keras.tree.flatten(signals.get(address, 0.0)) for address in addresses]
+    return ops.stack([looks(leaves[0]) for leaves in outputs] or [looks(0.0)])
 
 
 def check_looks(counts: Sequence[Any], logits: Mapping[str, str]) -> None:

@@ -53,8 +53,8 @@ def _why(path: Path, error: Exception) -> str:
             "know. Load it in Python, where they are defined and registered with "
             "keras.saving.register_keras_serializable, and use keras_kd there."
         )
-    said = str(error).strip().splitlines() or [type(error).__name__]
-    return f"'{path}' could not be loaded: {said[0]}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"'{path}' could not be loaded: {lines[0]}"
 
 
 def _own_classes(path: Path) -> list[str]:

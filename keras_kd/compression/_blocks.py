@@ -105,12 +105,12 @@ def _repeats(pieces: list[Piece], place: int, size: int) -> list[list[Piece]]:
 def _signature(start: keras.KerasTensor, end: keras.KerasTensor, steps: list[Step]) -> str:
     """Everything about the piece but its names and its weights."""
     places = {id(start): 0}
-    said: list[object] = [start.shape, end.shape]
+    described: list[object] = [start.shape, end.shape]
     for step in steps:
         wires = [places.get(id(x), -1) for x in step.inputs]
         places.update({id(x): len(places) + i for i, x in enumerate(step.outputs)})
-        said += [type(step.operation).__name__, wires, _settings(step.operation)]
-    return json.dumps(said, default=str)
+        described += [type(step.operation).__name__, wires, _settings(step.operation)]
+    return json.dumps(described, default=str)
 
 
 def _settings(operation: keras.Operation) -> dict[str, object]:

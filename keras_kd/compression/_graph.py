@@ -172,5 +172,5 @@ def again(layer: keras.Operation, name: str, **changed: Any) -> keras.Operation:
 
 def activation_name(function: Any) -> str:
     """`relu` for the function of that name; the name of a class for any other."""
-    said = keras.activations.serialize(function)
-    return said if isinstance(said, str) else type(function).__name__
+    name = keras.activations.serialize(function)
+    return name if isinstance(name, str) else type(function).__name__

@@ -151,11 +151,11 @@ class Text:
         """
         settings, words = _paths(student)
         content = "".join(f"{word}\n" for word in self.words).encode()
-        told = {"format": 1, **self.get_config(), "words": words.name, "size": self.size,
+        record = {"format": 1, **self.get_config(), "words": words.name, "size": self.size,
                 "crc32": zlib.crc32(content)}  # fmt: skip
         with replacing(settings) as new_settings, replacing(words) as new_words:
             new_words.write_bytes(content)
-            new_settings.write_text(json.dumps(told, indent=1) + "\n")
+            new_settings.write_text(json.dumps(record, indent=1) + "\n")
 
     @classmethod
     def load(cls, student: str | os.PathLike[str]) -> "Text":
@@ -166,14 +166,14 @@ class Text:
         """
         settings, words = _paths(student)
         try:
-            told, content = json.loads(settings.read_text()), words.read_bytes()
-            if told["format"] > 1:
+            record, content = json.loads(settings.read_text()), words.read_bytes()
+            if record["format"] > 1:
                 raise ValueError(
-                    f"'{settings}' has format {told['format']}, and this version of keras_kd reads "
+                    f"'{settings}' has format {record['format']}, and this version of keras_kd reads "
                     "format 1. Upgrade keras_kd."
                 )
-            chosen = {name: told[name] for name in ("length", "standardize", "split", "ngrams")}
-            if zlib.crc32(content) != told["crc32"]:
+            chosen = {name: record[name] for name in ("length", "standardize", "split", "ngrams")}
+            if zlib.crc32(content) != record["crc32"]:
                 raise ValueError(
                     f"'{words}' is not the vocabulary that '{settings}' was written with. Save "
                     "both again."

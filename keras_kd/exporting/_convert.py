@@ -74,7 +74,9 @@ def convert(
     """Writes `student` to `path`. `settings` are those of a `Job`."""
     free = settings["free_batch"]
     with tempfile.TemporaryDirectory() as folder:
-        saved, told, ranges = (Path(folder, n) for n in ("student.keras", "job.json", "ranges.npz"))
+        saved, described, ranges = (
+            Path(folder, n) for n in ("student.keras", "job.json", "ranges.npz")
+        )
         modules = save_portable(student, saved)
         if calibration is not None:
             np.savez(ranges, **calibration)  # type: ignore[arg-type]
@@ -91,13 +93,17 @@ def convert(
             calibration=None if calibration is None else str(ranges),
             **settings,
         )
-        told.write_text(json.dumps(asdict(job)))
+        described.write_text(json.dumps(asdict(job)))
         what = f"The conversion of the student '{student.name}' to {path.suffix or 'a SavedModel'}"
-        _, said = run_python(
-            ["-c", "from keras_kd.exporting._conversion_worker import work; work()", str(told)],
+        _, printed = run_python(
+            [
+                "-c",
+                "from keras_kd.exporting._conversion_worker import work; work()",
+                str(described),
+            ],
             what,
             timeout=timeout,
             backend=backend,
         )
     if not path.exists():
-        raise ExportError(f"{what} wrote nothing. It said:\n{said[-2000:]}")
+        raise ExportError(f"{what} wrote nothing. It said:\n{printed[-2000:]}")

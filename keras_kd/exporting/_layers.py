@@ -36,18 +36,22 @@ def layer_losses(
 ) -> list[LayerLoss]:
     """The layers that the file keeps a tensor of, the one that loses most first."""
     few = {name: x[:_MOST_EXAMPLES] for name, x in inputs.items()}
-    said = _said(student, signature, few)
+    layer_outputs = _said(student, signature, few)
     outputs, kept = _kept(path, few)
     # The names of the file's last tensors are its outputs' and not their layers'.
     last = {
         layer: outputs[name]
         for name, wanted in answers(student, signature, few).items()
-        for layer, heard in said.items()
-        if heard.shape == wanted.shape and np.allclose(heard, wanted, rtol=1e-4, atol=1e-4)
+        for layer, recorded in layer_outputs.items()
+        if recorded.shape == wanted.shape and np.allclose(recorded, wanted, rtol=1e-4, atol=1e-4)
     }
     found, before = [], 0.0
-    for layer, wanted in said.items():
-        came = _matching(layer, wanted, kept, list(said)) if layer not in last else last[layer]
+    for layer, wanted in layer_outputs.items():
+        came = (
+            _matching(layer, wanted, kept, list(layer_outputs))
+            if layer not in last
+            else last[layer]
+        )
         if came is None:
             continue
         size = np.abs(wanted).mean() or 1.0
@@ -64,25 +68,25 @@ def worst(path: Path, student: keras.Model, signature: Signature, inputs: Arrays
     except (ValueError, RuntimeError, KeyError):  # this is said on top of another error
         return ""
     most = [loss for loss in losses if loss.grown > _WORTH_TELLING][:3]
-    told = ", ".join(f"'{loss.path}' (off by {loss.difference:.1%})" for loss in most)
-    return f" The layers that lose most: {told}." if most else ""
+    shown = ", ".join(f"'{loss.path}' (off by {loss.difference:.1%})" for loss in most)
+    return f" The layers that lose most: {shown}." if most else ""
 
 
 def _said(student: keras.Model, signature: Signature, inputs: Arrays) -> dict[str, np.ndarray]:
     """What each layer that runs once says, in the order in which they run."""
     layers = layer_paths(student)
     order: dict[int, list[Any]] = {}
-    with recording(layers.values()) as heard:
+    with recording(layers.values()) as recorded:
         for place in range(count(inputs)):
             batch = [x[place : place + 1] for x in inputs.values()]
             student(signature.arranged(batch), training=False)
-            order = heard
-    length, said = count(inputs), {}
+            order = recorded
+    length, layer_outputs = count(inputs), {}
     for path, layer in layers.items():
         calls = order[id(layer)]
         if len(calls) == length and keras.ops.is_tensor(calls[0]):
-            said[path] = np.concatenate([keras.ops.convert_to_numpy(x) for x in calls])
-    return said
+            layer_outputs[path] = np.concatenate([keras.ops.convert_to_numpy(x) for x in calls])
+    return layer_outputs
 
 
 def _kept(path: Path, inputs: Arrays) -> tuple[Arrays, list[tuple[str, np.ndarray]]]:

@@ -37,7 +37,7 @@ def micro_proof(
         )
         coded = {f"{i:03}": _coded(few[name], tensor) for i, (name, tensor) in enumerate(taken)}
         what = "Running the file in tflite-micro"
-        came, said = run_alone("micro", path, coded, what, timeout)
+        came, printed = run_alone("micro", path, coded, what, timeout)
         theirs = {name: _decoded(came[f"{i:03}"], tensor) for i, (name, tensor) in enumerate(given)}
     result = compared(
         {name: x[:_MOST_EXAMPLES] for name, x in ours.items()}, theirs, decisions, tolerance
@@ -46,7 +46,7 @@ def micro_proof(
         agreement=min(answer.agreement for answer in result.answers),
         max_difference=max(answer.max_difference for answer in result.answers),
         examples=len(next(iter(few.values()))),
-        arena_bytes=_arena(said),
+        arena_bytes=_arena(printed),
         flash_bytes=path.stat().st_size,
     )
 
@@ -74,11 +74,11 @@ def _decoded(x: np.ndarray, tensor: Any) -> np.ndarray:
     return x if code is None else (x.astype("float64") - code[1]) * code[0]
 
 
-def _arena(said: str) -> int:
+def _arena(printed: str) -> int:
     """What tflite-micro says that it allocated."""
-    found = re.search(r"Arena allocation total (\d+) bytes", said)
+    found = re.search(r"Arena allocation total (\d+) bytes", printed)
     if found is None:
-        raise ExportError(f"tflite-micro did not say what it allocated. It said:\n{said[-500:]}")
+        raise ExportError(f"tflite-micro did not say what it allocated. It said:\n{printed[-500:]}")
     return int(found[1])
 
 

@@ -82,9 +82,9 @@ def run_alone(
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder, "inputs.npz"), **inputs)  # type: ignore[arg-type]
         command = [*SAFE_PATH, _standalone_runner.__file__, kind, str(path.absolute()), folder]
-        said = run_python(command, what, timeout=timeout)
+        printed = run_python(command, what, timeout=timeout)
         with np.load(Path(folder, "outputs.npz")) as arrays:
-            return {name: arrays[name] for name in arrays.files}, "\n".join(said)
+            return {name: arrays[name] for name in arrays.files}, "\n".join(printed)
 
 
 def _unreadable(path: Path, error: Exception) -> str:

@@ -106,15 +106,15 @@ def _kill(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
-def _explained(what: str, how: str, said: str) -> str:
-    hint = hint_on(f"{how} {said}")
-    found = (part for groups in _UNKNOWN.findall(said) for part in ", ".join(groups).split(", "))
+def _explained(what: str, how: str, printed: str) -> str:
+    hint = hint_on(f"{how} {printed}")
+    found = (part for groups in _UNKNOWN.findall(printed) for part in ", ".join(groups).split(", "))
     if names := sorted({name.strip() for name in found if name.strip()}):
         hint = f" The operators in question: {listing(names)}.{hint}"
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in printed.splitlines() if line.strip()]
     return f"{what} {how}{hint} It said:\n" + "\n".join(lines[-_LAST_LINES:])
 
 
-def hint_on(said: str) -> str:
+def hint_on(printed: str) -> str:
     """What helps, where that is known."""
-    return next((f" {hint}" for sign, hint in _HINTS.items() if sign in said), "")
+    return next((f" {hint}" for sign, hint in _HINTS.items() if sign in printed), "")

@@ -43,8 +43,8 @@ def write_text(text: Any, path: Path) -> None:
     if isinstance(text, Text):
         text.save(path)
     else:
-        told = json.dumps(dict(text), indent=1, ensure_ascii=False) + "\n"
-        path.with_suffix(".text.json").write_text(told, encoding="utf-8")
+        content = json.dumps(dict(text), indent=1, ensure_ascii=False) + "\n"
+        path.with_suffix(".text.json").write_text(content, encoding="utf-8")
 
 
 def _of_layer(layer: keras.layers.TextVectorization) -> Text:

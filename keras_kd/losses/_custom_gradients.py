@@ -47,8 +47,8 @@ def _in_blocks(function: Callable[..., Any], target: Tensor, pred: Tensor, *more
     blocks = keras.tree.map_structure(
         lambda x: ops.reshape(x, (-1, count, *x.shape[lead:])), (target, pred, *more)
     )
-    said = _mapped(lambda block: function(*block), blocks)
-    return ops.reshape(said, (*ops.shape(pred)[:lead], *said.shape[2:]))
+    outputs = _mapped(lambda block: function(*block), blocks)
+    return ops.reshape(outputs, (*ops.shape(pred)[:lead], *outputs.shape[2:]))
 
 
 def _mapped(function: Callable[..., Any], blocks: Any) -> Any:

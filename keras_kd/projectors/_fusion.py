@@ -88,7 +88,7 @@ class Fusion(keras.layers.Layer):
 
     def call(self, signals: Tensor, training: bool | None = None) -> tuple:
         levels, axis = len(self.sizes), channel_axis(4)
-        said: list[Any] = []
+        outputs: list[Any] = []
         review = None
         for i in reversed(range(levels)):
             x = _sized(self.inward[i](signals[i], training=training), self.sizes[i])
@@ -98,8 +98,8 @@ class Fusion(keras.layers.Layer):
                 own, other = ops.split(both, 2, axis=axis)
                 x = x * own + deeper * other
             review = x
-            said.insert(0, self.outward[i](x, training=training))
-        return tuple(said)
+            outputs.insert(0, self.outward[i](x, training=training))
+        return tuple(outputs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width}

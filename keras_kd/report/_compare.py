@@ -142,19 +142,19 @@ def compare(
         }
     if latency:
         spent = timed({n: m[0] for n, m in runs.items()}, spent, sample, batch_size)
-    for name, said in answers.items():
+    for name, predicted in answers.items():
         scores: dict[str, list[float | None]] = {}
-        for one in said:
+        for one in predicted:
             row = job.scores(one)
             if target is not None and name != teacher:
                 row |= job.likeness(one, target, temperature)
             for key, value in row.items():
                 scores.setdefault(key, []).append(value)
-        sure = job.confidence(said[0])
+        sure = job.confidence(predicted[0])
         reports[name] = ModelReport(
             name=name,
             scores=scores,
-            wrong=np.stack([job.wrong(one) for one in said]),
+            wrong=np.stack([job.wrong(one) for one in predicted]),
             reads=reads[name][1],
             costs=spent[name],
             seconds=found.seconds[name],
@@ -207,15 +207,15 @@ def _answers(
     class_names: Sequence[str] | None,
 ) -> tuple[Task, dict[str, list[np.ndarray]], dict[str, tuple[bool, str]]]:
     """The task, the answers by model and run, and whether each model was read as logits, and why."""
-    widths = {name: said[0].shape[1] for name, said in found.outputs.items()}
+    widths = {name: predicted[0].shape[1] for name, predicted in found.outputs.items()}
     if len(set(widths.values())) > 1:
         raise ValueError(
             "All models must answer with equally many numbers. Received: "
             + ", ".join(f"{name!r} {width}" for name, width in widths.items())
             + ". A teacher with more classes may be given through keras_kd.teachers.ClassMap."
         )
-    for name, said in found.outputs.items():
-        for one in said:
+    for name, predicted in found.outputs.items():
+        for one in predicted:
             if not np.isfinite(one).all():
                 raise ValueError(
                     f"'{name}' answers with NaN or infinite values on "
@@ -226,16 +226,16 @@ def _answers(
         job = task_of(found.y, width, kind, class_names, sigmoid=False)
         return job, found.outputs, dict.fromkeys(runs, (False, "numbers"))
     logits = {
-        name: [reads_logits(name, m, o, output, from_logits) for m, o in zip(several, said, strict=True)]
-        for (name, several), said in zip(runs.items(), found.outputs.values(), strict=True)
+        name: [reads_logits(name, m, o, output, from_logits) for m, o in zip(several, predicted, strict=True)]
+        for (name, several), predicted in zip(runs.items(), found.outputs.values(), strict=True)
     }  # fmt: skip
     sigmoid = any(
         not is_logits and "sigmoid" in why for one in logits.values() for is_logits, why in one
     )
     job = task_of(found.y, width, kind, class_names, sigmoid)
     answers = {
-        name: [job.answers(o, is_logits) for o, (is_logits, _) in zip(said, logits[name], strict=True)]
-        for name, said in found.outputs.items()
+        name: [job.answers(o, is_logits) for o, (is_logits, _) in zip(predicted, logits[name], strict=True)]
+        for name, predicted in found.outputs.items()
     }  # fmt: skip
     reads = {
         name: (is_logits, f"{'logits' if is_logits else 'probabilities'}, {why}")

@@ -123,12 +123,12 @@ def check_slices(slices: Mapping[str, np.ndarray], examples: int) -> dict[str, n
 def changed(task: Classes, before: np.ndarray, after: np.ndarray) -> Changed:
     """Between two runs, given their answers."""
     wrong = [task.wrong(answers).astype(bool) for answers in (before, after)]
-    said = [[task.names[c] for c in task.decisions(answers)] for answers in (before, after)]
+    named = [[task.names[c] for c in task.decisions(answers)] for answers in (before, after)]
     return Changed(
         lost=np.flatnonzero(~wrong[0] & wrong[1]),
         won=np.flatnonzero(wrong[0] & ~wrong[1]),
-        before=said[0],
-        after=said[1],
+        before=named[0],
+        after=named[1],
         truth=[task.names[c] for c in task.y],
     )
 

@@ -78,19 +78,19 @@ class _Tally:
         whole = isinstance(layer, layers.RNN)
         self._inside += whole
         try:
-            said = original(*args, **kwargs)
+            outputs = original(*args, **kwargs)
         finally:
             self._inside -= whole
         if self._inside:
-            return said
-        counted = _multiplications(layer, args, kwargs, said)
+            return outputs
+        counted = _multiplications(layer, args, kwargs, outputs)
         if counted is None:
             self.without[layer.name] = None
         self.multiplications += counted or 0
         if not isinstance(layer, keras.Model):
-            shapes = _shapes(args) + _shapes(said)
+            shapes = _shapes(args) + _shapes(outputs)
             self.activations = max(self.activations, 4 * sum(map(math.prod, shapes)))
-        return said
+        return outputs
 
 
 #: Layers with a formula of no multiplication, though they may own a matrix.
@@ -109,11 +109,11 @@ _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 
 
 def _multiplications(
-    layer: keras.layers.Layer, args: tuple, kwargs: dict[str, Any], said: Any
+    layer: keras.layers.Layer, args: tuple, kwargs: dict[str, Any], outputs: Any
 ) -> int | None:
     """For the whole batch; 0 for layers made of others; `None` when there is no formula."""
     into = _shapes(args) or _shapes(kwargs)
-    out = _shapes(said)
+    out = _shapes(outputs)
     match layer:
         case layers.Dense():
             return math.prod(out[0]) * into[0][-1]

@@ -14,9 +14,9 @@ def reads_logits(
     name: str, model: keras.Model, outputs: np.ndarray, output: str | None, given: FromLogits
 ) -> tuple[bool, str]:
     """Whether `outputs` are logits, and how that is known: as told, or as the model ends."""
-    told = given.get(name) if isinstance(given, Mapping) else given
-    if told is not None:
-        return told, "as told"
+    stated = given.get(name) if isinstance(given, Mapping) else given
+    if stated is not None:
+        return stated, "as told"
     ending = last_activation(model, () if output is None else (output,))
     if ending is not None:
         return False, f"by the {ending} at the end"

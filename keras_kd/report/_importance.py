@@ -96,13 +96,13 @@ def importance(
         raw = keras.tree.map_structure(_numbers, model(x, training=False))
         return (choices or _choices)(raw)
 
-    with recording([tapped]) as heard:
+    with recording([tapped]) as recorded:
         own = decide()
-    said = heard[id(tapped)]
-    if len(said) != 1 or keras.tree.is_nested(said[0]) or len(said[0].shape) < 2:
+    predicted = recorded[id(tapped)]
+    if len(predicted) != 1 or keras.tree.is_nested(predicted[0]) or len(predicted[0].shape) < 2:
         raise ValueError(
             f"Layer '{layer}' of '{model.name}' must give one tensor (batch, ..., channels), once "
-            f"in a pass. It ran {len(said)} times."
+            f"in a pass. It ran {len(predicted)} times."
         )
     axis = 1 if getattr(tapped, "data_format", None) == "channels_first" else -1
     target = own if target is None else np.asarray(target)
@@ -116,7 +116,7 @@ def importance(
                 after.append((decide() == target).mean())
         return agreement - float(np.mean(after))
 
-    drops = np.array([drop(channel) for channel in range(said[0].shape[axis])])
+    drops = np.array([drop(channel) for channel in range(predicted[0].shape[axis])])
     return Importance(model.name, layer, drops, agreement, examples)
 
 
@@ -124,11 +124,11 @@ def _permuting(channel: int, axis: int, order: np.ndarray) -> Any:
     """The layer's answer with one channel taken from other examples."""
 
     def around(layer: Any, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
-        said = original(*args, **kwargs)
-        values = np.array(_numbers(said))
+        predicted = original(*args, **kwargs)
+        values = np.array(_numbers(predicted))
         moved = np.moveaxis(values, axis, -1)  # a view: what is written to it, `values` has
         moved[..., channel] = moved[order, ..., channel]
-        return keras.ops.convert_to_tensor(values, dtype=said.dtype)
+        return keras.ops.convert_to_tensor(values, dtype=predicted.dtype)
 
     return around
 

@@ -63,7 +63,7 @@ def _reliability(report: Results) -> Any:
         axes.set_visible(place < len(shown))
         if place >= len(shown):
             continue
-        model, (count, said, was) = shown[place]
+        model, (count, confidence, was) = shown[place]
         error, runs = model.scores["ece"][0] or 0.0, len(model.scores["ece"])
         edges = np.linspace(0, 1, len(count) + 1)
         there = count > 0
@@ -71,7 +71,7 @@ def _reliability(report: Results) -> Any:
             edges[:-1][there], was[there], 1 / len(count), align="edge",
             color=painted[model.name], edgecolor="white", linewidth=0.5,
         )  # fmt: skip
-        axes.plot(said[there], was[there], "o", color="black", markersize=2.5)
+        axes.plot(confidence[there], was[there], "o", color="black", markersize=2.5)
         axes.plot((0, 1), (0, 1), color="#999999", linewidth=1, linestyle="--", zorder=0)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), box_aspect=1)
         axes.tick_params(labelbottom=place + columns >= len(shown))

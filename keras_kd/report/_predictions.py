@@ -73,15 +73,15 @@ def _read_stream(models: Models, batches: Iterable[Any], output: str | None) -> 
         labels.append(picked(keras.tree.map_structure(_array, y), output, "the labels"))
         for name, runs in models.items():
             began = time.perf_counter()
-            for model, said in zip(runs, parts[name], strict=True):
-                said.append(_answer(model.predict_on_batch(x), output, name))
+            for model, predicted in zip(runs, parts[name], strict=True):
+                predicted.append(_answer(model.predict_on_batch(x), output, name))
             seconds[name] += time.perf_counter() - began
         room -= sum(leaf.nbytes for leaf in keras.tree.flatten(x))
         if room >= 0 or not kept:
             kept.append(x)
     if not labels:
         raise ValueError("`data` gave no batch. A generator or iterator can be read only once.")
-    outputs = {n: [np.concatenate(said) for said in runs] for n, runs in parts.items()}
+    outputs = {n: [np.concatenate(predicted) for predicted in runs] for n, runs in parts.items()}
     x = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *kept)
     return Read(outputs, np.concatenate(labels), x, seconds)
 

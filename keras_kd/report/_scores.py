@@ -92,9 +92,9 @@ def reliability(
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
     """Over bins of equal width."""
-    count, said, was = reliability(confidence, right, bins)
+    count, mean_confidence, was = reliability(confidence, right, bins)
     there = count > 0
-    return float((count[there] * np.abs(was - said)[there]).sum() / len(confidence))
+    return float((count[there] * np.abs(was - mean_confidence)[there]).sum() / len(confidence))
 
 
 def equal_mass_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:

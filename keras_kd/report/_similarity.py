@@ -120,9 +120,9 @@ def _grams(model: keras.Model, x: Any, wanted: Sequence[str] | None) -> dict[str
             f"{listing(paths)}." + did_you_mean(unknown[0], paths)
         )
     chosen = list(wanted or _with_a_matrix(paths))
-    with recording(paths[path] for path in chosen) as heard:
+    with recording(paths[path] for path in chosen) as recorded:
         model(x, training=False)
-    calls = {path: heard[id(paths[path])] for path in chosen}
+    calls = {path: recorded[id(paths[path])] for path in chosen}
     once = {p: c[0] for p, c in calls.items() if len(c) == 1 and not keras.tree.is_nested(c[0])}
     if wanted and (missing := [p for p in wanted if p not in once]):
         raise ValueError(

@@ -136,13 +136,13 @@ class ManyLabels(Task):
         return (self.decisions(answers) != self.y).any(axis=1).astype("float64")
 
     def scores(self, answers: np.ndarray) -> Scores:
-        said, p = self.decisions(answers), np.exp(answers[..., 1])
-        both = ((said == 1) & (self.y == 1)).sum(axis=0)
+        predicted, p = self.decisions(answers), np.exp(answers[..., 1])
+        both = ((predicted == 1) & (self.y == 1)).sum(axis=0)
         f1, precision, recall = (
             np.divide(times * both, of, out=np.zeros(len(both)), where=of > 0).mean()
             for times, of in (
-                (2, said.sum(axis=0) + self.y.sum(axis=0)),
-                (1, said.sum(axis=0)),
+                (2, predicted.sum(axis=0) + self.y.sum(axis=0)),
+                (1, predicted.sum(axis=0)),
                 (1, self.y.sum(axis=0)),
             )
         )
@@ -150,7 +150,7 @@ class ManyLabels(Task):
         confidence, right = self.confidence(answers)
         return {
             "accuracy": float(1 - self.wrong(answers).mean()),
-            "label_accuracy": float((said == self.y).mean()),
+            "label_accuracy": float((predicted == self.y).mean()),
             "precision": float(precision),
             "recall": float(recall),
             "f1": float(f1),

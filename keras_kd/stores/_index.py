@@ -107,8 +107,8 @@ def merge(paths: list[str | os.PathLike[str]], path: str | os.PathLike[str]) -> 
             raise StoreError(f"There is no store in '{source}': no {MANIFEST} is there.") from None
         first = first or manifest
         whose = f"'{source}' and '{first.folder}' are not parts of one store:"
-        if told := differences(manifest.settings, first.settings):
-            raise StoreError(f"{whose} {'; '.join(told[:3])}.")
+        if differing := differences(manifest.settings, first.settings):
+            raise StoreError(f"{whose} {'; '.join(differing[:3])}.")
         if manifest.probe is not None:
             check_probe(manifest.probe, first.probe, first.digest, f"{whose} the second")
         for shard in sorted(source.glob("shard-?????")):

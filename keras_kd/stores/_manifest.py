@@ -248,11 +248,11 @@ def to_go_on(folder: Path) -> Manifest:
 
 def differences(wanted: dict[str, Any], found: dict[str, Any], prefix: str = "") -> list[str]:
     """The settings that differ, each with both values."""
-    told = []
+    differing = []
     for key in sorted({*wanted, *found}):
         ours, theirs = wanted.get(key), found.get(key)
         if isinstance(ours, dict) and isinstance(theirs, dict):
-            told += differences(ours, theirs, f"{prefix}{key}.")
+            differing += differences(ours, theirs, f"{prefix}{key}.")
         elif ours != theirs:
-            told.append(f"{prefix}{key} is {theirs!r} there and {ours!r} now")
-    return told
+            differing.append(f"{prefix}{key} is {theirs!r} there and {ours!r} now")
+    return differing

@@ -55,8 +55,8 @@ def check_probe(now: Probe, then: Probe | None, digest: Digest, where: str) -> N
             f"{where} was begun for other data: the example {now['ids'][other.argmax()]} looked "
             f"different then. {advice}"
         )
-    for path, said in then["answers"].items():
-        apart = _apart(now["answers"][path], said)
+    for path, outputs in then["answers"].items():
+        apart = _apart(now["answers"][path], outputs)
         other = ~(apart <= TOLERANCE)
         if other.any():
             raise StoreError(
@@ -67,8 +67,8 @@ def check_probe(now: Probe, then: Probe | None, digest: Digest, where: str) -> N
 
 
 def _numbers_of(signal: Any) -> np.ndarray:
-    said = np.asarray(keras.ops.convert_to_numpy(signal), "float32")[:EXAMPLES]
-    flat = np.nan_to_num(said.reshape(len(said), -1))
+    outputs = np.asarray(keras.ops.convert_to_numpy(signal), "float32")[:EXAMPLES]
+    flat = np.nan_to_num(outputs.reshape(len(outputs), -1))
     flat = flat[:, :: -(-flat.shape[1] // _MOST)]
     count = flat.shape[1]
     return flat if count <= _NUMBERS else flat @ signs(count, _NUMBERS) / np.sqrt(count)

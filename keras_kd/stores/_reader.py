@@ -110,10 +110,10 @@ def read(
         drawn = store.check_augment(augment)
         pool = pool_of(data, drawn, among)
         store.check_pool(pool)
-        if told := differences(_views_of(store), _views_of(stores[0])):
+        if differing := differences(_views_of(store), _views_of(stores[0])):
             raise StoreError(
                 f"The stores '{store.manifest.folder}' and '{stores[0].manifest.folder}' hold "
-                f"answers for different views: {told[0]}."
+                f"answers for different views: {differing[0]}."
             )
         if check:
             sample = _sample(data)

@@ -22,7 +22,7 @@ from keras_kd.stores._manifest import (
     shard_name,
     to_go_on,
 )
-from keras_kd.stores._teacher_outputs import Answers
+from keras_kd.stores._teacher_outputs import TeacherOutputs
 
 
 class ShardWriter:
@@ -31,7 +31,7 @@ class ShardWriter:
     def __init__(
         self,
         folder: Path,
-        answers: Answers,
+        answers: TeacherOutputs,
         augment: Augment | None,
         pool: Pool | None,
         settings: dict[str, Any],
@@ -71,10 +71,10 @@ class ShardWriter:
         if self.augment is not None:
             views = np.full(len(batch.ids), view)
             x, _ = self.augment.mixed(x, None, ids=batch.ids, views=views, pool=self.pool)
-        said = self.answers.ask(x, self.settings["batch_size"])
+        outputs = self.answers.ask(x, self.settings["batch_size"])
         encoded = []
         for address, codec, signal in zip(
-            self.manifest.signals, self.manifest.codecs, said, strict=True
+            self.manifest.signals, self.manifest.codecs, outputs, strict=True
         ):
             columns = codec.encode(signal)
             self._check_finite(batch.ids, address, signal, columns)

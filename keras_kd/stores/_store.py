@@ -135,13 +135,13 @@ class Store:
     def check_teacher(self, teacher: Any) -> None:
         """Raises when the store holds another teacher's answers, by its name or fingerprint."""
         name, known = self.manifest.teacher["name"], self.manifest.teacher["fingerprint"]
-        told = (
+        stated = (
             f"The store '{self.manifest.folder}' holds the answers of the teacher '{name}' with "
             f"the fingerprint {known}"
         )
         if isinstance(teacher, str):
             if teacher not in (name, known):
-                raise StoreError(f"{told}. Received: teacher='{teacher}', which is neither.")
+                raise StoreError(f"{stated}. Received: teacher='{teacher}', which is neither.")
             return
         if not isinstance(teacher, keras.Model):
             if callable(teacher) and not isinstance(teacher, type):
@@ -157,7 +157,7 @@ class Store:
             if weights_hash(teacher) == weights:
                 others = "its weights are the same, and its layers compute something else"
             raise StoreError(
-                f"{told}; the teacher '{teacher.name}' given has {now}: {others}. "
+                f"{stated}; the teacher '{teacher.name}' given has {now}: {others}. "
                 "Write a store of its own for it."
             )
 
@@ -175,8 +175,8 @@ class Store:
         stored = self.manifest.augment
         if augment is None:
             return None if stored is None else Augment.from_config(stored)
-        if stored is None or (told := differences(augment.get_config(), stored)):
-            what = "for the examples as they are" if stored is None else f"otherwise: {told[0]}"
+        if stored is None or (stated := differences(augment.get_config(), stored)):
+            what = "for the examples as they are" if stored is None else f"otherwise: {stated[0]}"
             raise StoreError(
                 f"The teacher's answers in '{self.manifest.folder}' were given {what}. Answers for "
                 "one view are wrong for another: leave `augment` out to see the very views the "

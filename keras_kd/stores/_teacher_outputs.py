@@ -12,7 +12,7 @@ from keras_kd.stores._codecs import Codec, make
 from keras_kd.taps import Tap
 
 
-class Answers(keras.Model):
+class TeacherOutputs(keras.Model):
     """A teacher's signals at some addresses, as the codecs want them.
 
     Args:
@@ -66,7 +66,7 @@ class Answers(keras.Model):
         _, signals = self._tap(x, training=False)
         return [codec.prepare(signals[f"teacher:{path}"]) for path, codec in self.codecs.items()]
 
-    def said(self, x: Any, most: int) -> dict[str, Any]:
+    def first_signals(self, x: Any, most: int) -> dict[str, Any]:
         """The signals of the first examples, as the teacher gives them."""
         some = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:most], x)
         _, signals = self._tap(some, training=False)
@@ -78,8 +78,8 @@ class Answers(keras.Model):
         if count < size:  # so that the last batch is computed as all others are
             fill = np.minimum(np.arange(size), count - 1)
             x = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[fill], x)
-        said = self.predict_on_batch(x)
-        return keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:count], said)
+        outputs = self.predict_on_batch(x)
+        return keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:count], outputs)
 
 
 def _dtype(x: Any) -> str:

@@ -19,7 +19,7 @@ from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
 from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE
 from keras_kd.stores._store import Store
-from keras_kd.stores._teacher_outputs import Answers
+from keras_kd.stores._teacher_outputs import TeacherOutputs
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def verify(
     pool = pool_of(data, augment, among)
     store.check_pool(pool)
     chosen = _chosen(store, sample, seed)
-    answers: Answers | None = None
+    answers: TeacherOutputs | None = None
     largest = dict.fromkeys(manifest.signals, 0.0)
     compared = 0
     for batch in batches_of(data, manifest.batch_size):
@@ -103,8 +103,8 @@ def verify(
         views = rows[which] % manifest.views  # one view of each will do
         if augment is not None:
             x, _ = augment.mixed(x, None, ids=some.ids, views=views, pool=pool)
-        said = dict(zip(manifest.signals, answers.ask(x, manifest.batch_size), strict=True))
-        for address, apart in _compared(store, said, some.ids, views, 0.0).items():
+        outputs = dict(zip(manifest.signals, answers.ask(x, manifest.batch_size), strict=True))
+        for address, apart in _compared(store, outputs, some.ids, views, 0.0).items():
             largest[address] = max(largest[address], apart)
         compared += len(which)
     if not compared:
@@ -125,44 +125,44 @@ def check_answers(
     if augment is not None:
         x, _ = augment.mixed(x, None, ids=ids, views=views, pool=pool)
     if isinstance(teacher, keras.Model):
-        said = dict(zip(store.manifest.signals, _asked(teacher, store, x)(x), strict=True))
+        outputs = dict(zip(store.manifest.signals, _asked(teacher, store, x)(x), strict=True))
     else:
-        said = _outputs(teacher(x), store)
-    said = keras.tree.map_structure(keras.ops.convert_to_numpy, said)
-    _compared(store, said, ids, views, TOLERANCE)
+        outputs = _outputs(teacher(x), store)
+    outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+    _compared(store, outputs, ids, views, TOLERANCE)
 
 
 def _outputs(output: Any, store: Store) -> dict[str, Any]:
     """What a function returned, prepared as the store holds it; layers it has none."""
-    said = {}
+    outputs = {}
     for address, codec in zip(store.manifest.signals, store.manifest.codecs, strict=True):
         first, *keys = address.split("/")
         if first == OUTPUT:
             found = output
             for key in keys:
                 found = found[key if isinstance(found, Mapping) else int(key)]
-            said[address] = codec.prepare(keras.ops.convert_to_tensor(found))
-    return said
+            outputs[address] = codec.prepare(keras.ops.convert_to_tensor(found))
+    return outputs
 
 
 def _compared(
-    store: Store, said: Mapping[str, Any], ids: np.ndarray, views: np.ndarray, least: float
+    store: Store, outputs: Mapping[str, Any], ids: np.ndarray, views: np.ndarray, least: float
 ) -> dict[str, float]:
     """How far answers given now are from the stored ones, at most; raises when that is too far.
 
     Args:
         store: The store.
-        said: By address, the prepared answers for `ids` in their `views`.
+        outputs: By address, the prepared answers for `ids` in their `views`.
         least: A tolerance that is granted even where the codec loses less.
     """
     manifest, rows, largest = store.manifest, store.rows(ids), {}
     for address, codec, names in zip(
         manifest.signals, manifest.codecs, manifest.files, strict=True
     ):
-        if address not in said:
+        if address not in outputs:
             continue
         columns = {c: store.shards.take(n, rows, views) for c, n in names.items()}
-        apart, most = _apart(codec, said[address], columns), max(codec.tolerance, least)
+        apart, most = _apart(codec, outputs[address], columns), max(codec.tolerance, least)
         largest[address] = float(apart.max())
         if not (apart <= most).all():
             worst = int(np.argmax(~(apart <= most)))
@@ -180,7 +180,7 @@ def _chosen(store: Store, sample: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
 
 
-def _asked(teacher: keras.Model, store: Store, x: Any) -> Answers:
+def _asked(teacher: keras.Model, store: Store, x: Any) -> TeacherOutputs:
     """The teacher asked for just what the store holds."""
     codecs = dict(zip(store.manifest.signals, store.manifest.codecs, strict=True))
     top = _top_k(store.manifest.codecs)
@@ -190,7 +190,7 @@ def _asked(teacher: keras.Model, store: Store, x: Any) -> Answers:
         if isinstance(codec, (Scaled, Dense, TopK))
     }
     k, temperatures = (top.k, top.temperatures) if top else (None, (1.0,))
-    return Answers(teacher, list(codecs), dtypes, k, temperatures, x)
+    return TeacherOutputs(teacher, list(codecs), dtypes, k, temperatures, x)
 
 
 def _top_k(codecs: Sequence[Codec]) -> TopK | None:

@@ -28,7 +28,7 @@ from keras_kd.stores._progress import size
 DTYPES = ("float16", "float32", "int8")
 
 
-def settle(folder: Path, settings: dict[str, Any], probe: Probe) -> None:
+def check_same_store(folder: Path, settings: dict[str, Any], probe: Probe) -> None:
     """Puts the settings down, or proves that the store begun here has the same."""
     settings = json.loads(json.dumps(settings))
     try:
@@ -37,9 +37,9 @@ def settle(folder: Path, settings: dict[str, Any], probe: Probe) -> None:
         content = {"format": FORMAT, "settings": settings, "probe": probe, "complete": False}
         replace(folder / MANIFEST, sealed(content))
         return
-    if told := differences(settings, there.settings):
+    if differing := differences(settings, there.settings):
         raise StoreError(
-            f"'{folder}' holds a store written otherwise: {'; '.join(told[:3])}. Write to another "
+            f"'{folder}' holds a store written otherwise: {'; '.join(differing[:3])}. Write to another "
             "folder, or remove this one."
         )
     check_probe(probe, there.probe, there.digest, f"The store '{folder}'")

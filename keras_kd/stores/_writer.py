@@ -28,8 +28,14 @@ from keras_kd.stores._manifest import (
 from keras_kd.stores._probe import probe_of
 from keras_kd.stores._progress import progress, size
 from keras_kd.stores._shard_writer import ShardWriter
-from keras_kd.stores._teacher_outputs import Answers
-from keras_kd.stores._write_checks import check_arguments, check_room, described, settle, share
+from keras_kd.stores._teacher_outputs import TeacherOutputs
+from keras_kd.stores._write_checks import (
+    check_arguments,
+    check_room,
+    check_same_store,
+    described,
+    share,
+)
 
 _SHARD_BYTES = 64 << 20
 
@@ -133,9 +139,9 @@ def write(
         raise ValueError(f"`temperatures` must be above 0. Received: {temperatures}.")
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
     check_ending(teacher, addresses)
-    answers = Answers(teacher, addresses, dtypes, top_k, temperatures, first.x)
-    said = answers.said(first.x, SAMPLE)
-    kinds = values_of(said)
+    answers = TeacherOutputs(teacher, addresses, dtypes, top_k, temperatures, first.x)
+    signals = answers.first_signals(first.x, SAMPLE)
+    kinds = values_of(signals)
     check_kinds(kinds, f"The teacher '{teacher.name}' gives no logits: its")
     each = views * sum(codec.bytes() for codec in answers.codecs.values())
     if shard_size is None:
@@ -161,7 +167,7 @@ def write(
     whose = f"The store '{folder}'"
     with locked(writing(folder, shard_index, num_shards), whose):
         refuse_others(folder, num_shards, whose)
-        settle(folder, settings, probe_of(first, said, Digest(inputs)))
+        check_same_store(folder, settings, probe_of(first, signals, Digest(inputs)))
         count = count_of(data)
         mine = share(count, num_shards)
         takes = f"{size(each)} each" if mine is None else f"{size(mine * each)}"

@@ -98,9 +98,11 @@ class Ensemble(_Members):
         return keras.tree.map_structure(lambda *z: self._joined(z), *self.answers(x, training))
 
     def _joined(self, logits: Sequence[Any]) -> Any:
-        said = [ops.log_softmax(ops.cast(z, "float32") / self.temperature, axis=-1) for z in logits]
-        total = ops.logsumexp(ops.stack(said, axis=0), axis=0)
-        return self.temperature * (total - ops.log(float(len(said))))
+        outputs = [
+            ops.log_softmax(ops.cast(z, "float32") / self.temperature, axis=-1) for z in logits
+        ]
+        total = ops.logsumexp(ops.stack(outputs, axis=0), axis=0)
+        return self.temperature * (total - ops.log(float(len(outputs))))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}

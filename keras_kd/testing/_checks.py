@@ -74,8 +74,8 @@ def says_whether_it_is_relational(contract: Contract) -> str | None:
     changed = with_another_last(target, other_target), with_another_last(pred, other_pred)
     after = result(contract, *changed).values[: EXAMPLES - 1]
     depends = not np.allclose(before, after, rtol=1e-4)
-    said = contract.build().relational
-    assert said == depends, f"relational={said}, and examples {'do' if depends else 'do not'} depend on one another"  # fmt: skip
+    declared = contract.build().relational
+    assert declared == depends, f"relational={declared}, and examples {'do' if depends else 'do not'} depend on one another"  # fmt: skip
     return None
 
 

@@ -258,13 +258,13 @@ def test_the_last_batch_is_smaller_and_its_answers_are_its_own(
 ):
     """Written in batches of 64, the last one padded; read in batches of 48, the last one short."""
     some, sizes = part.take(np.arange(150)), []
-    ask = stores._teacher_outputs.Answers.predict_on_batch
+    ask = stores._teacher_outputs.TeacherOutputs.predict_on_batch
 
     def asked(self, x):
         sizes.append(len(x))
         return ask(self, x)
 
-    monkeypatch.setattr(stores._teacher_outputs.Answers, "predict_on_batch", asked)
+    monkeypatch.setattr(stores._teacher_outputs.TeacherOutputs, "predict_on_batch", asked)
     stores.write(model, forms(some)[form], tmp_path, batch_size=64, dtype="float32")
     assert sizes == [64, 64, 64]  # one shape: the compiled teacher computes all alike
     assert np.load(tmp_path / "shard-00000" / "0-output.values.npy").shape == (150, 1, CLASSES)
