@@ -29,6 +29,7 @@ GIVEN = {
 LEFT_OUT = {
     "recipes.assistant", "recipes.born_again", "recipes.ca_mkd", "recipes.fsp", "recipes.minilm",
     "recipes.mutual", "recipes.ofd", "recipes.reused_classifier", "callbacks.Checkpoint",
+    "callbacks.Best", "callbacks.load_best",
 }  # fmt: skip
 
 

@@ -188,8 +188,13 @@ def load_best(path: Path, student: keras.Model) -> None:
         student: A model of the same architecture.
 
     Raises:
-        ValueError: If the file is damaged, or of another architecture.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or of another architecture.
     """
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"There is no file '{path}'. Give one that keras_kd.callbacks.BestStudent wrote."
+        )
     try:
         student.load_weights(path)
     except Exception as error:  # of whatever kind zipfile, h5py and Keras make of a damaged one

@@ -314,3 +314,8 @@ def test_the_record_is_inside_the_file_and_a_students_file_without_one_is_replac
     assert record == {
         "monitor": "val_accuracy", "value": 0.2, "epoch": 1, "shapes": [[8, 6], [6], [6, 3], [3]],
     }  # fmt: skip
+
+
+def test_weights_of_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*s\.keras'"):
+        keras_kd.callbacks.load_best(tmp_path / "s.keras", mlp("s"))

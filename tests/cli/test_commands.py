@@ -201,7 +201,7 @@ def test_recipes_are_listed_with_papers_and_defaults(capsys):
     assert all(recipe["paper"] and recipe["does"].endswith(".") for recipe in found.values())
     assert found["hinton"] == {
         "name": "hinton",
-        "does": "Soft targets beside the labels.",
+        "does": "Knowledge distillation: soft targets beside the labels.",
         "paper": 'Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, '
         "arXiv:1503.02531, section 2.",
         "needs": [],
