@@ -8,7 +8,7 @@ import re
 
 ROOT = pathlib.Path(__file__).parents[1]
 ASSETS = ROOT / "docs" / "assets"
-COLOURS = {  # text, faint text, bars: teacher, alone, distilled
+COLORS = {  # text, faint text, bars: teacher, alone, distilled
     "light": ("#263238", "#607d8b", "#b0bec5", "#ef6c00", "#00796b"),
     "dark": ("#eceff1", "#90a4ae", "#546e7a", "#ffb74d", "#4db6ac"),
 }
@@ -27,7 +27,7 @@ def rows():
 
 
 def picture(on):
-    text, faint, *bars = COLOURS[on]
+    text, faint, *bars = COLORS[on]
     table = rows()
     most, largest = max(r[1] for r in table), max(r[2] for r in table)
     right = LEFT + BAR + GAP
@@ -35,13 +35,13 @@ def picture(on):
         label(LEFT, 22, "errors on 640 test images", faint),
         label(right, 22, "size in kB", faint),
     ]
-    for place, ((name, errors, size), colour) in enumerate(zip(table, bars, strict=True)):
+    for place, ((name, errors, size), color) in enumerate(zip(table, bars, strict=True)):
         y = 36 + place * ROW
         parts.append(label(LEFT - 12, y + 20, name, text, anchor="end"))
         for x, value, top, wide in ((LEFT, errors, most, BAR), (right, size, largest, 180)):
             width = max(3, round(wide * value / top))
             parts.append(
-                f'<rect x="{x}" y="{y}" width="{width}" height="28" rx="3" fill="{colour}"/>'
+                f'<rect x="{x}" y="{y}" width="{width}" height="28" rx="3" fill="{color}"/>'
             )
             parts.append(label(x + width + 8, y + 20, f"{value:g}", text))
     high = 36 + len(table) * ROW + 4
@@ -53,10 +53,10 @@ def picture(on):
     )
 
 
-def label(x, y, words, colour, anchor="start"):
-    return f'<text x="{x}" y="{y}" fill="{colour}" text-anchor="{anchor}">{words}</text>'
+def label(x, y, words, color, anchor="start"):
+    return f'<text x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}">{words}</text>'
 
 
 if __name__ == "__main__":
-    for on in COLOURS:
+    for on in COLORS:
         (ASSETS / f"demo-{on}.svg").write_text(picture(on), encoding="utf-8")

@@ -8,6 +8,7 @@ import keras
 
 from keras_kd._checks import _moving_averages, _values
 from keras_kd._checks._batch import (
+    check_classes_have_labels,
     check_signal_arrays,
     check_some,
     check_weights_have_labels,
@@ -33,12 +34,15 @@ class Fitting(Base):
         """As `keras.Model.fit`."""
         self._check_devices("fit")
         self._check_trainable()
-        check_weights_have_labels(x, y, kwargs)
+        check_weights_have_labels(y, kwargs.get("sample_weight"), "fit()")
+        check_classes_have_labels(x, y, kwargs.get("class_weight"))
         callbacks = _moving_averages.with_averages(_values.with_value_check(callbacks))
         with self._checked(x, y):
             held_out = kwargs.get("validation_data")
             if isinstance(held_out, tuple):
                 check_some(held_out[0], "`validation_data`")
+                if len(held_out) == 3:
+                    check_weights_have_labels(*held_out[1:], "`validation_data`")
                 check_arrays(self._label_checks, held_out[1] if len(held_out) > 1 else None)
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
@@ -49,6 +53,8 @@ class Fitting(Base):
 
         Without `return_dict=True`, a list in the order of `metrics_names`.
         """
+        weights = args[2] if len(args) > 2 else kwargs.get("sample_weight")
+        check_weights_have_labels(y, weights, "evaluate()")
         kwargs["callbacks"] = _values.with_value_check(kwargs.get("callbacks"))
         with self._checked(x, y):
             try:

@@ -806,6 +806,10 @@ def test_weights_without_labels():
     x = np.zeros((4, 8), "float32")
     with pytest.raises(ValueError, match=r"`sample_weight` .* y=np\.zeros\(len\(sample_weight\)\)"):
         model.fit(x, sample_weight=np.ones(4), verbose=0)
+    with pytest.raises(ValueError, match=r"^evaluate\(\) was given `sample_weight` without `y`"):
+        model.evaluate(x, sample_weight=np.ones(4), verbose=0)
+    with pytest.raises(ValueError, match=r"^`validation_data` was given `sample_weight` without"):
+        model.fit(x, validation_data=(x, None, np.ones(4)), verbose=0)
     with pytest.raises(ValueError, match=r"fit\(x, y, class_weight=\.\.\.\)"):
         model.fit(x, class_weight={0: 1.0}, verbose=0)
     model.fit(x, np.zeros(4), sample_weight=np.ones(4), verbose=0)

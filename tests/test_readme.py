@@ -89,7 +89,7 @@ def test_the_picture_is_the_one_of_the_table():
     picture = runpy.run_path(str(ROOT / "docs" / "picture.py"))
     rows = [(name, errors, size) for name, errors, size in picture["rows"]()]
     assert [name for name, *_ in rows] == ["teacher", "student alone", "student distilled"]
-    for on in picture["COLOURS"]:
+    for on in picture["COLORS"]:
         drawn = (ROOT / "docs" / "assets" / f"demo-{on}.svg").read_text(encoding="utf-8")
         assert drawn == picture["picture"](on), "run: python docs/picture.py"
     alt = re.search(r'alt="([^"]*)"', README)[1]

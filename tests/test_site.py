@@ -152,11 +152,11 @@ def test_plots_show_every_row(hook):
     plots, shown = hook("plots"), hook("results").PLOTS
     names = {name for of_section in shown.values() for name, _ in of_section}
     assert names <= set(vars(plots))
-    colours = plots.COLOURS["light"][2:]
+    colors = plots.COLORS["light"][2:]
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     section = text.split("## Every recipe on real images")[1].split("\n## ")[0]
     rows = re.findall(r"^\| \w+ \| [\d.]+ \| [+-]", section, re.MULTILINE)
-    assert sum(len(axes.patches) for axes in plots.gains(colours).axes) == len(rows) > 60
-    dots = plots.cifar(colours).axes[0].lines
+    assert sum(len(axes.patches) for axes in plots.gains(colors).axes) == len(rows) > 60
+    dots = plots.cifar(colors).axes[0].lines
     assert sum(len(line.get_xdata()) for line in dots[::2]) == len(plots.rows("cifar.csv"))
     assert "<text" not in plots.drawn("reviews", "dark")  # letters are drawn: no font is needed

@@ -11,15 +11,15 @@ import matplotlib
 from matplotlib.figure import Figure
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
-COLOURS = {  # text, grid, then what is compared: the main thing, a quiet one, an accent, two more
+COLORS = {  # text, grid, then what is compared: the main thing, a quiet one, an accent, two more
     "light": ("#37474f", "#cfd8dc", "#00796b", "#90a4ae", "#ef6c00", "#1e6fc0", "#8e3ba8"),
     "dark": ("#cfd8dc", "#455a64", "#4db6ac", "#78909c", "#ffb74d", "#64b5f6", "#ce93d8"),
 }
 
 
 def drawn(name, on):
-    """The plot as SVG, transparent, in the colours of one scheme."""
-    text, grid, *_ = COLOURS[on]
+    """The plot as SVG, transparent, in the colors of one scheme."""
+    text, grid, *_ = COLORS[on]
     style = {
         "text.color": text, "axes.labelcolor": text, "axes.edgecolor": grid, "xtick.color": text,
         "ytick.color": text, "grid.color": grid, "axes.grid": True, "axes.axisbelow": True,
@@ -27,7 +27,7 @@ def drawn(name, on):
         "legend.frameon": False, "svg.hashsalt": name, "grid.linewidth": 0.6,
     }  # fmt: skip
     with matplotlib.rc_context(style):
-        figure = globals()[name](COLOURS[on][2:])
+        figure = globals()[name](COLORS[on][2:])
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return file.getvalue()
@@ -50,19 +50,19 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def strip(axes, values, colours):
+def strip(axes, values, colors):
     """One line for each thing that was run: a dot for each seed, a bar at their mean."""
-    main, quiet, accent, *_ = colours
+    main, quiet, accent, *_ = colors
     for place, (name, seeds) in enumerate(reversed(values.items())):
-        colour = accent if "teacher" in name else quiet if "alone" in name else main
-        axes.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.5, markersize=5)
-        axes.plot([mean(seeds)], [place], "|", color=colour, markersize=18, markeredgewidth=3)
+        color = accent if "teacher" in name else quiet if "alone" in name else main
+        axes.plot(seeds, [place] * len(seeds), "o", color=color, alpha=0.5, markersize=5)
+        axes.plot([mean(seeds)], [place], "|", color=color, markersize=18, markeredgewidth=3)
     axes.set_yticks(range(len(values)), list(values)[::-1])
     axes.set_ylim(-0.6, len(values) - 0.4)
     axes.grid(axis="y", visible=False)
 
 
-def gains(colours):
+def gains(colors):
     """The tables of recipes, side by side: one bar for each recipe."""
     text = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
     section = text.split("## Every recipe on real images")[1].split("\n## ")[0]
@@ -77,7 +77,7 @@ def gains(colours):
     figure = Figure(figsize=(8, 7.6), layout="constrained")
     for axes, title, gain in zip(figure.subplots(1, 2, sharey=True), titles, found, strict=True):
         heights = [gain.get(name, 0.0) for name in order]
-        axes.barh(order, heights, color=[colours[0] if h > 0 else colours[2] for h in heights])
+        axes.barh(order, heights, color=[colors[0] if h > 0 else colors[2] for h in heights])
         axes.set_title(title)
         axes.set_xlabel("points over the student alone")
         axes.grid(axis="y", visible=False)
@@ -85,7 +85,7 @@ def gains(colours):
     return figure
 
 
-def shares(colours):
+def shares(colors):
     tasks = collections.OrderedDict()
     for row in rows("alpha.csv"):
         tasks.setdefault(row["task"], []).append(row)
@@ -93,20 +93,20 @@ def shares(colours):
     for axes, (task, table) in zip(figure.subplots(1, len(tasks)), tasks.items(), strict=True):
         values = by_seed(table, "share", "accuracy", 100)
         for share, seeds in values.items():
-            axes.plot([float(share)] * len(seeds), seeds, ".", color=colours[1])
+            axes.plot([float(share)] * len(seeds), seeds, ".", color=colors[1])
         points = sorted((float(share), mean(seeds)) for share, seeds in values.items())
-        axes.plot(*zip(*points, strict=True), "o-", color=colours[0])
+        axes.plot(*zip(*points, strict=True), "o-", color=colors[0])
         axes.set_title(task, fontsize=10)
         axes.set_xlabel("share of the teacher")
     figure.axes[0].set_ylabel("accuracy, %")
     return figure
 
 
-def temperatures(colours):
+def temperatures(colors):
     values = by_seed(rows("hinton_mnist.csv"), "run", "errors")
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.subplots()
-    for units, colour in (("30", colours[2]), ("300", colours[0])):
+    for units, color in (("30", colors[2]), ("300", colors[0])):
         found = {
             float(at[1]): seeds
             for name, seeds in values.items()
@@ -114,10 +114,10 @@ def temperatures(colours):
         }
         points = sorted((t, mean(seeds)) for t, seeds in found.items())
         for t, seeds in found.items():
-            axes.plot([t] * len(seeds), seeds, ".", color=colour, alpha=0.4)
-        axes.plot(*zip(*points, strict=True), "o-", color=colour, label=f"{units} units")
+            axes.plot([t] * len(seeds), seeds, ".", color=color, alpha=0.4)
+        axes.plot(*zip(*points, strict=True), "o-", color=color, label=f"{units} units")
         alone = mean(values[f"student {units} alone"])
-        axes.axhline(alone, color=colour, linestyle=":", label=f"{units} units, alone")
+        axes.axhline(alone, color=color, linestyle=":", label=f"{units} units, alone")
     axes.set_xscale("log", base=2)
     axes.set_xticks([1, 2, 4, 8, 20], ["1", "2", "4", "8", "20"])
     axes.set_xlabel("temperature")
@@ -126,23 +126,24 @@ def temperatures(colours):
     return figure
 
 
-def cifar(colours):
-    figure = Figure(figsize=(7, 2.9), layout="constrained")
+def cifar(colors):
+    return strips("cifar.csv", "method", "accuracy on CIFAR-10, %", 2.9, colors)
+
+
+def reviews(colors):
+    return strips("imdb.csv", "run", "accuracy on 5,000 film reviews, %", 1.8, colors)
+
+
+def strips(table, run, label, height, colors):
+    """The accuracies of a table, a line for each thing that was run."""
+    figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.subplots()
-    strip(axes, by_seed(rows("cifar.csv"), "method", "accuracy"), colours)
-    axes.set_xlabel("accuracy on CIFAR-10, %")
+    strip(axes, by_seed(rows(table), run, "accuracy"), colors)
+    axes.set_xlabel(label)
     return figure
 
 
-def reviews(colours):
-    figure = Figure(figsize=(7, 1.8), layout="constrained")
-    axes = figure.subplots()
-    strip(axes, by_seed(rows("imdb.csv"), "run", "accuracy"), colours)
-    axes.set_xlabel("accuracy on 5,000 film reviews, %")
-    return figure
-
-
-def files(colours):
+def files(colors):
     """Students that were trained on TensorFlow: the others lie on the same points."""
     table = json.loads((BENCHMARKS / "results" / "export.json").read_text())
     table = [row for row in table if row["backend"] == "tensorflow" and not row.get("target")]
@@ -150,12 +151,12 @@ def files(colours):
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     models = list(dict.fromkeys(row["model"] for row in table))
-    for model, mark, colour in zip(models, "osD^v", colours, strict=True):
+    for model, mark, color in zip(models, "osD^v", colors, strict=True):
         mine = {row["quantization"]: row for row in table if row["model"] == model}
         places = [forms.index(form) for form in mine]
         for axes, field in ((left, "size_ratio"), (right, "agreement")):
             values = [row[field] for row in mine.values()]
-            axes.plot(places, values, mark, color=colour, alpha=0.8, label=model)
+            axes.plot(places, values, mark, color=color, alpha=0.8, label=model)
     left.set_ylabel("size over the float32 weights")
     right.set_ylabel("agreement with the student")
     for axes in (left, right):

@@ -113,14 +113,14 @@ def overview(scripts):
 
 def picture(name, alt):
     """A plot in the colours of the light scheme and of the dark one."""
-    return "".join(f"![{alt}](plots/{name}-{on}.svg#only-{on})\n" for on in plots.COLOURS)
+    return "".join(f"![{alt}](plots/{name}-{on}.svg#only-{on})\n" for on in plots.COLORS)
 
 
 def pictures():
     return {
         f"plots/{name}-{on}.svg": plots.drawn(name, on)
         for name, _ in sorted({plot for plots_of in PLOTS.values() for plot in plots_of})
-        for on in plots.COLOURS
+        for on in plots.COLORS
     }
 
 

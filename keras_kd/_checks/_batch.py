@@ -66,7 +66,7 @@ def check_signal_arrays(x: Any) -> None:
     if not isinstance(x, Mapping) or set(x) != {"inputs", "signals"}:
         return
     inputs = next(iter(keras.tree.flatten(x["inputs"])), None)
-    rows = getattr(inputs, "shape", (None,))[0]
+    rows = next(iter(getattr(inputs, "shape", ())), None)
     for address, signal in x["signals"].items() if isinstance(x["signals"], Mapping) else ():
         if isinstance(signal, (list, tuple)) and signal and not hasattr(signal[0], "shape"):
             raise ValueError(
@@ -205,17 +205,20 @@ def check_batched(x: Any, expected: Any) -> None:
     )
 
 
-def check_weights_have_labels(x: Any, y: Any, given: Mapping[str, Any]) -> None:
+def check_weights_have_labels(y: Any, sample_weight: Any, where: str) -> None:
     """Raises when weights come without labels: Keras drops such weights, and says nothing."""
-    if y is not None:
-        return
-    if given.get("sample_weight") is not None:
+    if y is None and sample_weight is not None:
         raise ValueError(
-            "`sample_weight` was given to fit() without `y`, and Keras leaves weights out of batches "
+            f"{where} was given `sample_weight` without `y`, and Keras leaves weights out of batches "
             "that have no labels. Give labels beside it; where no term reads any, any array of as "
             "many rows will do: y=np.zeros(len(sample_weight))."
         )
-    if given.get("class_weight") is not None and hasattr(x, "shape"):
+
+
+def check_classes_have_labels(x: Any, y: Any, class_weight: Any) -> None:
+    """Raises when weights of classes come without labels."""
+    arrays = all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x))  # else y may be in x
+    if arrays and y is None and class_weight is not None:
         raise ValueError(
             "`class_weight` was given to fit() without `y`, and the labels say which class an "
             "example is of. Give the labels: fit(x, y, class_weight=...)."

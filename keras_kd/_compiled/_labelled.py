@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.tensors import Tensor
+from keras_kd._core.valid_counts import spread
 
 
 class Labelled(keras.metrics.Metric):
@@ -36,12 +37,7 @@ class Labelled(keras.metrics.Metric):
             known = ops.squeeze(known, axis=-1)
         weights = ops.cast(known, self.dtype)
         if sample_weight is not None:
-            given = ops.cast(ops.convert_to_tensor(sample_weight), self.dtype)
-            if len(given.shape) > len(weights.shape):
-                given = ops.squeeze(given, axis=-1)
-            while len(given.shape) < len(weights.shape):
-                given = ops.expand_dims(given, axis=-1)
-            weights = weights * given
+            weights = weights * spread(sample_weight, weights)
         self.metric.update_state(y_true, y_pred, sample_weight=weights)
 
     def result(self) -> Any:

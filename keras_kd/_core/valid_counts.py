@@ -46,7 +46,7 @@ def fits(mask: Tensor, values: Tensor) -> bool:
 
 def spread(sample_weight: Tensor, values: Tensor) -> Tensor:
     """`sample_weight` in the shape of `values`."""
-    weight = ops.convert_to_tensor(sample_weight, dtype=values.dtype)
+    weight = ops.cast(ops.convert_to_tensor(sample_weight), values.dtype)
     while len(weight.shape) > len(values.shape):
         weight = ops.mean(weight, axis=-1)
     while len(weight.shape) < len(values.shape):

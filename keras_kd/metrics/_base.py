@@ -9,6 +9,7 @@ from keras_kd._core.addresses import parse
 from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.tensors import Tensor
+from keras_kd._core.valid_counts import spread
 from keras_kd.metrics._log_probabilities import log_probabilities
 
 
@@ -45,14 +46,8 @@ class Answers(keras.metrics.Metric):
         weights = ops.ones_like(values)
         mask = mask_of(y_pred)
         for given in (mask, sample_weight):
-            if given is None:
-                continue
-            given = ops.cast(ops.convert_to_tensor(given), self.dtype)
-            if len(given.shape) > len(values.shape):
-                given = ops.squeeze(given, axis=-1)
-            while len(given.shape) < len(values.shape):
-                given = ops.expand_dims(given, axis=-1)
-            weights = weights * given
+            if given is not None:
+                weights = weights * spread(given, values)
         return weights
 
     def get_config(self) -> dict[str, Any]:
