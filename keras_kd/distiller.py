@@ -73,23 +73,24 @@ class Distiller(
 
     A distiller has students, teachers and terms. One pass of each model gives signals; each term
     compares two of them; the loss is the weighted sum of the terms, and what the student's own
-    regularisers and `add_loss` ask for:
+    regularizers and `add_loss` add:
 
     `loss = Σ weight_i · term_i`
 
-    Nothing is renormalised. Teachers are frozen (`teacher.trainable = False` is set on them) and
+    Nothing is renormalized. Teachers are frozen (`teacher.trainable = False` is set on them) and
     always run in inference mode; none of their state moves: no variable, no seed, no state of a
     stateful RNN. A `Momentum` alone follows its student. The metrics given to `compile`
-    judge the student's output; those of `keras_kd.metrics` that compare with a teacher are given
-    its answers. The logs hold each term by name, before its weight.
+    read the student's output; those of `keras_kd.metrics` that compare with a teacher read its
+    outputs too. The logs hold each term by name, before its weight.
 
     Models and terms are read when the distiller is made: set later, they are refused. A term's
     `weight` and the numbers of its loss may be set at any time, and count from the next step on;
     what is `trainable` counts from the next `compile` on.
 
-    The teacher's answers may also come with the batch, as `{"inputs": x, "signals": {"teacher:
-    output": ...}}` in place of `x`; a teacher whose every answer is there is not run. So do the
-    examples' numbers, as the signal `"ids"`, for projectors that keep something of each example.
+    The teacher's outputs may also come with the batch, in place of `x`, as
+    `{"inputs": x, "signals": {"teacher:output": ...}}`; a teacher of which every signal is there is
+    not run. So do the examples' numbers, as the signal `"ids"`, for projectors that keep something
+    of each example.
 
     On several devices it learns what one device learns from the same global batches, shared out
     evenly: under `tf.distribute.MirroredStrategy`, and on JAX under
@@ -103,10 +104,10 @@ class Distiller(
         student: The `keras.Model` to train, with the role `"student"`; or a dict of several, by
             role.
         teacher: A trained `keras.Model` that takes the same input, with the role `"teacher"`; a
-            dict of several, by role; or `None` when its answers come with the batch, or when no
-            term asks for one.
+            dict of several, by role; or `None` when its outputs come with the batch, or when no
+            term reads one.
         terms: List of `Term` and `Labels`. Defaults to `keras_kd.recipes.hinton()`.
-        on_bad_teacher: What becomes of a batch on which a teacher's answer is NaN or infinite.
+        on_bad_teacher: What becomes of a batch on which a teacher's output is NaN or infinite.
             `"raise"` stops with an error that names the batch; `"skip"` leaves it out: nothing
             moves, and the logs count it as `"skipped"`. Defaults to `"raise"`.
         name: Name of the model. Defaults to `"distiller"`.
