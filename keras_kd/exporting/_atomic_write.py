@@ -13,12 +13,13 @@ from keras_kd._core.locks import locked
 from keras_kd.exporting._proof import ExportError
 
 
-def checked_path(path: str | os.PathLike[str], folder: bool) -> Path:
-    """`path`, once it is known that something can be written there."""
+def checked_path(path: str | os.PathLike[str], marker: str = "") -> Path:
+    """`path`, once it is known that something can be written there: a file, or a folder that may
+    be there already when it has the file `marker` in it."""
     target = named(path)
-    if not folder and target.is_dir():
+    if not marker and target.is_dir():
         raise ValueError(f"`path` must name a file; '{target}' is a folder.")
-    if folder and target.exists() and not _is_saved_model(target):
+    if marker and target.exists() and not (target / marker).is_file():
         raise ValueError(
             f"`path` must name a new folder, or that of a former SavedModel; '{target}' is "
             "something else."
@@ -31,17 +32,13 @@ def checked_path(path: str | os.PathLike[str], folder: bool) -> Path:
     return target
 
 
-def _is_saved_model(path: Path) -> bool:
-    return path.is_dir() and (path / "saved_model.pb").is_file()
-
-
 def _real(path: Path) -> Path:
     """Where symbolic links lead to: they stay, and what they stand for is replaced."""
     return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager
-def placing(target: Path) -> Iterator[Path]:
+def staged(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target`. What is in it when all went well is put into the folder of
     `target`, each thing under its own name, `target` last. Otherwise what was there before stays.
 

@@ -7,11 +7,10 @@ import keras
 from keras_kd._core.models import no_model
 from keras_kd._core.scalars import count
 from keras_kd.distiller import Distiller
-from keras_kd.exporting._formats import Quantization
-from keras_kd.exporting._prepare import why_not_micro
+from keras_kd.exporting._format import Quantization
 
 
-def check_student(student: Any, micro: bool) -> None:
+def check_student(student: Any) -> None:
     """An error, before any work, when `student` is nothing to convert."""
     if isinstance(student, Distiller):
         raise TypeError(
@@ -24,8 +23,6 @@ def check_student(student: Any, micro: bool) -> None:
             f"The student '{student.name}' is not built, so it has no weights to write. "
             "Call it once on data, or build it with its input shape."
         )
-    if micro and (why := why_not_micro(student)):
-        raise ValueError(f"The student '{student.name}' cannot go to a microcontroller: {why}.")
 
 
 def check_timeout(timeout: float | None) -> None:

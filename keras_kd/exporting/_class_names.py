@@ -1,26 +1,18 @@
 """The names of the classes, kept in the file where its format has a place for them."""
 
-import json
 import os
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from keras_kd._core.files import named
 from keras_kd._core.messages import listing
 from keras_kd.exporting._formats import format_of
-from keras_kd.exporting._proof import reading
 from keras_kd.exporting._signature import Arrays
 
-#: As the files that go with TensorFlow Lite's metadata are called.
-_FILE = "labels.txt"
-_EXTRA = "assets.extra"
-_KEY = "class_names"
 _BREAKS = {"\n", "\r"}
 
 
-def check_class_names(names: Any, ours: Arrays) -> tuple[str, ...]:
+def check_class_names(names: Any, outputs: Arrays) -> tuple[str, ...]:
     """`names` when they are those of an output's classes."""
     if names is None:
         return ()
@@ -31,31 +23,13 @@ def check_class_names(names: Any, ours: Arrays) -> tuple[str, ...]:
             "`class_names` must list the names of the classes, texts of one line each, in the "
             f"order of the outputs. Received: {listing(map(str, names)) or 'none'}."
         )
-    sizes = {name: x.shape[-1] for name, x in ours.items() if x.ndim > 1}
+    sizes = {name: x.shape[-1] for name, x in outputs.items() if x.ndim > 1}
     if len(names) not in sizes.values():
         raise ValueError(
             f"`class_names` has {len(names)} names, {listing(names)}, and no output has as many "
             f"classes: {sizes}."
         )
     return names
-
-
-def write_class_names(path: Path, format: str, names: Sequence[str]) -> None:
-    """Puts the names into the file that was just made at `path`."""
-    if format == "litert":
-        # What comes after the model is not read by the interpreters: TensorFlow Lite's own
-        # metadata, and what Android's libraries take labels from, is such an archive too.
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(zipfile.ZipInfo(_FILE), "\n".join(names))
-    elif format == "onnx":
-        import onnx
-
-        model = onnx.load(path, load_external_data=False)
-        model.metadata_props.add(key=_KEY, value=json.dumps(list(names), ensure_ascii=False))
-        path.write_bytes(model.SerializeToString())
-    else:
-        (path / _EXTRA).mkdir(exist_ok=True)
-        (path / _EXTRA / _FILE).write_text("\n".join(names), encoding="utf-8")
 
 
 def class_names(
@@ -88,21 +62,4 @@ def class_names(
     path = named(path)
     if not path.exists():
         raise ValueError(f"There is no file '{path}'.")
-    found = format_of(path, format)
-    if found == "litert":
-        if not zipfile.is_zipfile(path):
-            return None
-        with reading(path), zipfile.ZipFile(path) as archive:
-            if _FILE not in archive.namelist():
-                return None
-            return tuple(archive.read(_FILE).decode("utf-8").split("\n"))
-    if found == "onnx":
-        import onnx
-
-        with reading(path):
-            model = onnx.load(path, load_external_data=False)
-            kept = {entry.key: entry.value for entry in model.metadata_props}
-            return tuple(json.loads(kept[_KEY])) if _KEY in kept else None
-    file = path / _EXTRA / _FILE
-    with reading(path):
-        return tuple(file.read_text(encoding="utf-8").split("\n")) if file.exists() else None
+    return format_of(path, format).class_names(path)

@@ -13,15 +13,15 @@ from keras_kd.exporting._signature import Arrays
 
 
 class Comparison(NamedTuple):
-    """An `Answer` for each output, on how many examples all agree, and how unlike each one is.
+    """An `Answer` for each output, on how many examples all agree, and how far off each one is.
 
-    `unlike` is the mean difference over how much the student's answers vary from example to
-    example: 0 for the same numbers, 1 for one and the same answer to everything.
+    `deviation` is the mean difference over how much the student's outputs vary from example to
+    example: 0 for the same numbers, 1 for one and the same output for everything.
     """
 
     answers: tuple[Answer, ...]
     agreeing: int
-    unlike: dict[str, float]
+    deviation: dict[str, float]
 
 
 def decisions_of(student: keras.Model, ours: Arrays, asked: Any) -> dict[str, Decision]:
@@ -61,7 +61,7 @@ def compared(
 ) -> Comparison:
     """The file's answers beside the student's; an error where they cannot be compared."""
     truths = by_output(labels, list(ours))
-    answers, unlike, all_agree = [], {}, None
+    answers, deviation, all_agree = [], {}, None
     for name, wanted in ours.items():
         came = theirs.get(name)
         if came is None or came.shape != wanted.shape:
@@ -91,7 +91,9 @@ def compared(
         whole = agree.reshape(len(agree), -1).all(axis=1)
         all_agree = whole if all_agree is None else all_agree & whole
         varies = np.abs(wanted - wanted.mean(axis=0)).mean() or 0.1 * np.abs(wanted).mean()
-        unlike[name] = float(difference.mean() / varies) if varies else float(difference.max() > 0)
+        deviation[name] = (
+            float(difference.mean() / varies) if varies else float(difference.max() > 0)
+        )
         from_teacher = None if teacher is None else teacher.get(name)
         answers.append(
             Answer(
@@ -108,7 +110,7 @@ def compared(
                 else divergence(from_teacher, wanted),
             )
         )
-    return Comparison(tuple(answers), 0 if all_agree is None else int(all_agree.sum()), unlike)
+    return Comparison(tuple(answers), 0 if all_agree is None else int(all_agree.sum()), deviation)
 
 
 def decided(answers: np.ndarray, decision: Decision) -> np.ndarray:

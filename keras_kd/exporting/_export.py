@@ -1,4 +1,4 @@
-"""The way of a student to a file: checked, converted, proven, and only then put in its place."""
+"""`export`: a student is checked, converted, proven, and only then put in its place."""
 
 import dataclasses
 import os
@@ -8,25 +8,19 @@ from typing import Any
 import keras
 
 from keras_kd._core.files import named
-from keras_kd.exporting._acceptance import judge
-from keras_kd.exporting._atomic_write import checked_path, placing
+from keras_kd.exporting._acceptance import check_agreement
+from keras_kd.exporting._atomic_write import checked_path, staged
 from keras_kd.exporting._checks import check_numbers, check_student, check_timeout
-from keras_kd.exporting._class_names import check_class_names, write_class_names
+from keras_kd.exporting._class_names import check_class_names
 from keras_kd.exporting._compare import decisions_of
 from keras_kd.exporting._convert import convert
 from keras_kd.exporting._data import calibration_of, check_calibration, examples_of
-from keras_kd.exporting._formats import (
-    ask_for_packages,
-    engine,
-    format_of,
-    quantization_of,
-)
+from keras_kd.exporting._formats import format_of, quantization_of
 from keras_kd.exporting._labels import check_labels
-from keras_kd.exporting._layers import worst
-from keras_kd.exporting._micro import c_header as c_header_of
+from keras_kd.exporting._litert_micro import c_header as c_header_of
 from keras_kd.exporting._prepare import notes_on, recurrent
 from keras_kd.exporting._proof import ExportError, Proof, proof_path
-from keras_kd.exporting._signature import answers, tensors_of
+from keras_kd.exporting._signature import count, outputs_of, tensors_of
 from keras_kd.exporting._text import check_text, write_text
 from keras_kd.exporting._verify import prove
 
@@ -150,17 +144,15 @@ def export(
     print(proof.bytes, proof.agreement, proof.accuracy, proof.milliseconds)
     ```
     """
-    if target not in (None, "micro"):
-        raise ValueError(f"`target` must be None or 'micro'. Received: target={target!r}.")
-    micro = target == "micro"
-    check_student(student, micro)
-    form = format_of(named(path), format)
-    settings = quantization_of(quantization, form, micro, integer_io)
+    check_student(student)
+    form = format_of(named(path), format, target)
+    form.check_student(student)
+    settings = quantization_of(quantization, form, target, integer_io)
     check_timeout(timeout)
     check_numbers(min_agreement, tolerance, calibration_batches, settings, calibration)
-    if c_header and form != "litert":
+    if c_header and not form.as_c_array:
         raise ValueError("`c_header` needs a LiteRT file ('.tflite').")
-    place = checked_path(path, folder=form == "tf_saved_model")
+    place = checked_path(path, form.marker)
 
     ranges = None
     if settings.calibrated:
@@ -172,46 +164,40 @@ def export(
         proven_on = "random" if examples is None else "examples"
     if ranges:
         check_calibration(student, ranges, given)
-    tokens = any(x.dtype.kind in "iu" for x in given.inputs.values())
-    ai_edge = settings.by_ai_edge(tokens)
-    ask_for_packages(form, ai_edge, micro)
+    form.require_packages(settings, tokens=any(x.dtype.kind in "iu" for x in given.inputs.values()))
     if text is not None:
         text = check_text(text, given.inputs)
 
-    backend = engine(form)
-    unrolled = (settings.calibrated or micro) and bool(recurrent(student))
-    free_batch = form != "litert" and not (form == "onnx" and backend == "torch")
+    backend = form.backend()
+    unrolled = (settings.calibrated or form.unrolls) and bool(recurrent(student))
+    free_batch = backend in form.any_batch
     free_batch &= all(tensor.shape[0] is None for tensor in tensors_of(student))
-    ours = answers(student, given.signature, given.inputs)
-    decisions = decisions_of(student, ours, decision)
-    check_labels(given.labels, ours, decisions)
-    classes = check_class_names(class_names, ours)
-    with placing(place) as stage:
-        unfinished = stage / place.name
+    outputs = outputs_of(student, given.signature, given.inputs)
+    decisions = decisions_of(student, outputs, decision)
+    check_labels(given.labels, outputs, decisions)
+    classes = check_class_names(class_names, outputs)
+    with staged(place) as folder:
+        unfinished = folder / place.name
         convert(
             student,
             unfinished,
+            form,
+            quantization,
             given,
-            list(ours),
+            list(outputs),
             backend=backend,
             timeout=timeout,
             calibration=ranges.inputs if ranges else None,
-            format=form,
-            quantization=quantization,
-            ai_edge=ai_edge,
             integer_io=integer_io,
-            micro=micro,
             unroll=unrolled,
             free_batch=free_batch,
         )
-        if classes and not micro and not c_header:
-            write_class_names(unfinished, form, classes)
+        if classes and not c_header:
+            form.write_class_names(unfinished, classes)
         notes = notes_on(student, given.inputs, unrolled=unrolled, free_batch=free_batch)
         if ranges:
-            notes.append(
-                f"Ranges were read off {len(next(iter(ranges.inputs.values())))} examples."
-            )
-        if form == "onnx":
+            notes.append(f"Ranges were read off {count(ranges.inputs)} examples.")
+        if len(form.converters) > 1:
             notes.append(f"Converted on the {backend} backend.")
         proof, comparison = prove(
             unfinished,
@@ -219,22 +205,19 @@ def export(
             quantization,
             student,
             given,
-            ours,
+            outputs,
             decisions=decisions,
             tolerance=settings.tolerance if tolerance is None else tolerance,
             proven_on=proven_on,
             timeout=timeout,
             teacher=teacher,
-            micro=micro,
             notes=tuple(notes),
             classes=classes,
         )
         try:
-            notes = judge(proof, comparison, min_agreement, settings)
+            notes = check_agreement(proof, comparison, settings, min_agreement)
         except ExportError as error:
-            if form != "litert":
-                raise
-            layers = worst(unfinished, student, given.signature, given.inputs)
+            layers = form.worst_layers(unfinished, student, given)
             raise ExportError(f"{error}{layers}") from None
         proof = dataclasses.replace(proof, path=place, notes=(*proof.notes, *notes))
         proof_path(unfinished).write_text(proof.as_json())

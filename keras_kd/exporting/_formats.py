@@ -1,104 +1,66 @@
-"""The formats of files, and how their numbers may be stored."""
+"""The formats that there are, found by name, suffix and target."""
 
-import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd._core.optional import require
+from keras_kd.exporting._format import Format, Quantization
+from keras_kd.exporting._litert import LiteRT
+from keras_kd.exporting._litert_micro import LiteRTMicro
+from keras_kd.exporting._onnx import Onnx
+from keras_kd.exporting._saved_model import SavedModel
+
+FORMATS: dict[str, Format] = {form.name: form for form in (LiteRT(), Onnx(), SavedModel())}
+
+#: A format's form for a device of little memory, by `export(target=...)`.
+TARGETS: dict[str, Format] = {"micro": LiteRTMicro()}
 
 
-@dataclass(frozen=True)
-class Quantization:
-    """How numbers are stored and computed with.
-
-    Args:
-        integer: Whether weights or activations are integers, so that the file's answers cannot
-            be as close to the student's as with floats.
-        calibrated: Whether the ranges of activations are read off calibration data.
-        ai_edge: For which students ai-edge-quantizer makes it: `"all"`, `"tokens"` (those with
-            inputs of integers) or `"none"`.
-        micro: Whether the interpreter for microcontrollers runs it.
-    """
-
-    integer: bool = False
-    calibrated: bool = False
-    ai_edge: str = "none"
-    micro: bool = False
-
-    def by_ai_edge(self, tokens: bool) -> bool:
-        """Whether ai-edge-quantizer makes it, for a student with inputs of integers or without."""
-        return self.ai_edge == "all" or (tokens and self.ai_edge == "tokens")
-
-    @property
-    def min_agreement(self) -> float:
-        return 0.97 if self.integer else 0.99
-
-    @property
-    def tolerance(self) -> float:
-        """How far a value may be off and still agree, as a share of what the values span."""
-        return 0.05 if self.integer else 0.01
-
-    @property
-    def most_unlike(self) -> float:
-        """Mean difference, over how much the answers vary, above which a file is refused."""
-        return 0.5 if self.integer else 0.1
-
-
-QUANTIZATIONS = {
-    "float32": Quantization(micro=True),
-    "float16": Quantization(),
-    "dynamic": Quantization(integer=True),
-    "int8": Quantization(integer=True, calibrated=True, micro=True),
-    # TensorFlow's converter wants ranges of integer inputs too, and finds none.
-    "int16x8": Quantization(integer=True, calibrated=True, micro=True, ai_edge="tokens"),
-    "int4": Quantization(integer=True, ai_edge="all"),
-}
-
-#: Suffix of each format's files. The names are those of `keras.Model.export`.
-FORMATS = {"litert": ".tflite", "onnx": ".onnx", "tf_saved_model": ""}
-
-
-def format_of(path: Path, asked: str | None) -> str:
-    """The format asked for, or the one that the suffix of `path` tells."""
-    if asked is not None and asked not in FORMATS:
+def format_of(path: Path, name: str | None, target: str | None = None) -> Format:
+    """The format of that name, or the one that the suffix of `path` tells; for `target`."""
+    if name is not None and name not in FORMATS:
         raise ValueError(
-            f"`format` must be one of {listing(FORMATS)}. Received: format={asked!r}."
-            + did_you_mean(str(asked), FORMATS)
+            f"`format` must be one of {listing(FORMATS)}. Received: format={name!r}."
+            + did_you_mean(str(name), FORMATS)
         )
-    by_suffix = {suffix: name for name, suffix in FORMATS.items()}
-    found = by_suffix.get(path.suffix)
-    if asked is None and found is None:
+    by_suffix = {form.suffix: form for form in FORMATS.values()}
+    form = by_suffix.get(path.suffix) if name is None else FORMATS[name]
+    if form is None:
+        ends = " or ".join(f"'{s}' ({form.title})" for s, form in by_suffix.items() if s)
+        folder = by_suffix[""].title
         raise ValueError(
-            "`path` must end with '.tflite' (LiteRT) or '.onnx' (ONNX), or have no suffix (a "
-            f"folder, for a SavedModel). Received: '{path}'."
+            f"`path` must end with {ends}, or have no suffix (a folder, for a {folder}). Received: "
+            f"'{path}'."
         )
-    if asked not in (None, "tf_saved_model", found):
-        raise ValueError(f"`path` must end with '{FORMATS[str(asked)]}'. Received: '{path}'.")
-    return asked or str(found)
+    if form.suffix and path.suffix != form.suffix:
+        raise ValueError(f"`path` must end with '{form.suffix}'. Received: '{path}'.")
+    if target is None:
+        return form
+    if target not in TARGETS:
+        raise ValueError(f"`target` must be None or 'micro'. Received: target={target!r}.")
+    if form.name != TARGETS[target].name:
+        raise ValueError(_not_for_target(target, f"the format '{form.name}'"))
+    return TARGETS[target]
 
 
-def quantization_of(name: str, format: str, micro: bool, integer_io: bool) -> Quantization:
-    """The settings of that name, where they can be had."""
-    if name not in QUANTIZATIONS:
+def quantization_of(
+    name: str, form: Format, target: str | None = None, integer_io: bool = False
+) -> Quantization:
+    """The settings of that name, where `form` has them."""
+    known = {name: form for form in FORMATS.values() for name in form.quantizations}
+    if name not in known:
         raise ValueError(
-            f"`quantization` must be one of {listing(QUANTIZATIONS)}. "
-            f"Received: quantization={name!r}." + did_you_mean(str(name), QUANTIZATIONS)
+            f"`quantization` must be one of {listing(known)}. "
+            f"Received: quantization={name!r}." + did_you_mean(str(name), known)
         )
-    found = QUANTIZATIONS[name]
-    if format != "litert" and name != "float32":
+    came = f"quantization={name!r} for the format '{form.name}'"
+    if name not in form.quantizations and target is not None:
+        raise ValueError(_not_for_target(target, came))
+    if name not in form.quantizations:
+        able = known[name]
         raise ValueError(
-            f"Only a LiteRT file ('.tflite') can be quantized. Received: quantization={name!r} "
-            f"for the format '{format}'."
+            f"Only a {able.title} file ('{able.suffix}') can be quantized. Received: {came}."
         )
-    if micro and not (format == "litert" and found.micro):
-        able = [n for n, q in QUANTIZATIONS.items() if q.micro]
-        raise ValueError(
-            "target='micro' takes a LiteRT file ('.tflite') with a quantization of "
-            f"{listing(able)}. Received: quantization={name!r} for the format '{format}'."
-        )
+    found = form.quantizations[name]
     if integer_io and not found.calibrated:
         raise ValueError(
             "`integer_io` needs quantization='int8' or 'int16x8', whose activations are integers. "
@@ -107,36 +69,9 @@ def quantization_of(name: str, format: str, micro: bool, integer_io: bool) -> Qu
     return found
 
 
-def engine(format: str) -> str:
-    """The Keras backend that converts: tensorflow, or for ONNX the student's own if it can."""
-    own = keras.config.backend()
-    converter = {"jax": "jax2onnx", "torch": "onnxscript"}.get(own)
-    if format == "onnx" and converter and _installed(converter):
-        return own
-    return "tensorflow"
-
-
-def ask_for_packages(format: str, ai_edge: bool, micro: bool, converts: bool = True) -> None:
-    """An error, before any work, that says what is to be installed."""
-    who = "keras_kd.exporting"
-    on_tensorflow = converts and engine(format) == "tensorflow"
-    if (on_tensorflow or format == "tf_saved_model") and not _installed("tensorflow"):
-        raise ModuleNotFoundError(
-            f"{who} works with tensorflow, which is not installed. Run: pip install tensorflow.",
-            name="tensorflow",
-        )
-    if format == "litert":
-        require("ai_edge_litert.interpreter", extra="export", purpose=f"{who} runs what it wrote")
-    if format == "onnx":
-        require("onnx", extra="onnx", purpose=f"{who} reads ONNX files")
-        require("onnxruntime", extra="onnx", purpose=f"{who} runs what it wrote")
-        if on_tensorflow and not _installed("tf2onnx"):
-            require("tf2onnx", extra="onnx", purpose=f"{who} converts")
-    if ai_edge:
-        require("ai_edge_quantizer", extra="quant", purpose=f"{who} quantizes this student")
-    if micro:
-        require("tflite_micro", extra="micro", purpose=f"{who} runs files for microcontrollers")
-
-
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+def _not_for_target(target: str, came: str) -> str:
+    form = TARGETS[target]
+    return (
+        f"target='{target}' takes a {form.title} file ('{form.suffix}') with a quantization of "
+        f"{listing(form.quantizations)}. Received: {came}."
+    )

@@ -119,7 +119,7 @@ def count(arrays: Arrays) -> int:
     return len(next(iter(arrays.values())))
 
 
-def answers(student: keras.Model, signature: Signature, arrays: Arrays) -> Arrays:
+def outputs_of(student: keras.Model, signature: Signature, arrays: Arrays) -> Arrays:
     """The student's outputs by name."""
     tensors = tensors_of(student)
     size = 1 if tensors and tensors[0].shape[0] == 1 else 32

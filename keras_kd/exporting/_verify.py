@@ -1,4 +1,4 @@
-"""The proof: a file is run on examples, and its answers are put beside the student's."""
+"""`verify`: a file is run on examples, and its outputs are compared with the student's."""
 
 import os
 from pathlib import Path
@@ -9,16 +9,13 @@ import numpy as np
 
 from keras_kd._core.files import named
 from keras_kd.exporting._checks import check_timeout
-from keras_kd.exporting._class_names import class_names
 from keras_kd.exporting._compare import Comparison, Decision, compared, decisions_of
 from keras_kd.exporting._data import Examples, examples_of
-from keras_kd.exporting._formats import QUANTIZATIONS, ask_for_packages, format_of
+from keras_kd.exporting._format import Format
+from keras_kd.exporting._formats import FORMATS, format_of
 from keras_kd.exporting._labels import check_labels
-from keras_kd.exporting._micro import micro_proof
-from keras_kd.exporting._operators import integer_share, operators_of, quantization_in
 from keras_kd.exporting._proof import Proof, check_digest, measured
-from keras_kd.exporting._runners import run
-from keras_kd.exporting._signature import Arrays, answers
+from keras_kd.exporting._signature import Arrays, count, outputs_of
 
 #: What a proof does not prove, by what it was made on.
 _CAVEATS = {
@@ -83,93 +80,91 @@ def verify(
     if not path.exists():
         raise ValueError(f"There is no file '{path}'.")
     check_timeout(timeout)
-    found = format_of(path, format)
+    form = format_of(path, format, target)
     check_digest(path)
-    ask_for_packages(found, ai_edge=False, micro=target == "micro", converts=False)
+    form.require_packages()
     given = examples_of(student, examples, labels, seed)
-    ours = answers(student, given.signature, given.inputs)
-    decisions = decisions_of(student, ours, decision)
-    check_labels(given.labels, ours, decisions)
-    stored = quantization_in(path, found)
+    outputs = outputs_of(student, given.signature, given.inputs)
+    decisions = decisions_of(student, outputs, decision)
+    check_labels(given.labels, outputs, decisions)
+    stored = form.contents(path).quantization
+    settings = FORMATS[form.name].quantizations[stored]  # for a target, too, any may be in a file
     proof, _ = prove(
         path,
-        found,
+        form,
         stored,
         student,
         given,
-        ours,
+        outputs,
         decisions=decisions,
-        tolerance=QUANTIZATIONS[stored].tolerance if tolerance is None else tolerance,
+        tolerance=settings.tolerance if tolerance is None else tolerance,
         proven_on="random" if examples is None else "examples",
         timeout=timeout,
         teacher=teacher,
-        micro=target == "micro",
-        classes=class_names(path, format=found) or (),
+        classes=form.class_names(path) or (),
     )
     return proof
 
 
 def prove(
     path: Path,
-    format: str,
+    form: Format,
     quantization: str,
     student: keras.Model,
     examples: Examples,
-    ours: Arrays,
+    outputs: Arrays,
     *,
     decisions: dict[str, Decision],
     tolerance: float,
     proven_on: str,
     timeout: float | None,
     teacher: Any = None,
-    micro: bool = False,
     notes: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
 ) -> tuple[Proof, Comparison]:
-    """The proof of the file at `path`, given the student's answers."""
-    theirs, times = run(path, format, examples.inputs, timeout)
-    if (stored := quantization_in(path, format)) != quantization:
+    """The proof of the file at `path`, given the student's outputs."""
+    found, times = form.run(path, examples.inputs, timeout)
+    contents = form.contents(path)
+    if contents.quantization != quantization:
         notes += (
-            f"Asked for {quantization}, the file is {stored}: nothing in it is large enough, or of "
-            "a kind, to be quantized so.",
+            f"Asked for {quantization}, the file is {contents.quantization}: nothing in it is "
+            "large enough, or of a kind, to be quantized so.",
         )
     notes += (_CAVEATS[proven_on],) if proven_on in _CAVEATS else ()
-    taught = _taught(teacher, examples, list(ours))
-    comparison = compared(ours, theirs, decisions, tolerance, examples.labels, taught)
+    soft_labels = _soft_labels(teacher, examples, list(outputs))
+    comparison = compared(outputs, found, decisions, tolerance, examples.labels, soft_labels)
     proof = Proof(
         path=path,
-        format=format,
+        format=form.name,
         quantization=quantization,
         **measured(path),
-        examples=len(next(iter(examples.inputs.values()))),
+        examples=count(examples.inputs),
         proven_on=proven_on,
         agreeing=comparison.agreeing,
         answers=comparison.answers,
         milliseconds=times.median,
         milliseconds_spread=times.spread,
         threads=1,
-        operators=operators_of(path, format),
-        integer_operators=integer_share(path, format),
+        operators=dict(contents.operators),
+        integer_operators=contents.integer_operators,
         inputs=tuple(examples.inputs),
-        outputs=tuple(ours),
+        outputs=tuple(outputs),
         notes=notes,
-        micro=micro_proof(path, examples.inputs, ours, decisions, tolerance, timeout)
-        if micro
-        else None,
+        micro=form.micro_proof(path, examples.inputs, outputs, decisions, tolerance, timeout),
         classes=classes,
     )
     return proof, comparison
 
 
-def _taught(teacher: Any, examples: Examples, names: list[str]) -> Arrays | None:
-    """The teacher's answers, under the names of the student's outputs."""
+def _soft_labels(teacher: Any, examples: Examples, names: list[str]) -> Arrays | None:
+    """The teacher's outputs, under the names of the student's."""
     if teacher is None:
         return None
     if isinstance(teacher, keras.Model):
-        leaves = list(answers(teacher, examples.signature, examples.inputs).values())
+        leaves = list(outputs_of(teacher, examples.signature, examples.inputs).values())
     else:
         leaves = [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(teacher)]
-    length = len(next(iter(examples.inputs.values())))
+    length = count(examples.inputs)
     if len(leaves) != len(names) or any(len(x) != length for x in leaves):
         raise ValueError(
             f"`teacher` must give {len(names)} outputs for {length} examples. It gives "

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from keras_kd.exporting import ExportError, _atomic_write
-from keras_kd.exporting._atomic_write import checked_path, placing
+from keras_kd.exporting._atomic_write import checked_path, staged
 
 
 def test_all_is_placed_or_nothing(tmp_path, monkeypatch):
@@ -24,12 +24,12 @@ def test_all_is_placed_or_nothing(tmp_path, monkeypatch):
 
     with monkeypatch.context() as failing:
         failing.setattr(os, "replace", fails_late)
-        with pytest.raises(OSError, match="full"), placing(target) as stage:
+        with pytest.raises(OSError, match="full"), staged(target) as stage:
             (stage / "a").write_text("new a")
             (stage / "b").write_text("new b")
     left = {p.name: p.read_text() for p in tmp_path.iterdir()}
     assert left == {"a": "former a", "b": "former b"}
-    with placing(target) as stage:
+    with staged(target) as stage:
         (stage / "a").write_text("new a")
         (stage / "b").mkdir()
     assert (tmp_path / "a").read_text() == "new a"
@@ -41,7 +41,7 @@ def test_the_file_itself_comes_last(tmp_path, monkeypatch):
     """Where a kill falls between, a new file never stands beside what is still to come."""
     put, kept = [], _atomic_write._put
     monkeypatch.setattr(_atomic_write, "_put", lambda *a: [put.append(a[1].name), kept(*a)])
-    with placing(tmp_path / "b.tflite") as stage:
+    with staged(tmp_path / "b.tflite") as stage:
         for name in ("a.txt", "b.tflite", "b.tflite.json", "c.h"):
             (stage / name).write_text("")
             (tmp_path / f".0123abcd-{name}").write_text("of one that was killed")
@@ -64,7 +64,7 @@ def test_a_former_folder_comes_back_when_the_new_one_cannot_be_put(tmp_path, mon
         kept(source, place)
 
     monkeypatch.setattr(os, "rename", fails)
-    with pytest.raises(OSError, match="full"), placing(target) as stage:
+    with pytest.raises(OSError, match="full"), staged(target) as stage:
         folder(stage / "saved", "new")
     assert (target / "saved_model.pb").read_text() == "former"
     assert [p.name for p in tmp_path.iterdir()] == ["saved"]
@@ -77,8 +77,8 @@ def test_links_stay_and_what_they_lead_to_is_replaced(tmp_path):
     folder(models / "v1", "former")
     for name in ("latest.tflite", "latest"):
         (tmp_path / name).symlink_to(models / name.replace("latest", "v1"))
-        target = checked_path(tmp_path / name, folder=name == "latest")
-        with placing(target) as stage:
+        target = checked_path(tmp_path / name, marker="saved_model.pb" if name == "latest" else "")
+        with staged(target) as stage:
             assert stage.parents[1] == models  # from where it is one move
             (stage / f"{name}.json").write_text("proof")
             if name == "latest":
@@ -91,18 +91,18 @@ def test_links_stay_and_what_they_lead_to_is_replaced(tmp_path):
     assert sorted(p.name for p in models.iterdir()) == ["v1", "v1.tflite"]
     (tmp_path / "lost.tflite").symlink_to(tmp_path / "none" / "v1.tflite")
     with pytest.raises(ValueError, match=r"The folder '.*none' of `path` does not exist"):
-        checked_path(tmp_path / "lost.tflite", folder=False)
+        checked_path(tmp_path / "lost.tflite")
 
 
 def test_a_second_export_to_a_file_says_that_the_first_is_running(tmp_path):
     target = tmp_path / "student.tflite"
-    with placing(target) as stage:
-        with pytest.raises(ExportError) as error, placing(target):
+    with staged(target) as stage:
+        with pytest.raises(ExportError) as error, staged(target):
             pytest.fail("two write it")
         assert str(error.value).startswith(
             f"'{target}' is being exported to by process {os.getpid()} on "
         )
-        with placing(tmp_path / "other.tflite") as other:
+        with staged(tmp_path / "other.tflite") as other:
             (other / "other.tflite").write_text("b")
         (stage / "student.tflite").write_text("a")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other.tflite", "student.tflite"]
@@ -112,7 +112,7 @@ KILLED = """
 import os, pathlib, sys
 from keras_kd.exporting import _atomic_write
 _atomic_write._put = lambda *a: os._exit(9)
-with _atomic_write.placing(pathlib.Path(sys.argv[1])) as stage:
+with _atomic_write.staged(pathlib.Path(sys.argv[1])) as stage:
     (stage / "saved").mkdir()
 """
 
@@ -125,7 +125,7 @@ def test_what_a_killed_export_left_is_put_right_by_the_next(tmp_path):
     assert done.returncode == 9
     assert not target.exists() and len(list(tmp_path.iterdir())) == 2  # the lock, and the folder
     (tmp_path / ".saved-mine").mkdir()  # of somebody else
-    with pytest.raises(KeyError), placing(target):
+    with pytest.raises(KeyError), staged(target):
         assert (target / "saved_model.pb").read_text() == "former"
         raise KeyError
     assert sorted(p.name for p in tmp_path.iterdir()) == [".saved-mine", "saved"]

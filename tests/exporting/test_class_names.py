@@ -8,7 +8,7 @@ import pytest
 
 import keras_kd as kd
 from keras_kd import exporting
-from keras_kd.exporting import _class_names
+from keras_kd.exporting._onnx import Onnx
 from tests.exporting.conftest import answers, converts, needs, once
 
 NAMES = [f"Ziffer {name}" for name in ("Ø", "eins, 1", "zwei", *"3456789")]
@@ -54,7 +54,7 @@ def test_onnx_has_them_as_metadata(tmp_path):
     path = tmp_path / "student.onnx"
     path.write_bytes(helper.make_model(graph).SerializeToString())
     assert exporting.class_names(path) is None
-    _class_names.write_class_names(path, "onnx", NAMES)
+    Onnx().write_class_names(path, NAMES)
     assert exporting.class_names(path) == tuple(NAMES)
     model = onnx.load(path)
     onnx.checker.check_model(model)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_kd import exporting
-from keras_kd.exporting import _runners
+from keras_kd.exporting._litert import LiteRT
 from keras_kd.exporting._proof import check_digest
 from tests.exporting.conftest import converts, needs, once
 
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_one_kind_of_error(copied, student, digits):
 
 @converts
 def test_with_its_proof_no_bit_may_differ(exported, student, digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(_runners, "_litert", lambda *a: pytest.fail("it was run"))
+    monkeypatch.setattr(LiteRT, "run", lambda *a: pytest.fail("it was run"))
     whole = exported.path.read_bytes()
     path = tmp_path / "student.tflite"
     proof = shutil.copy(f"{exported.path}.json", f"{path}.json")

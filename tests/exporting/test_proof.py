@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from keras_kd import exporting
-from keras_kd.exporting import _compare, _runners, _verify
-from keras_kd.exporting._acceptance import judge
+from keras_kd.exporting import _compare
+from keras_kd.exporting._acceptance import check_agreement
 from keras_kd.exporting._data import examples_of
-from keras_kd.exporting._formats import QUANTIZATIONS
-from keras_kd.exporting._layers import layer_losses
+from keras_kd.exporting._format import Contents
+from keras_kd.exporting._litert import LiteRT
+from keras_kd.exporting._litert_layers import layer_losses
 from keras_kd.exporting._proof import Proof
+from keras_kd.exporting._running import Times
 from tests.exporting.conftest import converts
 
 layers = keras.layers
@@ -37,7 +39,7 @@ def test_classes():
     assert answer.accuracy == answer.student_accuracy == pytest.approx(2 / 3)  # -1 says nothing
     # mean |wanted - its mean|: columns 1.025 and 0.75
     away = [abs(v - 1.025) for v in (1, 0, 3, 0.1)] + [abs(v - 0.75) for v in (0, 3, 0, 0)]
-    assert result.unlike["o"] == pytest.approx((0.3 / 8) / (sum(away) / 8))
+    assert result.deviation["o"] == pytest.approx((0.3 / 8) / (sum(away) / 8))
 
 
 def test_labels_in_one_hot_and_by_name_and_of_a_threshold():
@@ -52,8 +54,8 @@ def test_labels_in_one_hot_and_by_name_and_of_a_threshold():
 def test_an_answer_to_everything_is_as_unlike_as_can_be():
     wanted = np.random.default_rng(0).normal(size=(50, 3))
     constant = np.broadcast_to(wanted.mean(axis=0), wanted.shape)
-    assert compared(wanted, constant).unlike["o"] == pytest.approx(1.0)
-    assert compared(wanted, wanted).unlike["o"] == 0.0
+    assert compared(wanted, constant).deviation["o"] == pytest.approx(1.0)
+    assert compared(wanted, wanted).deviation["o"] == 0.0
 
 
 def test_thresholds_and_values():
@@ -129,20 +131,21 @@ def proof(result, micro=None, examples=4):
 @dataclass(frozen=True)
 class Limits:
     min_agreement: float = 0.97
-    most_unlike: float = 1.0
+    max_deviation: float = 1.0
+    better: str = ""
 
 
-def test_the_judgement():
+def test_a_file_that_does_not_agree_is_refused():
     wanted, came = [[1.0, 0.0], [0.0, 3.0], [3.0, 0.0], [0.1, 0.0]], np.eye(2)[[0, 1, 0, 1]]
     result = compared(wanted, came)
-    assert judge(proof(result), result, 0.75, Limits()) == []
+    assert check_agreement(proof(result), result, Limits(), 0.75) == []
     with pytest.raises(exporting.ExportError, match=r"on 0\.7500 .* min_agreement=0\.76"):
-        judge(proof(result), result, 0.76, Limits())
+        check_agreement(proof(result), result, Limits(), 0.76)
     with pytest.raises(exporting.ExportError, match=r"'o' is 0\.\d+ away .* \d\d% of how much"):
-        judge(proof(result), result, 0.75, Limits(most_unlike=0.1))
+        check_agreement(proof(result), result, Limits(max_deviation=0.1), 0.75)
     micro = exporting.Micro(0.5, 1.0, 4, 100, 100)
     with pytest.raises(exporting.ExportError, match=r"In tflite-micro the file agrees .* 0\.5000"):
-        judge(proof(result, micro), result, 0.75, Limits())
+        check_agreement(proof(result, micro), result, Limits(), 0.75)
 
 
 def agreeing_on(share, examples=125):
@@ -158,25 +161,25 @@ def agreeing_on(share, examples=125):
 
 def test_few_examples_are_judged_by_what_they_leave_open():
     result = agreeing_on(120 / 125)
-    assert judge(proof(result, examples=125), result, None, Limits()) == [
+    assert check_agreement(proof(result, examples=125), result, Limits()) == [
         "It decides as the student on 120 of 125 examples, less than min_agreement=0.97; so few "
         "leave open a share from 0.910 to 0.983 (95 %). Give more `examples` to know."
     ]
     for asked, share, examples in ((0.97, 0.96, 125), (None, 0.92, 125), (None, 0.96, 2000)):
         result = agreeing_on(share, examples)
         with pytest.raises(exporting.ExportError, match=r"less than min_agreement=0\.97"):
-            judge(proof(result, examples=examples), result, asked, Limits())
+            check_agreement(proof(result, examples=examples), result, Limits(), asked)
     micro = exporting.Micro(0.96, 1.0, 125, 100, 100)
     result = agreeing_on(1.0)
-    assert judge(proof(result, micro, 125), result, None, Limits()) == []
+    assert check_agreement(proof(result, micro, 125), result, Limits()) == []
     with pytest.raises(exporting.ExportError, match="In tflite-micro"):
-        judge(proof(result, micro, 125), result, 0.97, Limits())
+        check_agreement(proof(result, micro, 125), result, Limits(), 0.97)
 
 
 def test_a_refusal_says_how_good_the_file_is_and_what_to_do():
     result = agreeing_on(113 / 125)
     with pytest.raises(exporting.ExportError) as error:
-        judge(proof(result, examples=125), result, None, Limits())
+        check_agreement(proof(result, examples=125), result, LiteRT.quantizations["int8"])
     assert str(error.value) == (
         "The file agrees with the student on 0.9040 of the decisions of output 'o' (113 of 125 "
         "examples in all), less than min_agreement=0.97 (largest difference 1). By the labels the "
@@ -190,10 +193,10 @@ def test_a_refusal_says_how_good_the_file_is_and_what_to_do():
 def test_limits():
     """The agreement asked for, and how far a value may be off: less of integers."""
     floats = ("float32", "float16")
-    for name, found in QUANTIZATIONS.items():
+    for name, found in LiteRT.quantizations.items():
         assert found.tolerance == (0.01 if name in floats else 0.05)
-        assert found.most_unlike == (0.1 if name in floats else 0.5)
-    assert {name: q.min_agreement for name, q in QUANTIZATIONS.items()} == {
+        assert found.max_deviation == (0.1 if name in floats else 0.5)
+    assert {name: q.min_agreement for name, q in LiteRT.quantizations.items()} == {
         "float32": 0.99, "float16": 0.99,
         "dynamic": 0.97, "int8": 0.97, "int16x8": 0.97, "int4": 0.97,
     }  # fmt: skip
@@ -248,11 +251,12 @@ def test_verify_holds_values_to_the_tolerance_of_the_format(
     exported, student, digits, monkeypatch, quantization, off, agreement
 ):
     """One hundredth of what the values span for floats, one twentieth for integers."""
-    monkeypatch.setattr(_verify, "quantization_in", lambda *a: quantization)
+    contents = Contents(quantization=quantization)
+    monkeypatch.setattr(LiteRT, "contents", lambda *a: contents)
     x = digits.x_test[:50]
     wanted = student.predict(x, verbose=0)
     came = {"output": wanted + off * np.ptp(wanted, axis=0)}
-    monkeypatch.setattr(_verify, "run", lambda *a: (came, _runners.Times(1.0, (1.0, 1.0))))
+    monkeypatch.setattr(LiteRT, "run", lambda *a: (came, Times(1.0, (1.0, 1.0))))
     found = exporting.verify(exported.path, student, x, decision="values")
     assert found.agreement == agreement
     assert exporting.verify(

@@ -1,4 +1,4 @@
-"""Which layers of a student a file answers worst for: its tensors beside what the layers say."""
+"""Which layers of a student lose most in a LiteRT file: its tensors beside the layers' outputs."""
 
 import contextlib
 import importlib
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_kd.exporting._convert import ROOT
-from keras_kd.exporting._runners import coded, decoded
-from keras_kd.exporting._signature import Arrays, Signature, answers, count
+from keras_kd.exporting._job import ROOT
+from keras_kd.exporting._litert_interpreter import decoded, encoded
+from keras_kd.exporting._signature import Arrays, Signature, count, outputs_of
 from keras_kd.taps import layer_paths, recording
 
-_MOST_EXAMPLES = 16
-_WORTH_TELLING = 0.001
+_MAX_EXAMPLES = 16
+_WORTH_NAMING = 0.001
 
 
 class LayerLoss(NamedTuple):
@@ -35,20 +35,20 @@ def layer_losses(
     path: Path, student: keras.Model, signature: Signature, inputs: Arrays
 ) -> list[LayerLoss]:
     """The layers that the file keeps a tensor of, the one that loses most first."""
-    few = {name: x[:_MOST_EXAMPLES] for name, x in inputs.items()}
-    layer_outputs = _said(student, signature, few)
-    outputs, kept = _kept(path, few)
+    few = {name: x[:_MAX_EXAMPLES] for name, x in inputs.items()}
+    layer_outputs = _layer_outputs(student, signature, few)
+    outputs, tensors = _tensors(path, few)
     # The names of the file's last tensors are its outputs' and not their layers'.
     last = {
         layer: outputs[name]
-        for name, wanted in answers(student, signature, few).items()
+        for name, wanted in outputs_of(student, signature, few).items()
         for layer, recorded in layer_outputs.items()
         if recorded.shape == wanted.shape and np.allclose(recorded, wanted, rtol=1e-4, atol=1e-4)
     }
     found, before = [], 0.0
     for layer, wanted in layer_outputs.items():
         came = (
-            _matching(layer, wanted, kept, list(layer_outputs))
+            _matching(layer, wanted, tensors, list(layer_outputs))
             if layer not in last
             else last[layer]
         )
@@ -61,19 +61,21 @@ def layer_losses(
     return sorted(found, key=lambda loss: -loss.grown)
 
 
-def worst(path: Path, student: keras.Model, signature: Signature, inputs: Arrays) -> str:
+def worst_layers(path: Path, student: keras.Model, signature: Signature, inputs: Arrays) -> str:
     """The three layers that lose most, as the end of an error."""
     try:
         losses = layer_losses(path, student, signature, inputs)
-    except (ValueError, RuntimeError, KeyError):  # this is said on top of another error
+    except (ValueError, RuntimeError, KeyError):  # this only adds to another error
         return ""
-    most = [loss for loss in losses if loss.grown > _WORTH_TELLING][:3]
-    shown = ", ".join(f"'{loss.path}' (off by {loss.difference:.1%})" for loss in most)
-    return f" The layers that lose most: {shown}." if most else ""
+    largest = [loss for loss in losses if loss.grown > _WORTH_NAMING][:3]
+    shown = ", ".join(f"'{loss.path}' (off by {loss.difference:.1%})" for loss in largest)
+    return f" The layers that lose most: {shown}." if largest else ""
 
 
-def _said(student: keras.Model, signature: Signature, inputs: Arrays) -> dict[str, np.ndarray]:
-    """What each layer that runs once says, in the order in which they run."""
+def _layer_outputs(
+    student: keras.Model, signature: Signature, inputs: Arrays
+) -> dict[str, np.ndarray]:
+    """The output of each layer that runs once, in the order in which they run."""
     layers = layer_paths(student)
     order: dict[int, list[Any]] = {}
     with recording(layers.values()) as recorded:
@@ -89,7 +91,7 @@ def _said(student: keras.Model, signature: Signature, inputs: Arrays) -> dict[st
     return layer_outputs
 
 
-def _kept(path: Path, inputs: Arrays) -> tuple[Arrays, list[tuple[str, np.ndarray]]]:
+def _tensors(path: Path, inputs: Arrays) -> tuple[Arrays, list[tuple[str, np.ndarray]]]:
     """The file's outputs by name, and every tensor of it by its own, over the examples."""
     module = importlib.import_module("ai_edge_litert.interpreter")
     interpreter = module.Interpreter(
@@ -99,18 +101,18 @@ def _kept(path: Path, inputs: Arrays) -> tuple[Arrays, list[tuple[str, np.ndarra
     )
     interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner()
-    taken = coded(inputs, runner.get_input_details())
+    taken = encoded(inputs, runner.get_input_details())
     details = [d for d in interpreter.get_tensor_details() if d["name"] and len(d["shape"]) > 1]
     rows: list[list[np.ndarray]] = [[] for _ in details]
-    answered = []
+    rows_of_outputs = []
     for place in range(count(inputs)):
-        answered.append(runner(**{name: x[place : place + 1] for name, x in taken.items()}))
+        rows_of_outputs.append(runner(**{name: x[place : place + 1] for name, x in taken.items()}))
         for row, detail in zip(rows, details, strict=True):
             with contextlib.suppress(ValueError):  # of a tensor that was never filled
                 row.append(decoded(interpreter.get_tensor(detail["index"]), detail["quantization"]))
     codes = {name: d["quantization"] for name, d in runner.get_output_details().items()}
     outputs = {
-        name: decoded(np.concatenate([row[name] for row in answered]), codes[name])
+        name: decoded(np.concatenate([row[name] for row in rows_of_outputs]), codes[name])
         for name in codes
     }
     return outputs, [
@@ -121,13 +123,13 @@ def _kept(path: Path, inputs: Arrays) -> tuple[Arrays, list[tuple[str, np.ndarra
 
 
 def _matching(
-    layer: str, wanted: np.ndarray, kept: list[tuple[str, np.ndarray]], layers: list[str]
+    layer: str, wanted: np.ndarray, tensors: list[tuple[str, np.ndarray]], layers: list[str]
 ) -> np.ndarray | None:
     """The tensor of `layer`: named after it and no later layer, of its shape; the last of these."""
     later = [o for o in layers[layers.index(layer) + 1 :] if not o.startswith(f"{layer}/")]
-    numbered = any(name.startswith(f"{ROOT}_1/") for name, _ in kept)
+    numbered = any(name.startswith(f"{ROOT}_1/") for name, _ in tensors)
     found = None
-    for name, came in kept:
+    for name, came in tensors:
         parts = [_scopes(part, numbered) for part in name.split(";")]
         mine = came.shape == wanted.shape and any(_within(layer, part) for part in parts)
         if mine and not any(_within(other, part) for part in parts for other in later):

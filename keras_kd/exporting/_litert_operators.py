@@ -1,7 +1,6 @@
-"""What is inside a file: its operators, and the types of the numbers that they work on."""
+"""What is inside a LiteRT file: its operators, and the types of the numbers they work on."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,22 +25,8 @@ class Operator(NamedTuple):
     constants: frozenset[str]
 
 
-def operators_of(path: Path, format: str) -> dict[str, int]:
-    """How often each operator occurs, the most frequent first."""
-    if format == "litert":
-        names: Any = (operator.name for operator in litert_operators(path))
-    elif format == "onnx":
-        import onnx
-
-        with reading(path):
-            names = [node.op_type for node in onnx.load(path).graph.node]
-    else:
-        return {}
-    return dict(Counter(names).most_common())
-
-
-def litert_operators(path: Path) -> list[Operator]:
-    """Every operator of a LiteRT file, those inside of loops too."""
+def operators_in(path: Path) -> list[Operator]:
+    """Every operator of the file, those inside of loops too."""
     with reading(path):
         return list(_operators(litert_model(path)))
 
@@ -83,22 +68,17 @@ def _names(enumeration: type) -> dict[int, str]:
     return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
 
 
-def integer_share(path: Path, format: str) -> float | None:
+def integer_share(operators: Sequence[Operator]) -> float:
     """Share of the operators without a floating-point number, those between the two aside."""
-    if format != "litert":
-        return None
-    working = [o for o in litert_operators(path) if o.name not in _BETWEEN]
+    working = [o for o in operators if o.name not in _BETWEEN]
     integer = [o for o in working if not (o.activations | o.constants) & _FLOATS]
     return len(integer) / max(len(working), 1)
 
 
-def quantization_in(path: Path, format: str) -> str:
+def quantization_in(operators: Sequence[Operator]) -> str:
     """How numbers are stored and computed with, as far as their types tell."""
-    if format != "litert":
-        return "float32"
-    found = litert_operators(path)
-    stored = frozenset[str]().union(*(o.constants for o in found))
-    computed = frozenset[str]().union(*(o.activations for o in found))
+    stored = frozenset[str]().union(*(o.constants for o in operators))
+    computed = frozenset[str]().union(*(o.activations for o in operators))
     if "INT4" in stored:
         return "int4"
     if "INT16" in computed:
