@@ -34,19 +34,8 @@ def convert(
 ) -> None:
     """Has `form` write `student` to `path`, in a process of its own on `backend`.
 
-    Args:
-        student: The student.
-        path: Where to write.
-        form: The format.
-        quantization: How numbers are stored.
-        examples: Inputs of the shapes and types that the file takes.
-        outputs: Names of the outputs.
-        backend: The Keras backend that converts.
-        timeout: Seconds after which the process is ended.
-        calibration: Inputs off which ranges are read, if any.
-        integer_io: Whether inputs and outputs are integers too.
-        unroll: Whether loops over steps are written out.
-        free_batch: Whether the file takes any number of examples at a time.
+    The file takes inputs of the shapes and types of `examples`, any number at a time where
+    `free_batch`. The rest is as in `Job`.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved, described, ranges = (

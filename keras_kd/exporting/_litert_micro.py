@@ -57,41 +57,32 @@ class LiteRTMicro(LiteRT):
         tolerance: float,
         timeout: float | None,
     ) -> Micro:
-        return micro_proof(path, inputs, wanted, decisions, tolerance, timeout)
-
-
-def micro_proof(
-    path: Path,
-    inputs: Arrays,
-    wanted: Arrays,
-    decisions: dict[str, Decision],
-    tolerance: float,
-    timeout: float | None,
-) -> Micro:
-    """How the file does in tflite-micro, on the first examples."""
-    few = {name: x[:_MAX_EXAMPLES] for name, x in inputs.items()}
-    model = litert_model(path)
-    with reading(path):
-        graph, signature = model.subgraphs[0], model.signatureDefs[0]
-        names = {m.tensorIndex: m.name.decode() for m in (*signature.inputs, *signature.outputs)}
-        taken, given = (
-            [(names[index], graph.tensors[index]) for index in indices]
-            for indices in (graph.inputs, graph.outputs)
+        """How the file does in tflite-micro, on the first examples."""
+        few = {name: x[:_MAX_EXAMPLES] for name, x in inputs.items()}
+        model = litert_model(path)
+        with reading(path):
+            graph, signature = model.subgraphs[0], model.signatureDefs[0]
+            names = {
+                m.tensorIndex: m.name.decode() for m in (*signature.inputs, *signature.outputs)
+            }
+            taken, given = (
+                [(names[index], graph.tensors[index]) for index in indices]
+                for indices in (graph.inputs, graph.outputs)
+            )
+            encoded = {f"{i:03}": _encoded(few[name], t) for i, (name, t) in enumerate(taken)}
+            what = "Running the file in tflite-micro"
+            came, printed = run_alone("micro", path, encoded, what, timeout)
+            found = {name: _decoded(came[f"{i:03}"], t) for i, (name, t) in enumerate(given)}
+        result = compared(
+            {name: x[:_MAX_EXAMPLES] for name, x in wanted.items()}, found, decisions, tolerance
         )
-        encoded = {f"{i:03}": _encoded(few[name], t) for i, (name, t) in enumerate(taken)}
-        what = "Running the file in tflite-micro"
-        came, printed = run_alone("micro", path, encoded, what, timeout)
-        found = {name: _decoded(came[f"{i:03}"], t) for i, (name, t) in enumerate(given)}
-    result = compared(
-        {name: x[:_MAX_EXAMPLES] for name, x in wanted.items()}, found, decisions, tolerance
-    )
-    return Micro(
-        agreement=min(answer.agreement for answer in result.answers),
-        max_difference=max(answer.max_difference for answer in result.answers),
-        examples=count(few),
-        arena_bytes=_arena(printed),
-        flash_bytes=path.stat().st_size,
-    )
+        return Micro(
+            agreement=min(answer.agreement for answer in result.answers),
+            max_difference=max(answer.max_difference for answer in result.answers),
+            examples=count(few),
+            arena_bytes=_arena(printed),
+            flash_bytes=path.stat().st_size,
+        )
 
 
 def _code(tensor: Any) -> tuple[float, int] | None:
