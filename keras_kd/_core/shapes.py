@@ -8,7 +8,7 @@ import keras
 
 Shape = tuple[Any, ...]  # integers, and None where only the data will tell
 #: The most tokens before the places of a picture: a class token, and registers.
-_BEFORE = 5
+MOST_BEFORE = 5
 
 
 def channel_axis(rank: int) -> int:
@@ -61,13 +61,15 @@ def grid_of(tokens: int, sizes: Iterable[Shape] = ()) -> tuple[int, int] | None:
     One of `sizes`, if that is as large; else a square, after at most two tokens.
     """
     for height, width in sorted(sizes, key=lambda size: -size[0] * size[1]):
-        if 0 <= tokens - height * width <= _BEFORE:
+        if 0 <= tokens - height * width <= MOST_BEFORE:
             return height, width
-    for places in (tokens, tokens - 1, tokens - 2):
-        side = math.isqrt(max(places, 0))
-        if side and side * side == places:
-            return side, side
-    return None
+    return square_of(tokens) or square_of(tokens - 1) or square_of(tokens - 2)
+
+
+def square_of(places: int) -> tuple[int, int] | None:
+    """Height and width of the square that so many places are."""
+    side = math.isqrt(max(places, 0))
+    return (side, side) if side and side * side == places else None
 
 
 def as_map(shape: Shape, other: Shape = ()) -> Shape | None:

@@ -24,6 +24,33 @@ def test_squares_are_found(tokens, side):
     assert projectors.TokensToMap()(np.zeros((2, tokens, 3))).shape == (2, side, side, 3)
 
 
+@pytest.mark.parametrize("tokens, before, side", [(53, 4, 7), (261, 5, 16), (49, 0, 7), (13, 4, 3)])
+def test_class_tokens_say_how_many_are_cut(tokens, before, side):
+    x = np.arange(2.0 * tokens * 3).reshape(2, tokens, 3)
+    seen = projectors.TokensToMap(class_tokens=before)(x)
+    expected = x[:, before:].reshape(2, side, side, 3)
+    np.testing.assert_array_equal(ops.convert_to_numpy(seen), expected)
+
+
+def test_one_integer_is_a_square():
+    layer = projectors.TokensToMap(4, class_tokens=2)
+    assert layer(np.zeros((2, 18, 3))).shape == (2, 4, 4, 3)
+    again = projectors.TokensToMap.from_config(layer.get_config())
+    assert again.size == (4, 4) and again.class_tokens == 2
+
+
+def test_between_other_projectors():
+    """Before a resizing and a trained projection; after a map of the channels."""
+    tokens = np.random.default_rng(0).normal(size=(2, 17, 6)).astype("float32")
+    steps = [projectors.TokensToMap(), projectors.Resize((2, 2)), projectors.Conv1x1(3)]
+    row = keras.Sequential([projectors.Dense(5), *steps])
+    assert row(tokens).shape == (2, 2, 2, 3)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(row))
+    again(tokens)
+    again.set_weights(row.get_weights())
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (row(tokens), again(tokens))), atol=1e-6)
+
+
 def test_known_sizes_come_first():
     assert grid_of(53, [(56, 56), (7, 7)]) == (7, 7)  # a class token and three registers
     assert grid_of(17, [(2, 8)]) == (2, 8)
@@ -44,8 +71,17 @@ def test_channels_first(monkeypatch):
         (projectors.TokensToMap, (2, 7, 7, 3), r"takes tokens, of shape \(batch, tokens, channels"),
         (lambda: projectors.TokensToMap((3, 3)), (2, 8, 3), "A map of 3 by 3 has more places than"),
         (lambda: projectors.TokensToMap((3,)), (2, 9, 3), "`size` must be height and width"),
+        (lambda: projectors.TokensToMap(0), (2, 9, 3), r"`size` must be .* Received: size=0"),
+        (lambda: projectors.TokensToMap(class_tokens=-1), (2, 9, 3), "`class_tokens` must be a wh"),
+        (projectors.TokensToMap, (2, 261, 3),
+         r"The 261 tokens .* TokensToMap\(\(height, width\)\)\. If 5 of them stand before 16 by 16 "
+         r"places: TokensToMap\(class_tokens=5\)\."),
+        (lambda: projectors.TokensToMap(class_tokens=1), (2, 49, 3),
+         r"class_tokens=1 leaves 48 places, which are no square\. .*TokensToMap\(class_tokens=0\)"),
+        (lambda: projectors.TokensToMap((2, 4), class_tokens=1), (2, 12, 3),
+         r"2 by 4 and class_tokens=1 are 9 tokens\. Received 12: .*or class_tokens=4"),
     ],
-)
+)  # fmt: skip
 def test_what_will_not_do(make, shape, message):
     with pytest.raises(ValueError, match=message):
         make()(np.zeros(shape))
