@@ -35,6 +35,8 @@ Names:
         Report: what models did, as numbers, as tables, as pictures, and in one sentence.
     schedules
         Schedules: numbers that follow the training step, legal wherever a float is.
+    sources
+        Sources: what feeds `fit` beside data sets, such as teachers of other frameworks.
     stores
         Stores: the teacher is asked once, and its answers are read again by every later run.
     teachers
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from keras_kd import data as data
     from keras_kd import exporting as exporting
     from keras_kd import report as report
+    from keras_kd import sources as sources
     from keras_kd import stores as stores
     from keras_kd import testing as testing
     from keras_kd.exporting import export as export
@@ -70,7 +73,7 @@ __version__ = "0.1.0"
 
 # Opened when first asked for: they hold nothing that a saved file needs to find, and importing
 # everything would make a user who only trains wait for it.
-_LATER = ("callbacks", "data", "export", "exporting", "report", "stores", "testing")
+_LATER = ("callbacks", "data", "export", "exporting", "report", "sources", "stores", "testing")
 
 
 def __getattr__(name: str) -> Any:
@@ -90,5 +93,6 @@ def __dir__() -> list[str]:
 __all__ = [
     "Distiller", "Ensemble", "Labels", "Momentum", "Term", "callbacks", "compression",
     "data", "export", "exporting", "losses", "metrics", "procedures", "projectors",
-    "recipes", "report", "schedules", "stores", "teachers", "testing", "with_logits",
+    "recipes", "report", "schedules", "sources", "stores", "teachers", "testing",
+    "with_logits",
 ]  # fmt: skip

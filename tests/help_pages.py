@@ -13,11 +13,11 @@ import keras_kd
 
 ROOMS = (
     "callbacks", "compression", "data", "exporting", "losses", "metrics", "procedures",
-    "projectors", "recipes", "report", "stores", "teachers", "testing",
+    "projectors", "recipes", "report", "sources", "stores", "teachers", "testing",
 )  # fmt: skip
 #: Types that signatures name, and nothing to call.
 NO_PAGE = {"Terms"}
-LATER = ("callbacks", "data", "exporting", "report", "stores", "testing", "export")
+LATER = ("callbacks", "data", "exporting", "report", "sources", "stores", "testing", "export")
 
 
 def names_of(module):

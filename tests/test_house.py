@@ -27,12 +27,12 @@ FLOORS = {
     "_checks": 2, "_compiled": 2, "_saving": 2, "_padding": 2, "_with_logits": 2, "_fit_methods": 2,
     "_dry_run": 2, "_term_inputs": 2,
     "distiller": 3, "stores": 3, "testing": 3,
-    "callbacks": 4, "compression": 4, "report": 4,
+    "callbacks": 4, "compression": 4, "report": 4, "sources": 4,
     "exporting": 5, "procedures": 5,
     "_public_names": 7, "demo": 7, "cli": 7, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 BACKENDS = {"jax", "tensorflow", "torch"}
-MAY_NAME_A_BACKEND = {"_trainers", "data", "stores", "exporting", "demo"}
+MAY_NAME_A_BACKEND = {"_trainers", "data", "stores", "sources", "exporting", "demo"}
 
 
 def dotted(path):

@@ -34,6 +34,14 @@ class EndsLikeItsModel(EndsLike):
         return [self.model]
 
 
+class EndsIn:
+    """A model of whose end more is known than its layers tell."""
+
+    def ends_in(self, path: tuple[str, ...]) -> str | None:
+        """As `ending`."""
+        raise NotImplementedError
+
+
 def last_activation(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
     """`"softmax"` or `"sigmoid"` when the model, or its output `path`, ends in one; else `None`."""
     name = ending(model, path)
@@ -43,6 +51,8 @@ def last_activation(model: keras.Model, path: tuple[str, ...] = ()) -> str | Non
 def ending(model: keras.Model, path: tuple[str, ...] = ()) -> str | None:
     """`"softmax"`, `"sigmoid"`, `"linear"`: the activation that the model, or its output `path`,
     ends in; `None` when it is another one, or cannot be seen."""
+    if isinstance(model, EndsIn):
+        return model.ends_in(path)
     if isinstance(model, EndsLike):
         found = [ending(inner, path) for inner in model.ends_like()]
         probabilities = next((name for name in found if name in PROBABILITIES), None)

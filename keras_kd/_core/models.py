@@ -7,39 +7,40 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.external import ExternalTeacher
+
 
 def no_model(thing: Any, argument: str, expected: str = "a keras.Model") -> TypeError:
     """The error that `thing` is no model.
 
     Args:
         thing: What was given.
-        argument: The argument's name. A `"teacher"` may also be asked by hand.
+        argument: The argument's name. A `"teacher"` may be of another framework.
         expected: What it must be.
     """
-    by_hand = argument == "teacher"
-    advice = _advice(thing, argument, by_hand) + _WITH_BATCH * _is_asked(thing, by_hand)
+    advice = _advice(thing, argument, argument == "teacher")
     return TypeError(
         f"`{argument}` must be {expected}. Received: {_shown(thing)} of type "
         f"{type(thing).__name__}.{advice}"
     )
 
 
-_WITH_BATCH = (
-    " Answers come with the batch, {'inputs': x, 'signals': {'teacher:output': answers}} in place "
-    "of x, to a Distiller without `teacher`."
+_OUTSIDE = (
+    " It runs outside the training step: keras_kd.stores.write stores its outputs once, "
+    "keras_kd.sources.live brings them with each batch, and keras_kd.teachers.FromFunction makes a "
+    "model of it."
 )
 
 
-def _is_asked(thing: Any, by_hand: bool) -> bool:
-    """Whether the advice is to ask it by hand."""
-    return by_hand and (
-        _is_torch(thing) or _is_estimator(thing) or isinstance(thing, np.ndarray)
-        or type(thing).__module__.split(".")[0] in ("tf_keras", "tensorflow")
-        or (callable(thing) and not isinstance(thing, (type, keras.layers.Layer)))
+def looks_like_a_model(thing: Any) -> bool:
+    """Whether it is a model of another framework, a class or a layer: no plain function."""
+    return (
+        isinstance(thing, (type, keras.layers.Layer)) or _is_torch(thing) or _is_estimator(thing)
+        or type(thing).__module__.split(".")[0] in ("tf_keras", "onnxruntime")
     )  # fmt: skip
 
 
-def _advice(thing: Any, argument: str, by_hand: bool) -> str:
+def _advice(thing: Any, argument: str, as_teacher: bool) -> str:
     name = type(thing).__name__
     if isinstance(thing, keras.layers.Layer):
         return f" It is a layer: wrap it, {argument}=keras.Sequential([layer])."
@@ -47,36 +48,42 @@ def _advice(thing: Any, argument: str, by_hand: bool) -> str:
         return f" It is a class: give an instance of it, {thing.__name__}(...)."
     if isinstance(thing, (str, os.PathLike)):
         return f" Load it first: {argument}=keras.saving.load_model({str(thing)!r})."
+    if isinstance(thing, ExternalTeacher):
+        return _OUTSIDE
     if _is_torch(thing):
         wrap = "keras.Sequential([keras.layers.TorchModuleWrapper(module)])"
-        answers = " Or ask it beforehand: answers = module(torch.as_tensor(x)).detach().numpy()."
-        return (
-            f" It is a torch module: with KERAS_BACKEND=torch, give {argument}={wrap}."
-            + answers * by_hand
-        )
-    if type(thing).__module__.split(".")[0] in ("tf_keras", "tensorflow") and by_hand:
-        return " It is of Keras 2 or TensorFlow: ask it beforehand, answers = model.predict(x)."
+        with_torch = f" It is a torch module: with KERAS_BACKEND=torch, give {argument}={wrap}."
+        return with_torch + _teacher_of("TorchTeacher(module)", as_teacher, " On any backend: ")
+    if type(thing).__module__.split(".")[0] in ("tf_keras", "tensorflow") and as_teacher:
+        call = "FunctionTeacher(model.predict, name='...')"
+        return " It is of Keras 2 or TensorFlow." + _teacher_of(call, as_teacher)
     if _is_estimator(thing):
-        if not by_hand:
+        if not as_teacher:
             return f" A {name} has no gradients, so it cannot be trained or tapped here."
-        asked = (
-            "answers = np.log(np.clip(model.predict_proba(x), 1e-7, 1.0)).astype('float32'), which "
-            "serve as logits."
-            if hasattr(thing, "predict_proba")
-            else "answers = model.predict(x).reshape(len(x), -1).astype('float32'), for "
-            "keras_kd.recipes.regression()."
-        )
-        return f" An estimator cannot run inside a training step: ask it beforehand, {asked}"
+        return f" A {name} is an estimator." + _teacher_of("SklearnTeacher(estimator)", as_teacher)
     if isinstance(thing, np.ndarray):
-        return " It is an array: are these the teacher's answers?" * by_hand
+        return _ARRAY * as_teacher
     if isinstance(thing, Sequence) and any(isinstance(one, keras.Model) for one in thing):
         several = f"Several have roles: {argument}={{'a': first, 'b': second}}, named by the terms."
         as_one = " Or make one teacher of them: keras_kd.teachers.Ensemble([first, second])."
-        return f" {several}" + as_one * by_hand
+        return f" {several}" + as_one * as_teacher
     if callable(thing):
         wrap = f" Put it into a model: {argument}=keras.Sequential([keras.layers.Lambda(function)])"
-        return wrap + (", or ask it beforehand: answers = function(x)." if by_hand else ".")
+        call = "FunctionTeacher(function, name='...')"
+        return wrap + "." + _teacher_of(call, as_teacher, " If it is of NumPy: ")
     return ""
+
+
+def _teacher_of(call: str, as_teacher: bool, begin: str = " ") -> str:
+    made = f"Make a teacher of it: keras_kd.sources.{call}.{_OUTSIDE}"
+    return f"{begin}{made[0].lower() if begin[-2:] == ': ' else made[0]}{made[1:]}" * as_teacher
+
+
+_ARRAY = (
+    " It is an array. If it holds the teacher's outputs: they come with the batch, {'inputs': x, "
+    "'signals': {'teacher:output': outputs}} in place of x, to a Distiller without `teacher`; or "
+    "keras_kd.stores.from_answers stores them by the examples' ids."
+)
 
 
 def _is_torch(thing: Any) -> bool:

@@ -25,8 +25,8 @@ Names:
         Writes a store as an Apache Beam pipeline: the very files that one `write` would write.
 """
 
+from keras_kd._core.largest import Largest as Largest
 from keras_kd.stores._beam import write_with_beam as write_with_beam
-from keras_kd.stores._codecs import Largest as Largest
 from keras_kd.stores._codecs import StoreError as StoreError
 from keras_kd.stores._fingerprint import fingerprint as fingerprint
 from keras_kd.stores._index import merge as merge

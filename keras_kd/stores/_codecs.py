@@ -3,31 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._core.largest import Largest
 from keras_kd._core.messages import listing
 
 Columns = Mapping[str, np.ndarray]
 #: A column's type and its shape for one example.
 Spec = tuple[str, tuple[int, ...]]
-
-
-class Largest(NamedTuple):
-    """The largest logits and what is needed of the rest: a target for `SparseSoftTarget`.
-
-    Args:
-        values: The largest logits, `(batch, ..., k)`.
-        classes: Their classes, `(batch, ..., k)`.
-        log_sum_exp: Of all logits divided by the temperature, `(batch, ...)`.
-    """
-
-    values: Any
-    classes: Any
-    log_sum_exp: Any
 
 
 class StoreError(ValueError):
@@ -150,6 +137,9 @@ class TopK(Codec):
         }
 
     def prepare(self, signal: Any) -> Any:
+        if isinstance(signal, Largest):  # of a teacher that tells no others
+            values, classes, sums = signal
+            return values, classes, sums[..., np.newaxis]
         logits = ops.cast(signal, "float32")
         values, classes = ops.top_k(logits, self.k)
         sums = [ops.logsumexp(logits / t, axis=-1) for t in self.temperatures]

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.external import ExternalTeacher
 from keras_kd._core.last_activation import last_activation
 from keras_kd._core.probabilities import looks, read
 from keras_kd.stores._codecs import StoreError
@@ -16,8 +17,10 @@ PROBABILITIES = "probabilities"
 SAMPLE = 64
 
 
-def check_ending(teacher: keras.Model, paths: Sequence[str]) -> None:
+def check_ending(teacher: keras.Model | ExternalTeacher, paths: Sequence[str]) -> None:
     """Raises when an output that is to be kept is seen to end in a softmax."""
+    if isinstance(teacher, ExternalTeacher):
+        return  # makes logits of whatever it gives
     for path in paths:
         first, *keys = path.split("/")
         if first == OUTPUT and last_activation(teacher, tuple(keys)) == "softmax":
@@ -38,6 +41,22 @@ def values_of(signals: Mapping[str, Any]) -> dict[str, str]:
         seen = read(keras.ops.convert_to_numpy(looks(tensor)))
         output = path.split("/")[0] == OUTPUT
         kinds[path] = PROBABILITIES if seen.softmax else "logits" if output else "features"
+    return kinds
+
+
+def kinds_of(teacher: keras.Model | ExternalTeacher, signals: Mapping[str, Any]) -> dict[str, str]:
+    """What a teacher's signals are, by path; raises when an output is probabilities."""
+    kinds = values_of(signals)
+    if isinstance(teacher, ExternalTeacher) and teacher.kind == "values" and OUTPUT in kinds:
+        kinds[OUTPUT] = "values"
+    elif isinstance(teacher, ExternalTeacher) and kinds.get(OUTPUT) == PROBABILITIES:
+        raise StoreError(
+            f"The teacher '{teacher.name}' gives no logits: of all examples looked at, no number is "
+            "below 0 and the sum is 1. Say that these are probabilities, kind='probabilities'; of a "
+            "function by keras_kd.sources.FunctionTeacher(function, name=..., kind='probabilities')."
+        )
+    else:
+        check_kinds(kinds, f"The teacher '{teacher.name}' gives no logits: its")
     return kinds
 
 

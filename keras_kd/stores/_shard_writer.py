@@ -22,7 +22,7 @@ from keras_kd.stores._manifest import (
     shard_name,
     to_go_on,
 )
-from keras_kd.stores._teacher_outputs import TeacherOutputs
+from keras_kd.stores._teachers import Outputs
 
 
 class ShardWriter:
@@ -31,7 +31,7 @@ class ShardWriter:
     def __init__(
         self,
         folder: Path,
-        answers: TeacherOutputs,
+        answers: Outputs,
         augment: Augment | None,
         pool: Pool | None,
         settings: dict[str, Any],
@@ -71,7 +71,7 @@ class ShardWriter:
         if self.augment is not None:
             views = np.full(len(batch.ids), view)
             x, _ = self.augment.mixed(x, None, ids=batch.ids, views=views, pool=self.pool)
-        outputs = self.answers.ask(x, self.settings["batch_size"])
+        outputs = self.answers.ask(x, self.settings["batch_size"], batch.ids)
         encoded = []
         for address, codec, signal in zip(
             self.manifest.signals, self.manifest.codecs, outputs, strict=True

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.external import ExternalTeacher
 from keras_kd._core.files import named
 from keras_kd._core.messages import see
 from keras_kd._core.models import no_model
@@ -15,8 +16,8 @@ from keras_kd._examples._pool import Pool
 from keras_kd.data import Augment
 from keras_kd.stores._codecs import StoreError, TopK
 from keras_kd.stores._columns import Column, Shards
-from keras_kd.stores._fingerprint import fingerprint, weights_hash
 from keras_kd.stores._manifest import INDEX, Manifest, differences
+from keras_kd.stores._teachers import fingerprint_of, weights_of
 
 
 class Store:
@@ -143,18 +144,19 @@ class Store:
             if teacher not in (name, known):
                 raise StoreError(f"{stated}. Received: teacher='{teacher}', which is neither.")
             return
-        if not isinstance(teacher, keras.Model):
+        if not isinstance(teacher, (keras.Model, ExternalTeacher)):
             if callable(teacher) and not isinstance(teacher, type):
                 return  # has no fingerprint: by its answers
             raise no_model(teacher, "teacher", "a keras.Model, a function, a name or a fingerprint")
         weights = self.manifest.teacher.get("weights")
-        if weights is None:  # of format 1, whose fingerprint is of the weights alone
-            now, weights = weights_hash(teacher), known
+        if weights is None and isinstance(teacher, keras.Model):
+            # Of format 1, whose fingerprint is of the weights alone.
+            now, weights = weights_of(teacher), known
         else:
-            now = fingerprint(teacher)
+            now = fingerprint_of(teacher)
         if now != known:
             others = "its weights are others"
-            if weights_hash(teacher) == weights:
+            if weights is not None and weights_of(teacher) == weights:
                 others = "its weights are the same, and its layers compute something else"
             raise StoreError(
                 f"{stated}; the teacher '{teacher.name}' given has {now}: {others}. "

@@ -72,8 +72,11 @@ class TeacherOutputs(keras.Model):
         _, signals = self._tap(some, training=False)
         return {path: signals[f"teacher:{path}"] for path in self.paths}
 
-    def ask(self, x: Any, size: int) -> list[Any]:
-        """The prepared signals of up to `size` examples; always computed `size` at a time."""
+    def ask(self, x: Any, size: int, ids: Any = None) -> list[Any]:
+        """The prepared signals of up to `size` examples; always computed `size` at a time.
+
+        Whose `ids` they are matters to teachers that can fail.
+        """
         count = len(keras.tree.flatten(x)[0])
         if count < size:  # so that the last batch is computed as all others are
             fill = np.minimum(np.arange(size), count - 1)

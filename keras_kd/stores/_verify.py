@@ -1,7 +1,7 @@
 """Verifying: the teacher is asked again about some examples, and the answers are compared."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_kd._core.addresses import OUTPUT
 from keras_kd._core.deprecated import warn
+from keras_kd._core.external import ExternalTeacher
 from keras_kd._examples._batches import Batch, batches_of
 from keras_kd._examples._ids import shown
 from keras_kd._examples._part import Part
@@ -19,7 +20,7 @@ from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
 from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE
 from keras_kd.stores._store import Store
-from keras_kd.stores._teacher_outputs import TeacherOutputs
+from keras_kd.stores._teachers import Outputs, Teacher, as_teacher, outputs_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Verified:
 def verify(
     path: str | os.PathLike[str],
     data: Any,
-    teacher: keras.Model,
+    teacher: keras.Model | Callable[[Any], Any],
     *,
     among: Part | None = None,
     sample: int = 256,
@@ -50,7 +51,7 @@ def verify(
     Args:
         path: The store's folder.
         data: The examples with ids, or some of them; see `keras_kd.data.feed`.
-        teacher: The teacher whose answers it holds.
+        teacher: The teacher whose answers it holds, or the function.
         among: As for `keras_kd.stores.read`. Defaults to `None`.
         sample: How many examples are compared. Defaults to `256`.
         seed: Which of them. Defaults to `0`.
@@ -81,13 +82,14 @@ def verify(
     top = _top_k(Manifest.read(Path(path)).codecs)  # whose sums are all looked at
     store = Store(path, check=True, temperature=top.temperatures[0] if top else None)
     store.shards.check_all()
-    store.check_teacher(teacher)
     manifest = store.manifest
+    teacher = as_teacher(teacher, manifest.teacher["name"])
+    store.check_teacher(teacher)
     augment = store.check_augment(None)
     pool = pool_of(data, augment, among)
     store.check_pool(pool)
     chosen = _chosen(store, sample, seed)
-    answers: TeacherOutputs | None = None
+    answers: Outputs | None = None
     largest = dict.fromkeys(manifest.signals, 0.0)
     compared = 0
     for batch in batches_of(data, manifest.batch_size):
@@ -124,8 +126,9 @@ def check_answers(
     views = np.zeros(len(ids), "int64")
     if augment is not None:
         x, _ = augment.mixed(x, None, ids=ids, views=views, pool=pool)
-    if isinstance(teacher, keras.Model):
-        outputs = dict(zip(store.manifest.signals, _asked(teacher, store, x)(x), strict=True))
+    if isinstance(teacher, (keras.Model, ExternalTeacher)):
+        asked = _asked(teacher, store, x).ask(x, len(ids), ids)
+        outputs = dict(zip(store.manifest.signals, asked, strict=True))
     else:
         outputs = _outputs(teacher(x), store)
     outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
@@ -180,7 +183,7 @@ def _chosen(store: Store, sample: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
 
 
-def _asked(teacher: keras.Model, store: Store, x: Any) -> TeacherOutputs:
+def _asked(teacher: Teacher, store: Store, x: Any) -> Outputs:
     """The teacher asked for just what the store holds."""
     codecs = dict(zip(store.manifest.signals, store.manifest.codecs, strict=True))
     top = _top_k(store.manifest.codecs)
@@ -190,7 +193,7 @@ def _asked(teacher: keras.Model, store: Store, x: Any) -> TeacherOutputs:
         if isinstance(codec, (Scaled, Dense, TopK))
     }
     k, temperatures = (top.k, top.temperatures) if top else (None, (1.0,))
-    return TeacherOutputs(teacher, list(codecs), dtypes, k, temperatures, x)
+    return outputs_of(teacher, list(codecs), dtypes, k, temperatures, x)
 
 
 def _top_k(codecs: Sequence[Codec]) -> TopK | None:

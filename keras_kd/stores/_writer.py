@@ -2,23 +2,21 @@
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_kd._core.files import check_folder, named
-from keras_kd._core.models import no_model
 from keras_kd._examples._batches import batches_of, count_of
 from keras_kd._examples._part import Part
 from keras_kd._examples._pool import pool_of
 from keras_kd.data import Augment
 from keras_kd.stores._digest import Digest
-from keras_kd.stores._fingerprint import fingerprint, weights_hash
 from keras_kd.stores._index import finish
 from keras_kd.stores._lock import locked, refuse_others, writing
-from keras_kd.stores._logit_checks import SAMPLE, check_ending, check_kinds, values_of
+from keras_kd.stores._logit_checks import SAMPLE, check_ending, kinds_of
 from keras_kd.stores._manifest import (
     EXAMPLES,
     Manifest,
@@ -28,7 +26,7 @@ from keras_kd.stores._manifest import (
 from keras_kd.stores._probe import probe_of
 from keras_kd.stores._progress import progress, size
 from keras_kd.stores._shard_writer import ShardWriter
-from keras_kd.stores._teacher_outputs import TeacherOutputs
+from keras_kd.stores._teachers import as_teacher, fingerprint_of, outputs_of, weights_of
 from keras_kd.stores._write_checks import (
     check_arguments,
     check_room,
@@ -41,7 +39,7 @@ _SHARD_BYTES = 64 << 20
 
 
 def write(
-    teacher: keras.Model,
+    teacher: keras.Model | Callable[[Any], Any],
     data: Any,
     path: str | os.PathLike[str],
     *,
@@ -79,7 +77,10 @@ def write(
     (6 k in place of 4 k above 65,536 classes.) Each view of an example is an answer.
 
     Args:
-        teacher: The `keras.Model` to ask, always in inference mode. An ensemble is one too.
+        teacher: The `keras.Model` to ask, always in inference mode (an ensemble is one too); a
+            teacher of another framework, from `keras_kd.sources`; or any function from a batch of
+            inputs to logits, or to a dict with `"output"` for them and other signals by name,
+            NumPy in and NumPy out.
         data: Examples with ids, in an order that stays: see `keras_kd.data.feed`.
         path: The folder. It is made when it is not there.
         addresses: What to keep: `"output"`, and paths of layers. Defaults to `("output",)`.
@@ -99,16 +100,18 @@ def write(
             about 64 MB.
         shard_index: Which of `num_shards` writers this is, from 0. Defaults to `0`.
         num_shards: How many writers there are. Defaults to `1`.
-        name: What the store says that the teacher is called. Defaults to `teacher.name`.
+        name: What the store says that the teacher is called. Defaults to `teacher.name`; a function
+            must be given one.
 
     Returns:
         The `Manifest` of the finished store; `None` while shards of other writers are missing.
 
     Raises:
-        TypeError: If `teacher` is no `keras.Model`.
+        TypeError: If `teacher` is none of these.
         StoreError: If the folder holds another store, another process is writing there, the disk
             is too small, the teacher's answers cannot be stored, or two examples share an id; if
-            its output is probabilities, where losses read logits.
+            its output is probabilities, where losses read logits; if a teacher of another framework
+            fails, or its outputs change shape, type or number of classes from one batch to another.
 
     Example:
 
@@ -120,8 +123,7 @@ def write(
     >>> store.examples, store.bytes_per_example()
     (640, 20)
     """
-    if not isinstance(teacher, keras.Model):
-        raise no_model(teacher, "teacher")
+    teacher = as_teacher(teacher, name)
     folder = named(path)
     check_arguments(addresses, views, augment, dtype, batch_size, shard_index, num_shards)
     check_folder(folder)
@@ -139,10 +141,9 @@ def write(
         raise ValueError(f"`temperatures` must be above 0. Received: {temperatures}.")
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
     check_ending(teacher, addresses)
-    answers = TeacherOutputs(teacher, addresses, dtypes, top_k, temperatures, first.x)
+    answers = outputs_of(teacher, addresses, dtypes, top_k, temperatures, first.x)
     signals = answers.first_signals(first.x, SAMPLE)
-    kinds = values_of(signals)
-    check_kinds(kinds, f"The teacher '{teacher.name}' gives no logits: its")
+    kinds = kinds_of(teacher, signals)
     each = views * sum(codec.bytes() for codec in answers.codecs.values())
     if shard_size is None:
         shard_size = max(1, _SHARD_BYTES // (each * batch_size)) * batch_size
@@ -158,8 +159,8 @@ def write(
         "batch_size": batch_size,
         "teacher": {
             "name": name or teacher.name,
-            "fingerprint": fingerprint(teacher),
-            "weights": weights_hash(teacher),
+            "fingerprint": fingerprint_of(teacher),
+            "weights": weights_of(teacher),
         },
         "data": {"inputs": inputs, "mixed_among": pool and pool.identity},
     }

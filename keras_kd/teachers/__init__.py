@@ -11,6 +11,8 @@ Names:
         Several models as one teacher: the mean of their probabilities.
     FromBinaryProbabilities
         A model that ends in a sigmoid, understood as logits.
+    FromFunction
+        A function of NumPy arrays, or a teacher of another framework, as a model inside `fit`.
     FromProbabilities
         A model that ends in a softmax, understood as logits.
     LogitEnsemble
@@ -27,6 +29,7 @@ from keras_kd._core.deprecated import moved as _moved
 from keras_kd.teachers._ensembles import Ensemble as Ensemble
 from keras_kd.teachers._ensembles import LogitEnsemble as LogitEnsemble
 from keras_kd.teachers._ensembles import StackedEnsemble as StackedEnsemble
+from keras_kd.teachers._functions import FromFunction as FromFunction
 from keras_kd.teachers._momentum import Momentum as Momentum
 from keras_kd.teachers._views import ClassMap as ClassMap
 from keras_kd.teachers._views import FromBinaryProbabilities as FromBinaryProbabilities
@@ -38,6 +41,6 @@ _FORMER = {"OnInput": "SelectInput", "Stacked": "StackedEnsemble"}
 __getattr__ = _moved(__name__, {old: f"keras_kd.teachers.{new}" for old, new in _FORMER.items()})
 
 __all__ = [
-    "ClassMap", "Ensemble", "FromBinaryProbabilities", "FromProbabilities", "LogitEnsemble",
-    "Momentum", "SelectInput", "StackedEnsemble",
+    "ClassMap", "Ensemble", "FromBinaryProbabilities", "FromFunction", "FromProbabilities",
+    "LogitEnsemble", "Momentum", "SelectInput", "StackedEnsemble",
 ]  # fmt: skip

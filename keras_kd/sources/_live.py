@@ -1,0 +1,229 @@
+"""Teachers of other frameworks asked batch by batch, ahead of the step."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.external import ExternalTeacher, SteadySignals
+from keras_kd._core.function_teacher import FunctionTeacher
+from keras_kd._core.models import looks_like_a_model, no_model
+from keras_kd._core.scalars import count
+from keras_kd._examples._batches import is_tf_data, one_by_one
+from keras_kd._examples._part import Part
+
+#: Batches a background thread asks for at a time: one more than is being asked.
+_WORKERS = 2
+
+
+def live(
+    teacher: ExternalTeacher | Callable[[Any], Any] | Mapping[str, Any],
+    data: Any,
+    *,
+    addresses: Sequence[str] = (OUTPUT,),
+    batch_size: int = 128,
+    shuffle: bool = False,
+    seed: int = 0,
+    prefetch: int = 4,
+) -> Any:
+    """Batches for `fit` with what a teacher of another framework predicts for them.
+
+    The teacher is asked ahead of the step, in a thread of its own: an epoch takes about as long as
+    the slower of the two. It sees the very inputs that the student sees. Asked anew in each epoch,
+    it costs its whole time in each; `keras_kd.stores.write` asks it once.
+
+    Gives `({"inputs": x, "signals": {"teacher:output": ...}}, y)`, for a Distiller without
+    `teacher`.
+
+    Args:
+        teacher: A teacher of `keras_kd.sources`, or a function from a batch of inputs to logits
+            (NumPy in and NumPy out); or a dict of several by role.
+        data: What `fit` takes: arrays `(x, y)` or `(x, y, sample_weight)`, a
+            `keras_kd.data.Part`, a `keras.utils.PyDataset`, or a `tf.data.Dataset` in batches.
+        addresses: What is asked for: `"output"`, and other signals the teacher gives. Defaults to
+            `("output",)`.
+        batch_size: Of arrays and a `Part`. Defaults to `128`.
+        shuffle: Of arrays and a `Part`: whether each epoch has an order of its own. Defaults to
+            `False`.
+        seed: Of these orders. Defaults to `0`.
+        prefetch: How many batches are kept ready. Defaults to `4`.
+
+    Returns:
+        A `tf.data.Dataset` for a `tf.data.Dataset`, else a `keras.utils.PyDataset`.
+
+    Raises:
+        TypeError: If the teacher is a Keras model, which belongs into the Distiller, or `data` none
+            of these.
+        ValueError: While it is read, if the teacher's outputs change shape or type, hold NaN, or
+            are not one for each example.
+
+    Example:
+
+    >>> part = keras_kd.data.load("digits")["train"]
+    >>> batches = keras_kd.sources.live(lambda x: x.reshape(len(x), -1)[:, :10], part)
+    >>> batch, y = batches[0]
+    >>> batch["signals"]["teacher:output"].shape, y.shape
+    ((128, 10), (128,))
+    """
+    count(prefetch, "prefetch")
+    teachers = dict(teacher) if isinstance(teacher, Mapping) else {"teacher": teacher}
+    asked = _Asked({r: _as_external(t, r) for r, t in teachers.items()}, addresses)
+    if is_tf_data(data):
+        return _tf_live(data, asked, prefetch)
+    if isinstance(data, (tuple, Part)):
+        data = _Arrays(_arrays_of(data), batch_size, shuffle, seed)
+    elif shuffle:
+        raise ValueError(
+            "`shuffle` orders arrays and a keras_kd.data.Part. Shuffle other data where they come "
+            "from."
+        )
+    if not isinstance(data, keras.utils.PyDataset):
+        raise TypeError(
+            "`data` must be a tuple of arrays (x, y), a keras_kd.data.Part, a keras.utils.PyDataset "
+            f"or a tf.data.Dataset. Received: {type(data).__name__}."
+        )
+    return _Live(data, asked, prefetch)
+
+
+class _Asked:
+    """Teachers by role, asked one at a time: few runtimes may be called from two threads at once."""
+
+    def __init__(self, teachers: Mapping[str, ExternalTeacher], addresses: Sequence[str]):
+        self._signals = {role: SteadySignals(t, addresses) for role, t in teachers.items()}
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Any) -> dict[str, Any]:
+        found = {}
+        with self._lock:
+            for role, signals in self._signals.items():
+                for path, signal in signals(x).items():
+                    _check_finite(signal, path, signals.teacher.name)
+                    found[f"{role}:{path}"] = signal
+        return found
+
+
+class _Live(keras.utils.PyDataset):
+    """Batches with their signals; Keras's own threads keep some ready."""
+
+    def __init__(self, data: keras.utils.PyDataset, asked: _Asked, prefetch: int):
+        super().__init__(workers=_WORKERS, max_queue_size=prefetch)
+        self.data, self.asked = data, asked
+
+    @property
+    def num_batches(self) -> int | None:
+        return self.data.num_batches
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[tuple]:
+        return one_by_one(self)
+
+    def on_epoch_begin(self) -> None:
+        self.data.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self.data.on_epoch_end()
+
+    def __getitem__(self, index: int) -> tuple:
+        batch = self.data[index]
+        x, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
+        return ({"inputs": x, "signals": self.asked(x)}, *rest)
+
+
+def _tf_live(data: Any, asked: _Asked, prefetch: int) -> Any:
+    import tensorflow as tf
+
+    spec = data.element_spec
+    inputs = spec[0] if isinstance(spec, tuple) else spec
+    first = next(iter(data.take(1)), None)
+    if first is None:
+        raise ValueError("`data` has no batches.")
+    x = first[0] if isinstance(first, tuple) else first
+    sample = asked(keras.tree.map_structure(lambda leaf: leaf.numpy(), x))
+    leaves = keras.tree.flatten(sample)
+    shapes = [(None, *leaf.shape[1:]) for leaf in leaves]
+
+    def now(*arrays: Any) -> list[np.ndarray]:
+        given = keras.tree.pack_sequence_as(inputs, list(arrays))
+        return keras.tree.flatten(asked(given))
+
+    @tf.autograph.experimental.do_not_convert
+    def with_signals(*batch: Any) -> tuple:
+        flat = keras.tree.flatten(batch[0])
+        found = tf.numpy_function(now, flat, [tf.as_dtype(leaf.dtype) for leaf in leaves])
+        for tensor, shape in zip(found, shapes, strict=True):
+            tensor.set_shape(shape)
+        signals = keras.tree.pack_sequence_as(sample, list(found))
+        return ({"inputs": batch[0], "signals": signals}, *batch[1:])
+
+    return data.map(with_signals).prefetch(prefetch)
+
+
+def _check_finite(signal: Any, path: str, name: str) -> None:
+    for leaf in keras.tree.flatten(signal):
+        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            bad = ~np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1)
+            raise ValueError(
+                f"'{path}' of the teacher '{name}' holds NaN or infinite values in row "
+                f"{bad.argmax()} of a batch."
+            )
+
+
+def _as_external(teacher: Any, role: str) -> ExternalTeacher:
+    if isinstance(teacher, ExternalTeacher):
+        return teacher
+    if isinstance(teacher, keras.Model):
+        raise TypeError(
+            f"The {role} '{teacher.name}' is a Keras model, which runs inside the step: give it to "
+            "the Distiller, keras_kd.Distiller(student=..., teacher=...)."
+        )
+    if looks_like_a_model(teacher) or not callable(teacher):
+        raise no_model(teacher, "teacher", "a teacher of keras_kd.sources or a function")
+    return FunctionTeacher(teacher, name=getattr(teacher, "__name__", role))
+
+
+class _Arrays(keras.utils.PyDataset):
+    """Arrays in batches, in order or shuffled anew for each epoch."""
+
+    def __init__(self, arrays: Sequence[Any], batch_size: int, shuffle: bool, seed: int):
+        super().__init__()
+        self.arrays, self.batch_size = arrays, count(batch_size, "batch_size")
+        self.shuffle, self.seed, self.epoch = shuffle, seed, -1
+        self.examples = len(keras.tree.flatten(arrays[0])[0])
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+        order = np.arange(self.examples)
+        if self.shuffle:
+            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        self._order = order
+
+    def __len__(self) -> int:
+        return -(-self.examples // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple:
+        which = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        return keras.tree.map_structure(lambda leaf: leaf[which], tuple(self.arrays))
+
+
+def _arrays_of(data: tuple | Part) -> list[Any]:
+    """Inputs, and labels and weights where there are any."""
+    given = (data.x, data.y) if isinstance(data, Part) else data
+    arrays = [each for each in given if each is not None]
+    if not 1 <= len(given) <= 3 or (len(arrays) < len(given) and given[-1] is not None):
+        raise ValueError(
+            "`data` must be (x, y) or (x, y, sample_weight), weights with labels alone. Received: "
+            f"{len(given)} parts."
+        )
+    arrays = [keras.tree.map_structure(np.asarray, each) for each in arrays]
+    sizes = {len(leaf) for leaf in keras.tree.flatten(arrays)}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"`data` must have one row for each example in all arrays. Received: {sorted(sizes)}."
+        )
+    return arrays

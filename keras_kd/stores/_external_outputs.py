@@ -1,0 +1,91 @@
+"""A teacher of another framework as something that is asked: the same as `TeacherOutputs`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.external import ExternalTeacher, SteadySignals
+from keras_kd._core.largest import Largest
+from keras_kd._examples._ids import shown
+from keras_kd.stores._codecs import Codec, StoreError, TopK, make
+
+#: What a teacher that tells the largest logits alone leaves open.
+_CLASSES_UNKNOWN = 1 << 31
+
+
+class ExternalOutputs:
+    """The signals of a teacher that is no Keras model, as the codecs want them.
+
+    Args: as of `TeacherOutputs`.
+    """
+
+    def __init__(
+        self,
+        teacher: ExternalTeacher,
+        paths: Sequence[str],
+        dtypes: Mapping[str, str],
+        top_k: int | None,
+        temperatures: tuple[float, ...],
+        example: Any,
+    ):
+        self.teacher = teacher
+        self._signals = SteadySignals(teacher, paths)
+        self._first = self._asked(example, None)
+        self.codecs: dict[str, Codec] = {
+            path: self._codec(path, signal, dtypes[path], top_k, temperatures)
+            for path, signal in self._first.items()
+        }
+
+    def _codec(
+        self, path: str, signal: Any, dtype: str, top_k: int | None, temperatures: tuple[float, ...]
+    ) -> Codec:
+        if not isinstance(signal, Largest):
+            return make(
+                path, signal.shape[1:], dtype, top_k if path == OUTPUT else None, temperatures
+            )
+        k = signal.values.shape[-1]
+        if top_k not in (None, k) or temperatures != (1.0,):
+            raise StoreError(
+                f"The teacher '{self.teacher.name}' tells its {k} largest logits alone: they are "
+                "stored as they come, and hold at a temperature of 1. Leave out `top_k` and "
+                f"`temperatures`. Received: top_k={top_k}, temperatures={temperatures}."
+            )
+        classes = getattr(self.teacher, "num_classes", None) or _CLASSES_UNKNOWN
+        return TopK((*signal.values.shape[1:-1], classes), k, dtype, (1.0,))
+
+    def first_signals(self, x: Any, most: int) -> dict[str, Any]:
+        """The signals of the first examples, as the teacher gave them for the shapes."""
+        return {
+            path: keras.tree.map_structure(lambda leaf: leaf[:most], signal)
+            for path, signal in self._first.items()
+        }
+
+    def ask(self, x: Any, size: int, ids: np.ndarray | None = None) -> list[Any]:
+        """The prepared signals of some examples."""
+        signals = self._asked(x, ids)
+        prepared = [codec.prepare(signals[path]) for path, codec in self.codecs.items()]
+        return keras.tree.map_structure(_as_numpy, prepared)
+
+    def _asked(self, x: Any, ids: np.ndarray | None) -> dict[str, Any]:
+        def row(place: int) -> str:
+            if ids is None:
+                return f"row {place} of the first batch"
+            return f"the example {shown(ids[min(place, len(ids) - 1)])}"
+
+        try:
+            return self._signals(x, row)
+        except Exception as error:  # of whatever kind a function of somebody else raises
+            if ids is None:
+                raise
+            raise StoreError(
+                f"The teacher '{self.teacher.name}' failed for the examples {shown(ids[0])} to "
+                f"{shown(ids[-1])}: {type(error).__name__}: {error} Whole shards before these are "
+                "kept: write again with the same arguments, and it goes on there."
+            ) from error
+
+
+def _as_numpy(x: Any) -> np.ndarray:
+    return x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x)
