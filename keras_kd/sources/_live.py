@@ -1,5 +1,6 @@
 """Teachers of other frameworks asked batch by batch, ahead of the step."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,12 +12,10 @@ from keras_kd._core.addresses import OUTPUT
 from keras_kd._core.external import ExternalTeacher, SteadySignals
 from keras_kd._core.function_teacher import FunctionTeacher
 from keras_kd._core.models import looks_like_a_model, no_model
+from keras_kd._core.optional import require_tensorflow
 from keras_kd._core.scalars import count
-from keras_kd._examples._batches import is_tf_data, one_by_one
+from keras_kd._examples._batches import is_tf_data
 from keras_kd._examples._part import Part
-
-#: Batches a background thread asks for at a time: one more than is being asked.
-_WORKERS = 2
 
 
 def live(
@@ -31,8 +30,8 @@ def live(
 ) -> Any:
     """Batches for `fit` with what a teacher of another framework predicts for them.
 
-    The teacher is asked ahead of the step, in a thread of its own: an epoch takes about as long as
-    the slower of the two. It sees the very inputs that the student sees. Asked anew in each epoch,
+    The teacher runs ahead of the step, in a thread of its own: an epoch takes about as long as the
+    slower of the two. It sees the very inputs that the student sees. Asked anew in each epoch,
     it costs its whole time in each; `keras_kd.stores.write` asks it once.
 
     Gives `({"inputs": x, "signals": {"teacher:output": ...}}, y)`, for a Distiller without
@@ -52,7 +51,7 @@ def live(
         prefetch: How many batches are kept ready. Defaults to `4`.
 
     Returns:
-        A `tf.data.Dataset` for a `tf.data.Dataset`, else a `keras.utils.PyDataset`.
+        A `tf.data.Dataset`, which Keras reads on any backend. Keras does not shuffle it.
 
     Raises:
         TypeError: If the teacher is a Keras model, which belongs into the Distiller, or `data` none
@@ -64,15 +63,15 @@ def live(
 
     >>> part = keras_kd.data.load("digits")["train"]
     >>> batches = keras_kd.sources.live(lambda x: x.reshape(len(x), -1)[:, :10], part)
-    >>> batch, y = batches[0]
+    >>> batch, y = next(iter(batches))
     >>> batch["signals"]["teacher:output"].shape, y.shape
-    ((128, 10), (128,))
+    (TensorShape([128, 10]), TensorShape([128]))
     """
     count(prefetch, "prefetch")
     teachers = dict(teacher) if isinstance(teacher, Mapping) else {"teacher": teacher}
     asked = _Asked({r: _as_external(t, r) for r, t in teachers.items()}, addresses)
     if is_tf_data(data):
-        return _tf_live(data, asked, prefetch)
+        return _from_dataset(data, asked, prefetch)
     if isinstance(data, (tuple, Part)):
         data = _Arrays(_arrays_of(data), batch_size, shuffle, seed)
     elif shuffle:
@@ -85,7 +84,7 @@ def live(
             "`data` must be a tuple of arrays (x, y), a keras_kd.data.Part, a keras.utils.PyDataset "
             f"or a tf.data.Dataset. Received: {type(data).__name__}."
         )
-    return _Live(data, asked, prefetch)
+    return _from_batches(data, asked, prefetch)
 
 
 class _Asked:
@@ -105,62 +104,61 @@ class _Asked:
         return found
 
 
-class _Live(keras.utils.PyDataset):
-    """Batches with their signals; Keras's own threads keep some ready."""
+def _from_batches(batches: keras.utils.PyDataset, asked: _Asked, prefetch: int) -> Any:
+    """A pipeline of the batches with their signals.
 
-    def __init__(self, data: keras.utils.PyDataset, asked: _Asked, prefetch: int):
-        super().__init__(workers=_WORKERS, max_queue_size=prefetch)
-        self.data, self.asked = data, asked
+    Not a `PyDataset` with workers: Keras shuffles the order of its batches, or looks at the first
+    and begins anew, and whatever was asked ahead would be asked twice.
+    """
+    tf = require_tensorflow("keras_kd.sources.live keeps batches ready")
 
-    @property
-    def num_batches(self) -> int | None:
-        return self.data.num_batches
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __iter__(self) -> Iterator[tuple]:
-        return one_by_one(self)
-
-    def on_epoch_begin(self) -> None:
-        self.data.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self.data.on_epoch_end()
-
-    def __getitem__(self, index: int) -> tuple:
-        batch = self.data[index]
+    def with_signals(index: int) -> tuple:
+        batch = batches[index]
         x, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
-        return ({"inputs": x, "signals": self.asked(x)}, *rest)
+        return ({"inputs": x, "signals": asked(x)}, *rest)
+
+    def once() -> Iterator[tuple]:
+        batches.on_epoch_begin()
+        length = batches.num_batches
+        yield from map(with_signals, itertools.count() if length is None else range(length))
+        batches.on_epoch_end()
+
+    dataset = tf.data.Dataset.from_generator(once, output_signature=_signature(tf, with_signals(0)))
+    if batches.num_batches is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches.num_batches))
+    return dataset.prefetch(prefetch)
 
 
-def _tf_live(data: Any, asked: _Asked, prefetch: int) -> Any:
-    import tensorflow as tf
-
-    spec = data.element_spec
-    inputs = spec[0] if isinstance(spec, tuple) else spec
+def _from_dataset(data: Any, asked: _Asked, prefetch: int) -> Any:
+    """The same of a `tf.data.Dataset` in batches, whose pipeline goes on."""
+    tf = require_tensorflow("keras_kd.sources.live reads a tf.data.Dataset")
     first = next(iter(data.take(1)), None)
     if first is None:
         raise ValueError("`data` has no batches.")
     x = first[0] if isinstance(first, tuple) else first
     sample = asked(keras.tree.map_structure(lambda leaf: leaf.numpy(), x))
-    leaves = keras.tree.flatten(sample)
-    shapes = [(None, *leaf.shape[1:]) for leaf in leaves]
+    specs = keras.tree.flatten(_signature(tf, sample))
 
-    def now(*arrays: Any) -> list[np.ndarray]:
-        given = keras.tree.pack_sequence_as(inputs, list(arrays))
-        return keras.tree.flatten(asked(given))
+    def now(*leaves: np.ndarray) -> list[np.ndarray]:
+        return keras.tree.flatten(asked(keras.tree.pack_sequence_as(x, list(leaves))))
 
     @tf.autograph.experimental.do_not_convert
-    def with_signals(*batch: Any) -> tuple:
-        flat = keras.tree.flatten(batch[0])
-        found = tf.numpy_function(now, flat, [tf.as_dtype(leaf.dtype) for leaf in leaves])
-        for tensor, shape in zip(found, shapes, strict=True):
-            tensor.set_shape(shape)
+    def with_signals(x: Any, *rest: Any) -> tuple:
+        found = tf.numpy_function(now, keras.tree.flatten(x), [spec.dtype for spec in specs])
+        for tensor, spec in zip(found, specs, strict=True):
+            tensor.set_shape(spec.shape)
         signals = keras.tree.pack_sequence_as(sample, list(found))
-        return ({"inputs": batch[0], "signals": signals}, *batch[1:])
+        return ({"inputs": x, "signals": signals}, *rest)
 
     return data.map(with_signals).prefetch(prefetch)
+
+
+def _signature(tf: Any, batch: Any) -> Any:
+    def spec_of(leaf: Any) -> Any:
+        array = np.asarray(leaf)
+        return tf.TensorSpec((None, *array.shape[1:]), tf.as_dtype(array.dtype))
+
+    return keras.tree.map_structure(spec_of, batch)
 
 
 def _check_finite(signal: Any, path: str, name: str) -> None:

@@ -136,11 +136,15 @@ def check_answers(
 
 
 def _outputs(output: Any, store: Store) -> dict[str, Any]:
-    """What a function returned, prepared as the store holds it; layers it has none."""
+    """What a function returned, prepared as the store holds it; layers it has none, unless it
+    returns them by name beside its output."""
     outputs = {}
+    named = isinstance(output, Mapping) and OUTPUT in output
     for address, codec in zip(store.manifest.signals, store.manifest.codecs, strict=True):
         first, *keys = address.split("/")
-        if first == OUTPUT:
+        if named and address in output:
+            outputs[address] = codec.prepare(keras.ops.convert_to_tensor(output[address]))
+        elif first == OUTPUT:
             found = output
             for key in keys:
                 found = found[key if isinstance(found, Mapping) else int(key)]
