@@ -732,11 +732,13 @@ class Forest:
 
 NO_MODELS = {
     "It is a layer: wrap it, teacher=keras.Sequential([layer]).": keras.layers.Dense(CLASSES),
-    "ask it beforehand: answers = function(x). Answers come with the batch": np.tanh,
-    "answers = np.log(np.clip(model.predict_proba(x), 1e-7, 1.0)).astype('float32'), which serve "
-    "as logits. Answers come with the batch, {'inputs': x, 'signals': {'teacher:output': answers}}"
-    " in place of x, to a Distiller without `teacher`.": Forest(),
-    "It is an array: are these the teacher's answers? Answers come with": np.zeros((4, CLASSES)),
+    "A Forest is an estimator. Make a teacher of it: keras_kd.sources.SklearnTeacher(estimator). It "
+    "runs outside the training step: keras_kd.stores.write stores its outputs once, "
+    "keras_kd.sources.live brings them with each batch, and keras_kd.teachers.FromFunction makes a "
+    "model of it.": Forest(),
+    "It is an array. If it holds the teacher's outputs: they come with the batch, {'inputs': x, "
+    "'signals': {'teacher:output': outputs}} in place of x, to a Distiller without `teacher`; or "
+    "keras_kd.stores.from_answers stores them by the examples' ids.": np.zeros((4, CLASSES)),
     "Load it first: teacher=keras.saving.load_model('teacher.keras').": "teacher.keras",
     "Or make one teacher of them: keras_kd.teachers.Ensemble([first, second]).": [mlp("t")] * 2,
     "It is a class: give an instance of it, Subclassed(...).": Subclassed,
@@ -754,12 +756,28 @@ def test_what_is_no_model_says_what_to_write(words, tmp_path):
 
 
 def test_an_estimator_teaches_as_its_error_says():
+    tree = pytest.importorskip("sklearn.tree").DecisionTreeClassifier(max_depth=2)
     x, y = data()
-    answers = np.log(np.clip(Forest().predict_proba(x), 1e-7, 1.0)).astype("float32")
-    model, fed, _ = given(answers)
+    tree.fit(x, y)
+    model = keras_kd.Distiller(student=mlp("s"), terms=keras_kd.recipes.hinton())
     model.compile("sgd", cross_entropy())
-    model.fit(fed, y, verbose=0)
-    assert int(model._step.numpy()) == 2
+    model.fit(keras_kd.sources.live(keras_kd.sources.SklearnTeacher(tree), (x, y)), verbose=0)
+    assert int(model._step.numpy()) == 1
+
+
+def test_a_function_of_numpy_is_no_model(tmp_path):
+    with says(
+        "Put it into a model: teacher=keras.Sequential([keras.layers.Lambda(function)]). If it is of "
+        "NumPy: make a teacher of it: keras_kd.sources.FunctionTeacher(function, name='...'). It runs "
+        "outside the training step",
+        TypeError,
+    ):
+        distiller(teacher=np.tanh)
+    teacher = keras_kd.sources.FunctionTeacher(np.tanh, name="tanh")
+    with says("Received: <FunctionTeacher 'tanh'> of type FunctionTeacher. It runs outside", TypeError):
+        distiller(teacher=teacher)
+    with says("say by which name the store knows it, such as name='forest-2026'"):
+        keras_kd.stores.write(np.tanh, keras_kd.data.load("digits")["test"], tmp_path / "answers")
 
 
 def test_a_torch_module_as_a_teacher():
@@ -767,8 +785,8 @@ def test_a_torch_module_as_a_teacher():
     module = torch.nn.Linear(8, CLASSES)
     with says(
         "It is a torch module: with KERAS_BACKEND=torch, give teacher=keras.Sequential("
-        "[keras.layers.TorchModuleWrapper(module)]). Or ask it beforehand: answers = "
-        "module(torch.as_tensor(x)).detach().numpy(). Answers come with the batch",
+        "[keras.layers.TorchModuleWrapper(module)]). On any backend: make a teacher of it: "
+        "keras_kd.sources.TorchTeacher(module). It runs outside the training step",
         TypeError,
     ):
         distiller(teacher=module)

@@ -170,7 +170,7 @@ def test_the_front_door():
     assert expected <= names
     later = {
         "ClassMap", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput",
-        "StackedEnsemble", "callbacks", "compression", "metrics", "report", "schedules", "stores", "teachers", "testing",
+        "StackedEnsemble", "callbacks", "compression", "metrics", "report", "schedules", "sources", "stores", "teachers", "testing",
         "with_logits",
     }  # fmt: skip
     modules = {"distiller", "terms", "taps"}  # rooms that importing opens

@@ -87,7 +87,9 @@ def numbers(x: Any, whose: str) -> np.ndarray:
     try:
         array = np.asarray(x)
     except ValueError as error:  # rows of several lengths
-        raise ValueError(f"{whose} is no array: {error}.") from error
+        raise ValueError(
+            f"{whose} is no array: {error} Rows of several lengths are none."
+        ) from error
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise ValueError(
             f"{whose} must be numbers. Received an array of {array.dtype.name} with the shape "

@@ -20,6 +20,13 @@ FORMS = (
 )
 
 
+def not_data(data: Any) -> TypeError:
+    """The error that `data` are no examples with ids."""
+    arrays = isinstance(data, (tuple, list, np.ndarray))
+    advice = " Arrays become one with ids: keras_kd.data.Part(x, y, ids=np.arange(len(x)))." * arrays
+    return TypeError(f"`data` must be {FORMS}. Received: {type(data).__name__}.{advice}")
+
+
 class Batch(NamedTuple):
     """Some examples: their ids as bytes, their inputs, and, where there are any, their labels."""
 
@@ -158,7 +165,7 @@ def batches_of(data: Any, batch_size: int) -> Iterator[Batch]:
     elif callable(data):
         stream = data()
     else:
-        raise TypeError(f"`data` must be {FORMS}. Received: {data!r}.")
+        raise not_data(data)
     yield from _cut(_as_batches(stream), batch_size)
 
 

@@ -27,6 +27,7 @@ def _tensorflow(function: Function, x: Any, shapes: Sequence[tuple[int, ...]]) -
         return function(keras.tree.pack_sequence_as(x, list(leaves)))
 
     found = tf.numpy_function(on_leaves, keras.tree.flatten(x), [tf.float32] * len(shapes))
+    found = found if isinstance(found, (list, tuple)) else [found]  # one alone, run eagerly
     for tensor, shape in zip(found, shapes, strict=True):
         tensor.set_shape((keras.tree.flatten(x)[0].shape[0], *shape))
     return [tf.stop_gradient(tensor) for tensor in found]

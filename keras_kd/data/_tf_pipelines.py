@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.optional import require_tensorflow
-from keras_kd._examples._batches import FORMS, KEYS, Join, batch_of_one, checked, is_tf_data
+from keras_kd._examples._batches import KEYS, Join, batch_of_one, checked, is_tf_data, not_data
 from keras_kd._examples._ids import as_bytes
 from keras_kd._examples._pool import Pool
 from keras_kd.data._mixes import blended
@@ -23,7 +23,7 @@ def stream(data: Any) -> Any:
             checked(spec)
         return data
     if not callable(data):
-        raise TypeError(f"`data` must be {FORMS}. Received: {data!r}.")
+        raise not_data(data)
     tf = require_tensorflow("A generator is fed")
     first = next(iter(data()), None)
     if first is None:

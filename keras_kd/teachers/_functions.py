@@ -11,12 +11,14 @@ from keras_kd._core.external import ExternalTeacher, SteadySignals
 from keras_kd._core.function_teacher import FunctionTeacher
 from keras_kd._core.last_activation import EndsIn
 from keras_kd._core.models import looks_like_a_model, no_model
+from keras_kd._core.registry import serializable
 from keras_kd._core.tensors import Tensor
 from keras_kd._trainers._host_call import host_call
 
 Shape = tuple[int, ...]
 
 
+@serializable
 class FromFunction(EndsIn, keras.Model):
     """A function of NumPy arrays, or a teacher of another framework, as a model inside `fit`.
 

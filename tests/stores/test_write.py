@@ -390,7 +390,7 @@ def test_where_the_manifest_does_not_say_it_the_values_do(tmp_path, part, monkey
     model = keras.Sequential([teacher(), keras.layers.Softmax()])
     with monkeypatch.context() as before:
         before.setattr("keras_kd.stores._writer.check_ending", lambda *_: None)
-        before.setattr("keras_kd.stores._writer.values_of", lambda said: dict.fromkeys(said))
+        before.setattr("keras_kd.stores._logit_checks.values_of", lambda said: dict.fromkeys(said))
         stores.write(model, part, tmp_path)
     with pytest.raises(stores.StoreError, match=r"holds no logits: its 'output' is probabilities"):
         stores.read(tmp_path, part)
