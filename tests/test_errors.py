@@ -774,7 +774,9 @@ def test_a_function_of_numpy_is_no_model(tmp_path):
     ):
         distiller(teacher=np.tanh)
     teacher = keras_kd.sources.FunctionTeacher(np.tanh, name="tanh")
-    with says("Received: <FunctionTeacher 'tanh'> of type FunctionTeacher. It runs outside", TypeError):
+    with says(
+        "Received: <FunctionTeacher 'tanh'> of type FunctionTeacher. It runs outside", TypeError
+    ):
         distiller(teacher=teacher)
     with says("say by which name the store knows it, such as name='forest-2026'"):
         keras_kd.stores.write(np.tanh, keras_kd.data.load("digits")["test"], tmp_path / "answers")

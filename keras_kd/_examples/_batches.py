@@ -23,7 +23,9 @@ FORMS = (
 def not_data(data: Any) -> TypeError:
     """The error that `data` are no examples with ids."""
     arrays = isinstance(data, (tuple, list, np.ndarray))
-    advice = " Arrays become one with ids: keras_kd.data.Part(x, y, ids=np.arange(len(x)))." * arrays
+    advice = (
+        " Arrays become one with ids: keras_kd.data.Part(x, y, ids=np.arange(len(x)))." * arrays
+    )
     return TypeError(f"`data` must be {FORMS}. Received: {type(data).__name__}.{advice}")
 
 

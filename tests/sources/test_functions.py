@@ -24,7 +24,9 @@ def probabilities(x):
 def part():
     digits = kd.data.load("digits")["train"]
     rng = np.random.default_rng(0)
-    return kd.data.Part(rng.normal(size=(50, 3, 2)).astype("float32"), digits.y[:50] % 4, np.arange(50))
+    return kd.data.Part(
+        rng.normal(size=(50, 3, 2)).astype("float32"), digits.y[:50] % 4, np.arange(50)
+    )
 
 
 def teacher(function, **kwargs):
@@ -151,7 +153,10 @@ def test_what_goes_wrong_midway_leaves_the_rest_good(fault, words, part, tmp_pat
     stores.write(rows, part, tmp_path / "b", **settings)
     for path in sorted((tmp_path / "b").rglob("*")):
         if path.is_file():
-            assert path.read_bytes() == (tmp_path / "a" / path.relative_to(tmp_path / "b")).read_bytes()
+            assert (
+                path.read_bytes()
+                == (tmp_path / "a" / path.relative_to(tmp_path / "b")).read_bytes()
+            )
 
 
 def test_types_that_change(part, tmp_path):

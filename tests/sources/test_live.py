@@ -58,7 +58,7 @@ def test_weights_and_roles_and_inputs_by_name():
     teachers = {"one": lambda x: x["a"], "two": lambda x: {"output": x["a"], "side": x["b"]}}
     with pytest.raises(ValueError, match="The teacher '<lambda>' gives no 'side'"):
         sources.live(teachers, data, addresses=("output", "side"))
-    first, y, w = batches(sources.live(teachers, data, batch_size=20))[0]
+    first, _, w = batches(sources.live(teachers, data, batch_size=20))[0]
     assert set(first["signals"]) == {"one:output", "two:output"}
     np.testing.assert_array_equal(first["inputs"]["b"], X[:, :1])
     np.testing.assert_array_equal(w, weight)
@@ -67,7 +67,9 @@ def test_weights_and_roles_and_inputs_by_name():
 def test_an_order_for_each_epoch_that_the_seed_decides():
     def orders(seed):
         data = sources.live(double, (X, Y), batch_size=7, shuffle=True, seed=seed)
-        return [np.concatenate([b[0]["inputs"][:, 0] for b in batches(data)]).tolist() for _ in "12"]
+        return [
+            np.concatenate([b[0]["inputs"][:, 0] for b in batches(data)]).tolist() for _ in "12"
+        ]
 
     first, second = orders(1)
     assert sorted(first) == sorted(second) == X[:, 0].tolist()
