@@ -63,7 +63,7 @@ def by_name(x: Any, names: Sequence[str], whose: str) -> Arrays:
 def check_shape(array: np.ndarray, expected: Sequence[Any], name: str, whose: str) -> None:
     """Raises when an input of one example has not the shape that the file states."""
     sizes = [
-        size if isinstance(size, (int, np.integer)) and size > 0 else None for size in expected
+        int(size) if isinstance(size, (int, np.integer)) and size > 0 else None for size in expected
     ]
     came = list(array.shape)
     fits = len(came) == len(sizes) and all(
