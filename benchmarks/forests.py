@@ -175,7 +175,9 @@ def table_of(rows: list[dict]) -> str:
         gain = ""
         if way in WAYS[1:]:
             control = found[data, teacher, WAYS[0]]
-            sides = [[100 * float(side[s]["accuracy"]) for s in by_seed] for side in (control, by_seed)]
+            sides = [
+                [100 * float(side[s]["accuracy"]) for s in by_seed] for side in (control, by_seed)
+            ]
             gain = points(paired(*sides))
         lines.append(
             f"| {data} | {teacher} | {way} | {100 * mean['accuracy']:.2f} | "

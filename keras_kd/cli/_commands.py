@@ -9,13 +9,16 @@ from typing import Any
 
 from keras_kd.cli._options import (
     EXIT_CODES,
+    KINDS,
     RAW,
     above_zero,
     changes,
     command,
     from_zero,
+    image_shape,
     named_model,
     place,
+    place_or_address,
     seconds,
     setting,
     share,
@@ -166,12 +169,19 @@ _STORE = """\
 Asks a teacher once for its answers to all training (and validation) images of a set, and writes
 them to a folder. `keras-kd distill` takes the folder in place of the teacher, as often as you like.
 
+TEACHER may be of another framework: an .onnx or .tflite file, a TorchScript or exported program
+(.pt, .pt2), the folder of a SavedModel, an estimator (.joblib, .pkl; with --trust-pickle), the
+http(s) address of a server, or a file with the answers themselves (.parquet, .csv, .jsonl, .npz).
+
 Run the same command again and it goes on where it was stopped.
 """
 _STORE_EXAMPLES = """\
   keras-kd store teacher.keras --data mnist --out answers
   keras-kd store teacher.keras --data photos/ --dtype float32 --out answers
   keras-kd store teacher.keras --data digits --address output --address block3 --out answers
+  keras-kd store teacher.onnx --kind probabilities --data photos/ --out answers
+  keras-kd store http://localhost:8501/v1/models/big:predict --data mnist --out answers
+  keras-kd store answers.parquet --kind probabilities --data digits --out answers
 
 """
 
@@ -182,8 +192,21 @@ def _store(commands: Any) -> None:
         help="write down a teacher's answers",
     )  # fmt: skip
     add = made.add_argument
-    add("teacher", type=place, metavar="TEACHER", help="a .keras file")
+    add("teacher", type=place_or_address, metavar="TEACHER",
+        help="a .keras file, or one of another framework")  # fmt: skip
     takes_data(made, default="digits")
+    add("--kind", default="logits", choices=KINDS,
+        help="what a teacher of another framework gives (default: logits)")  # fmt: skip
+    add("--image-shape", type=image_shape, metavar="H,W,C",
+        help="to what images of a folder are brought, where the teacher's file does not say it")  # fmt: skip
+    add("--data-format", choices=("channels_first", "channels_last"),
+        help="how a file of ONNX or torch has its images (default: last for ONNX, first for torch)")  # fmt: skip
+    add("--ids", default="id", metavar="COLUMN",
+        help="of a file of answers: the column with the examples' ids (default: id)")  # fmt: skip
+    add("--api-key-env", metavar="VARIABLE",
+        help="of a server: the environment variable that holds its key")  # fmt: skip
+    add("--trust-pickle", action="store_true",
+        help="open a .joblib or .pkl file, which can run any code that is in it")  # fmt: skip
     add("--address", action="append", metavar="PATH",
         help="output, or the path of a layer; may be given several times (default: output)")  # fmt: skip
     add("--dtype", default="float16", choices=("float16", "float32", "int8"),

@@ -8,6 +8,10 @@ from typing import Any
 
 #: What may stand where a student's file may stand; `_students` builds them.
 STUDENTS = ("tiny", "small", "medium", "large", "cnn-small", "cnn-medium", "mlp-16", "mlp-64")
+#: What a teacher of another framework may give; written here, for `keras-kd --help` imports nothing.
+KINDS = (
+    "logits", "probabilities", "log_probabilities", "binary_probabilities", "values", "top_k"
+)  # fmt: skip
 RAW = argparse.RawDescriptionHelpFormatter
 EXIT_CODES = """\
 exit codes: 0 done, 1 failed on the way, 2 a bad option or data that cannot be had, 130 stopped,
@@ -120,6 +124,22 @@ def place(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("is empty: give the name of a file or a folder")
     return Path(text)
+
+
+def place_or_address(text: str) -> Path | str:
+    """A file or a folder, or the address of a server."""
+    return text if text.startswith(("http://", "https://")) else place(text)
+
+
+def image_shape(text: str) -> tuple[int, int, int]:
+    """`"28,28,1"` -> height, width and channels."""
+    sizes = text.replace("x", ",").split(",")
+    if len(sizes) != 3 or sizes[2] not in ("1", "3", "4"):
+        raise argparse.ArgumentTypeError(
+            f"must be height, width and 1, 3 or 4 channels, such as 32,32,3, not {text!r}"
+        )
+    height, width, channels = map(whole, sizes)
+    return height, width, channels
 
 
 def setting(text: str) -> tuple[str, str]:

@@ -29,6 +29,16 @@ class FileTeacher(ExternalTeacher):
             raise ValueError(f"There is no file '{self.path}'.")
         super().__init__(name or self.path.stem, **kwargs)
 
+    def shapes(self) -> list[Sequence[Any]]:
+        """The shape of each input, the batch first, as the file states it."""
+        raise NotImplementedError
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """The shape of one example, `None` for sizes that vary; `None` of several inputs."""
+        shapes = self.shapes()
+        return _sizes(shapes[0])[1:] if len(shapes) == 1 else None
+
     def weights_hash(self) -> str:
         inside = sorted(
             p for p in self.path.rglob("*") if p.is_file() and p.name != "fingerprint.pb"
@@ -62,9 +72,7 @@ def by_name(x: Any, names: Sequence[str], whose: str) -> Arrays:
 
 def check_shape(array: np.ndarray, expected: Sequence[Any], name: str, whose: str) -> None:
     """Raises when an input of one example has not the shape that the file states."""
-    sizes = [
-        int(size) if isinstance(size, (int, np.integer)) and size > 0 else None for size in expected
-    ]
+    sizes = _sizes(expected)
     came = list(array.shape)
     fits = len(came) == len(sizes) and all(
         size is None or size == here for size, here in zip(sizes[1:], came[1:], strict=True)
@@ -79,6 +87,13 @@ def check_shape(array: np.ndarray, expected: Sequence[Any], name: str, whose: st
     raise ValueError(
         f"{whose} takes '{name}' of shape {(None, *sizes[1:])}. Received: {(None, *came[1:])}."
         + advice
+    )
+
+
+def _sizes(shape: Sequence[Any]) -> tuple[int | None, ...]:
+    """A shape in which only fixed sizes are numbers: runtimes write the others as texts or -1."""
+    return tuple(
+        int(size) if isinstance(size, (int, np.integer)) and size > 0 else None for size in shape
     )
 
 

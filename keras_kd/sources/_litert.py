@@ -82,6 +82,9 @@ class LiteRTTeacher(FileTeacher):
         found = {name: _decoded(array, self._outputs[name]) for name, array in outputs.items()}
         return {OUTPUT: found[self.output], **found}
 
+    def shapes(self) -> list[Sequence[Any]]:
+        return [each["shape"] for each in self._inputs.values()]
+
     def settings(self) -> dict[str, Any]:
         return {"output": self.output}
 

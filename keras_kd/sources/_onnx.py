@@ -86,6 +86,9 @@ class ONNXTeacher(FileTeacher):
         turn = array.ndim == 4 and self.data_format == "channels_first"
         return np.ascontiguousarray(array.transpose(axes)) if turn else array
 
+    def shapes(self) -> list[Sequence[Any]]:
+        return [each.shape for each in self._inputs.values()]
+
     def settings(self) -> dict[str, Any]:
         return {"data_format": self.data_format, "output": self.output}
 

@@ -74,5 +74,8 @@ class SavedModelTeacher(FileTeacher):
         found = {name: tensor.numpy() for name, tensor in self._run(**tensors).items()}
         return {OUTPUT: found[self.output], **found}
 
+    def shapes(self) -> list[Sequence[Any]]:
+        return [each.shape.as_list() for each in self._inputs.values()]
+
     def settings(self) -> dict[str, Any]:
         return {"signature": self.signature, "output": self.output}
