@@ -81,15 +81,14 @@ def rows_near(x, times, seed=0):
 out_of_fold = cross_val_predict(
     RandomForestClassifier(200, min_samples_leaf=2, random_state=0), x, y, cv=5, method="predict_proba"
 )
-known = np.log(np.maximum(out_of_fold, 0.01)).astype("float32")
 more = rows_near(x, 9)
 rows = np.concatenate([x, more])
 labels = np.concatenate([y, np.full(len(more), -1, "int32")])  # -1: a row without a label
-outputs = np.concatenate([known, teacher(more)])
+votes = np.concatenate([out_of_fold, forest.predict_proba(more)])
 
 part = kd.data.Part(rows, labels, ids=np.arange(len(rows)))
 answers = kd.stores.from_answers(
-    outputs, part.ids, OUT / "forest-store", kind="log_probabilities", data=part, classes=2
+    votes, part.ids, OUT / "forest-store", kind="probabilities", floor=0.01, data=part
 )
 print(f"{len(x)} rows, and {len(more):,} that were drawn; {answers.bytes_per_example()} bytes each")
 
