@@ -135,7 +135,14 @@ def test_a_file_of_answers(tmp_path, digits, expected, capsys):
     signals, _ = stored(argv, tmp_path, digits, capsys)
     np.testing.assert_allclose(signals, expected, atol=1e-5)
     (tmp_path / "short.jsonl").write_text("\n".join(lines[1:]))
-    argv = ["store", str(tmp_path / "short.jsonl"), "--ids", "example", "--out", str(tmp_path / "b")]
+    argv = [
+        "store",
+        str(tmp_path / "short.jsonl"),
+        "--ids",
+        "example",
+        "--out",
+        str(tmp_path / "b"),
+    ]
     assert main(argv) == 2
     assert not (tmp_path / "b").exists()
 
