@@ -161,7 +161,7 @@ figure, (left, right_axis) = plt.subplots(1, 2, figsize=(8, 2.6))
 left.barh(list(size), list(size.values()), color=["#7f7f7f", "#1b6ca8"])
 left.set(xscale="log", xlabel="bytes", xlim=(1e3, 2e6))
 left.bar_label(left.containers[0], fmt="{:,.0f}", padding=3, fontsize=8)
-for place, (name, values) in enumerate(like_the_forest.items()):
+for place, values in enumerate(like_the_forest.values()):
     right_axis.scatter(np.full(len(values), place), values, color="#1b6ca8", alpha=0.5)
     right_axis.hlines(np.mean(values), place - 0.2, place + 0.2, color="#c0504d")
 right_axis.set(
@@ -214,7 +214,7 @@ if find_spec("torch"):
     optimizer = torch.optim.Adam(module.parameters(), 1e-3)
     images = torch.as_tensor(digits.x_train.transpose(0, 3, 1, 2).copy())
     targets = torch.as_tensor(digits.y_train.astype("int64"))
-    for epoch in range(4 if QUICK else 40):
+    for _ in range(4 if QUICK else 40):
         for batch in torch.randperm(len(images)).split(64):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(module(images[batch]), targets[batch]).backward()

@@ -162,4 +162,4 @@ def test_what_will_not_do(tmp_path, capsys):
 
 
 def test_kinds_are_those_of_the_library():
-    assert _options.KINDS == (*KINDS, "top_k")
+    assert (*KINDS, "top_k") == _options.KINDS
