@@ -17,6 +17,8 @@ Names:
         An ONNX file as a teacher, run by onnxruntime (extra `onnx`).
     SavedModelTeacher
         A SavedModel of TensorFlow as a teacher, on any backend.
+    ServerTeacher
+        A model behind an HTTP server as a teacher.
     SklearnTeacher
         An estimator of scikit-learn, or one that is used like these: XGBoost, LightGBM, CatBoost.
     TorchTeacher
@@ -29,10 +31,11 @@ from keras_kd.sources._litert import LiteRTTeacher as LiteRTTeacher
 from keras_kd.sources._live import live as live
 from keras_kd.sources._onnx import ONNXTeacher as ONNXTeacher
 from keras_kd.sources._saved_model import SavedModelTeacher as SavedModelTeacher
+from keras_kd.sources._server import ServerTeacher as ServerTeacher
 from keras_kd.sources._sklearn import SklearnTeacher as SklearnTeacher
 from keras_kd.sources._torch import TorchTeacher as TorchTeacher
 
 __all__ = [
     "FunctionTeacher", "HuggingFaceTeacher", "LiteRTTeacher", "ONNXTeacher",
-    "SavedModelTeacher", "SklearnTeacher", "TorchTeacher", "live",
+    "SavedModelTeacher", "ServerTeacher", "SklearnTeacher", "TorchTeacher", "live",
 ]  # fmt: skip

@@ -67,7 +67,8 @@ def check_probe(now: Probe, then: Probe | None, digest: Digest, where: str) -> N
 
 
 def _numbers_of(signal: Any) -> np.ndarray:
-    outputs = np.asarray(keras.ops.convert_to_numpy(signal), "float32")[:EXAMPLES]
+    tensor = keras.tree.flatten(signal)[0]  # of the largest logits the values
+    outputs = np.asarray(keras.ops.convert_to_numpy(tensor), "float32")[:EXAMPLES]
     flat = np.nan_to_num(outputs.reshape(len(outputs), -1))
     flat = flat[:, :: -(-flat.shape[1] // _MOST)]
     count = flat.shape[1]
