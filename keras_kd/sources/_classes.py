@@ -9,14 +9,14 @@ import numpy as np
 
 from keras_kd._core.messages import listing
 
-#: The log-probability of a class that is not among the tokens told: finite, and below what float32
+#: The log-probability of a class that is not among the likeliest tokens: finite, and below what float32
 #: adds to 1.
-NOT_TOLD = math.log(1e-12)
+ABSENT = math.log(1e-12)
 #: What some servers write for the space before a word.
 _SPACES = str.maketrans("Ġ▁", "  ")
 
 #: Log-probabilities by token.
-Told = Mapping[str, float]
+Given = Mapping[str, float]
 #: Log-probabilities and their classes.
 Pair = tuple[list[float], list[int]]
 
@@ -27,13 +27,14 @@ class TokenIds:
     by_id = True
     num_classes: int | None = None
 
-    def of(self, told: Told, top_k: int) -> Pair:
-        """The likeliest tokens, as many as were asked for."""
-        if len(told) < top_k:
+    def of(self, given: Given, top_k: int) -> Pair:
+        """The `top_k` likeliest tokens."""
+        if len(given) < top_k:
             raise ValueError(
-                f"tells {len(told)} tokens where {top_k} were asked for. Give top_k={len(told)}."
+                f"gives {len(given)} of the {top_k} likeliest tokens that `top_k` wants. Give "
+                f"top_k={len(given)}."
             )
-        values, ids = _sorted(told, top_k, _id)
+        values, ids = _sorted(given, top_k, _id)
         return values, ids
 
     def settings(self) -> Any:
@@ -43,7 +44,7 @@ class TokenIds:
 class Classes:
     """Some tokens stand for a class, the others for none.
 
-    All classes are told, in their order, so that nothing is left for the loss to share among them.
+    All classes are there, in their order, so that nothing is left for the loss to share among them.
 
     Args:
         classes: For each class a word, or several that mean it; or token ids.
@@ -72,10 +73,10 @@ class Classes:
                 "one class; spaces around a word do not count."
             )
 
-    def of(self, told: Told, top_k: int) -> Pair:
+    def of(self, given: Given, top_k: int) -> Pair:
         """Each class: the sum over its tokens."""
-        values = [NOT_TOLD] * len(set(self.places.values()))
-        for value, token in zip(*_sorted(told, top_k, self._key), strict=True):
+        values = [ABSENT] * len(set(self.places.values()))
+        for value, token in zip(*_sorted(given, top_k, self._key), strict=True):
             place = self.places.get(token)
             if place is not None:
                 values[place] = float(np.logaddexp(values[place], value))
@@ -85,9 +86,9 @@ class Classes:
         return [[key, place] for key, place in self.places.items()]
 
 
-def _sorted(told: Told, top_k: int, key: Any) -> tuple[list[float], list[Any]]:
-    """The `top_k` likeliest: many servers tell the sampled token beside them."""
-    pairs = sorted((-max(float(value), NOT_TOLD), key(token)) for token, value in told.items())
+def _sorted(given: Given, top_k: int, key: Any) -> tuple[list[float], list[Any]]:
+    """The `top_k` likeliest: many servers give the sampled token beside them."""
+    pairs = sorted((-max(float(value), ABSENT), key(token)) for token, value in given.items())
     return [-value for value, _ in pairs[:top_k]], [token for _, token in pairs[:top_k]]
 
 
@@ -99,7 +100,7 @@ def _id(token: str) -> int:
     found = re.fullmatch(r"token_id:(\d+)", token)
     if not found:
         raise ValueError(
-            f"tells the token {token!r} by its text, and not by its id as vLLM does where it is "
-            "asked for ids. Give the words that stand for the classes: classes=['no', 'yes']."
+            f"gives the token {token!r} as a text, and not as an id as vLLM can. Name the words "
+            "that stand for the classes: classes=['no', 'yes']."
         )
     return int(found[1])

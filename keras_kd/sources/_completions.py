@@ -1,4 +1,4 @@
-"""Language models behind the completions interface of OpenAI, which tell their likeliest tokens."""
+"""Language models behind the completions interface of OpenAI, which give their likeliest tokens."""
 
 import hashlib
 import inspect
@@ -13,7 +13,7 @@ from keras_kd._core.addresses import OUTPUT
 from keras_kd._core.largest import Largest
 from keras_kd._core.messages import listing
 from keras_kd._core.probabilities import ROUNDING
-from keras_kd.sources._classes import NOT_TOLD, Classes, TokenIds
+from keras_kd.sources._classes import ABSENT, Classes, TokenIds
 from keras_kd.sources._json_forms import Form, Rows, text
 
 Prompt = str | Callable[[Any], Any] | None
@@ -26,13 +26,13 @@ class Completions(Form):
         model: Which of the server's models.
         prompt: From an example to a text.
         classes: Which class a token stands for.
-        top_k: How many tokens the server tells.
+        top_k: How many of the likeliest tokens the server gives.
     """
 
     def __init__(self, model: str | None, prompt: Prompt, classes: Classes | TokenIds, top_k: int):
         self.model, self.prompt, self.classes, self.top_k = model, prompt, classes, top_k
         self.num_classes = classes.num_classes
-        #: Whether an example had a class among its tokens, and the tokens of one that had none.
+        #: Whether an example had a class among its tokens, and the tokens of the last that had none.
         self._met, self._seen = False, list[str]()
 
     def body(self, x: Any) -> dict[str, Any]:
@@ -80,28 +80,28 @@ class Completions(Form):
         return {OUTPUT: [self._of_choice(choice) for choice in _choices(answer, count)]}
 
     def _of_choice(self, choice: Any) -> Any:
-        """The log-probability of each class that is told for a choice."""
+        """The log-probabilities of a choice, and their classes."""
         return self._classes_of(_first(choice, "top_logprobs"))
 
-    def _classes_of(self, told: Any) -> Any:
-        values, classes = self.classes.of(told, self.top_k)
+    def _classes_of(self, given: Any) -> Any:
+        values, classes = self.classes.of(given, self.top_k)
         if not self._met:
-            self._seen = list(told)
-            self._met = max(values) > NOT_TOLD
+            self._seen = list(given)
+            self._met = max(values) > ABSENT
         return values, classes
 
     def signals(self, rows: Rows, paths: Sequence[str], whose: str) -> dict[str, Any]:
         values, classes = (np.array(part) for part in zip(*rows[OUTPUT], strict=True))
         if not self._met:
             raise ValueError(
-                f"{whose} tells no class for any example of the first batch, but the tokens "
-                f"{listing(self._seen)}. A class must be called by one token: end the `prompt` so "
-                "that it comes next, or name the first token of a long word; top_k= tells more."
+                f"{whose} gives no class for any example of the first batch, but the tokens "
+                f"{listing(self._seen)}. One token must stand for each class: end the `prompt` so "
+                "that it comes next, name the first token of a long word, or give a larger `top_k`."
             )
         most = np.exp(values.astype("float64")).sum(axis=-1).max()
         if most > 1.0 + ROUNDING:
             raise ValueError(
-                f"{whose} tells log-probabilities that sum to a probability of {most:.6g}: expected "
+                f"{whose} gives log-probabilities that sum to a probability of {most:.6g}: expected "
                 "at most 1. It may give logits, or those of another temperature."
             )
         largest = Largest(
@@ -134,15 +134,15 @@ class Chat(Completions):
         }
 
     def _of_choice(self, choice: Any) -> Any:
-        told = _first(choice, "content")["top_logprobs"]
-        return self._classes_of({each["token"]: each["logprob"] for each in told})
+        given = _first(choice, "content")["top_logprobs"]
+        return self._classes_of({each["token"]: each["logprob"] for each in given})
 
 
 class PromptLogprobs(Completions):
-    """The token after each one of a text that comes as token ids, as vLLM tells it.
+    """The token after each one of a text that comes as token ids, as vLLM gives them.
 
-    What it says of a prompt's token `t + 1` is the prediction at `t`; that at the last one is the
-    completion.
+    What it gives for a prompt's token `t + 1` is the prediction at `t`; that at the last one is
+    the completion's.
     """
 
     def body(self, x: Any) -> dict[str, Any]:
@@ -159,15 +159,15 @@ class PromptLogprobs(Completions):
         return ids.tolist()
 
     def _of_choice(self, choice: Any) -> Any:
-        told = choice.get("prompt_logprobs")
-        if not told:
+        given = choice.get("prompt_logprobs")
+        if not given:
             raise ValueError(
-                "answers without 'prompt_logprobs', which vLLM tells. Of other servers read the "
-                "token after a text: form='completions'."
+                "answers without 'prompt_logprobs', which vLLM has. Of other servers read the token "
+                "after a text: form='completions'."
             )
         tokens = [
             {f"token_id:{token}": each["logprob"] for token, each in position.items()}
-            for position in told[1:]  # nothing comes before the first
+            for position in given[1:]  # nothing comes before the first
         ]
         tokens.append(_first(choice, "top_logprobs"))
         pairs = [self._classes_of(position) for position in tokens]
@@ -194,14 +194,14 @@ def _choices(answer: Any, count: int) -> list[Any]:
 
 
 def _first(choice: Any, key: str) -> Any:
-    """What is told of the first token of a choice."""
-    told = choice.get("logprobs")
-    if not isinstance(told, Mapping) or not told.get(key):
+    """What a choice has for its first token."""
+    given = choice.get("logprobs")
+    if not isinstance(given, Mapping) or not given.get(key):
         raise ValueError(
-            "tells no log-probabilities of the first token. Not every server and model does: look "
+            "gives no log-probabilities of the first token. Not every server and model does: look "
             "for `logprobs` in its documentation."
         )
-    return told[key][0]
+    return given[key][0]
 
 
 def _source(prompt: Prompt) -> str | None:

@@ -45,7 +45,7 @@ class ServerTeacher(ExternalTeacher):
     `keras_kd.losses.SparseSoftTarget(temperature=1.0)`. With `classes` it has all of them in their
     order; a class that is not among the `top_k` likeliest tokens has the probability 1e-12, and
     what other tokens have is left out, so that an example weighs as much as its classes are likely.
-    Without `classes` the ids of the `top_k` likeliest tokens are the classes, which vLLM tells.
+    Without `classes` the ids of the `top_k` likeliest tokens are the classes, which vLLM gives.
 
     Args:
         url: Of the model's interface, such as `"http://localhost:8501/v1/models/NAME:predict"` or
@@ -66,7 +66,7 @@ class ServerTeacher(ExternalTeacher):
         classes: For each class of the student, in the order of its outputs, the token that stands
             for it, or a tuple of several: words (spaces around them do not count), or token ids.
             Defaults to `None`.
-        top_k: How many tokens are told. Many servers allow no more than 20, some 5. Defaults to
+        top_k: How many of the likeliest tokens are given. Many servers allow no more than 20, some 5. Defaults to
             `20`.
         api_key: Sent as `Authorization: Bearer ...`. Defaults to `None`. No file, message or `repr`
             shows it.

@@ -247,14 +247,14 @@ def test_a_server_that_refuses(running, x, way, text):
     [
         ("html", "with HTML", {}),
         ("error", "answers without 'choices': {'error': 'out of memory'}", {}),
-        ("silent", "tells no log-probabilities of the first token", {}),
-        ("choices", "tells no log-probabilities of the first token", {}),
+        ("silent", "gives no log-probabilities of the first token", {}),
+        ("choices", "gives no log-probabilities of the first token", {}),
         ("choices", "answers without 'prompt_logprobs'", {"form": "prompt_logprobs"}),
         ("logits", "sum to a probability of 16.6642: expected at most 1", {}),
-        ("logits", "by its text, and not by its id", {"classes": None, "top_k": 2}),
-        ("logits", "no class for any example of the first batch, but the tokens 'yes', 'no'",
+        ("logits", "as a text, and not as an id", {"classes": None, "top_k": 2}),
+        ("logits", "gives no class for any example of the first batch, but the tokens 'yes', 'no'",
          {"classes": ["a", "b"]}),
-        ("short", "tells 1 tokens where 20 were asked for. Give top_k=1.", {"classes": None}),
+        ("short", "gives 1 of the 20 likeliest tokens that `top_k` wants. Give top_k=1.", {"classes": None}),
     ],
 )  # fmt: skip
 def test_a_language_model_that_tells_otherwise(running, way, text, arguments):
