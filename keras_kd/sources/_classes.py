@@ -51,11 +51,15 @@ class Classes:
     """
 
     def __init__(self, classes: Sequence[Any]):
-        several = [each if isinstance(each, (list, tuple)) else (each,) for each in classes]
+        listed = isinstance(classes, (list, tuple, np.ndarray))
+        several = [
+            each if isinstance(each, (list, tuple)) else (each,)
+            for each in (classes if listed else ())
+        ]
         names = [name for each in several for name in each]
         self.by_id = all(isinstance(name, (int, np.integer)) for name in names)
         known = self.by_id or all(isinstance(name, str) and _word(name) for name in names)
-        if isinstance(classes, str) or not known or len(several) < 2 or not all(map(len, several)):
+        if not known or len(several) < 2 or not all(map(len, several)):
             raise ValueError(
                 "`classes` must name for each class of the student, in the order of its outputs, "
                 "the token that stands for it, or a tuple of several: words, such as "

@@ -489,6 +489,8 @@ def test_the_key_is_sent(running, x, monkeypatch):
         (f"{PAGE}/completions", {"kind": "probabilities"}, "`kind` has no meaning in form='completions'"),
         (f"{PAGE}/completions", {"prompt": "Good?"}, "must have {} where the example's text comes"),
         (f"{PAGE}/completions", {"classes": ["yes"]}, "`classes` must name for each class"),
+        (f"{PAGE}/completions", {"classes": 10}, "`classes` must name for each class"),
+        (f"{PAGE}/completions", {"classes": "yes no"}, "`classes` must name for each class"),
         (f"{PAGE}/completions", {"classes": ["yes", 3]}, "`classes` must name for each class"),
         (f"{PAGE}/completions", {"classes": ["yes", " yes"]}, "names 'yes' more than once"),
         (PAGE, {"timeout": 0}, "`timeout` must be a number above 0"),
