@@ -5,7 +5,7 @@
 prints its port, and ends when its standard input does. Paths:
 
 - `/v1/models/small:predict`: TensorFlow Serving's form. The logits are `x @ weights`; of named
-  inputs "a" and "b" their sum, with a second output "twice".
+  inputs "a" and "b" their difference, with a second output "twice".
 - `/inputs`: the same by columns.
 - `/v1/completions`, `/v1/chat/completions`: as vLLM has them, of a model whose log-probabilities
   are those of `log_probabilities(text)`; of token ids, those of `after(ids)`.
@@ -95,7 +95,7 @@ def chat(body):
 def instances(body):
     rows = body["instances"]
     if isinstance(rows[0], dict):
-        logits = predictions([row["a"] for row in rows]) + predictions([row["b"] for row in rows])
+        logits = predictions([row["a"] for row in rows]) - predictions([row["b"] for row in rows])
         return {"predictions": [
             {"logits": each.tolist(), "twice": (2 * each).tolist()} for each in logits
         ]}  # fmt: skip
@@ -105,7 +105,7 @@ def instances(body):
 def inputs(body):
     given = body["inputs"]
     if isinstance(given, dict):
-        logits = predictions(given["a"]) + predictions(given["b"])
+        logits = predictions(given["a"]) - predictions(given["b"])
         return {"outputs": {"logits": logits.tolist(), "twice": (2 * logits).tolist()}}
     return {"outputs": predictions(given).tolist()}
 

@@ -75,12 +75,13 @@ def test_the_answers_are_the_models_in_order(running, x, path, form):
 @pytest.mark.parametrize(("path", "form"), [(SERVING, "instances"), ("/inputs", "inputs")])
 def test_several_inputs_and_outputs_go_by_their_names(running, x, path, form):
     with teacher(running, path, form=form, batch_size=4) as remote:
-        found = remote.signals({"a": x, "b": 2 * x}, ("output", "twice"))
-    expected = model.predictions(x) + model.predictions(2 * x)
+        found = remote.signals({"a": x, "b": x[::-1]}, ("output", "twice"))
+    assert found["twice"].dtype == "float32"
+    expected = model.predictions(x) - model.predictions(x[::-1])
     np.testing.assert_allclose(found["output"], expected, rtol=1e-6)
     np.testing.assert_allclose(found["twice"], 2 * expected, rtol=1e-6)
     with teacher(running, path, form=form, output="twice") as remote:
-        np.testing.assert_allclose(remote({"a": x, "b": x}), 4 * model.predictions(x), rtol=1e-6)
+        np.testing.assert_allclose(remote({"a": x, "b": x[::-1]}), 2 * expected, rtol=1e-6)
 
 
 def test_a_student_learns_from_a_store_of_its_answers(running, x, tmp_path):
