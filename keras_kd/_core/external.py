@@ -35,6 +35,9 @@ class ExternalTeacher:
         floor: The probability that 0 counts as.
     """
 
+    #: Whether it is asked with the examples' ids in place of their inputs.
+    by_id = False
+
     def __init__(self, name: str, *, kind: str = "logits", floor: float = FLOOR):
         if not isinstance(name, str) or not name:
             raise ValueError(

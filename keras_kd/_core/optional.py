@@ -7,22 +7,24 @@ from typing import Any
 import keras
 
 
-def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+def require(module: str, *, extra: str | None = None, purpose: str) -> ModuleType:
     """`module`, imported; or an error that says what to install.
 
     Args:
         module: Name to import, such as `"matplotlib"`.
-        extra: The extra of this package that brings it, such as `"report"`.
+        extra: The extra of this package that brings it, such as `"report"`. Defaults to `None`:
+            it is a package of its own.
         purpose: Who asks and for what, as the start of a sentence: `"keras_kd.report draws"`.
     """
+    package = module.split(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+        if error.name is None or error.name.split(".")[0] != package:
             raise
+        install = f'"keras-kd[{extra}]"' if extra else package
         raise ModuleNotFoundError(
-            f"{purpose} with {module.split('.')[0]}, which is not installed. "
-            f'Run: pip install "keras-kd[{extra}]".',
+            f"{purpose} with {package}, which is not installed. Run: pip install {install}.",
             name=error.name,
         ) from None
 
@@ -39,13 +41,4 @@ def require_keras(version: str, *, purpose: str) -> None:
 
 def require_tensorflow(purpose: str) -> Any:
     """The package, or an error that says who asks for it."""
-    try:
-        tensorflow = importlib.import_module("tensorflow")
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-        raise ModuleNotFoundError(
-            f"{purpose} with tensorflow, which is not installed. Run: pip install tensorflow.",
-            name=error.name,
-        ) from None
-    return tensorflow
+    return require("tensorflow", purpose=purpose)

@@ -31,7 +31,8 @@ class SparseSoftTarget(Loss):
 
     Shapes: `y_true` is a triple: the largest logits `v` `(batch, ..., k)`, their class numbers
     `(batch, ..., k)`, and `L` `(batch, ...)`; `y_pred` logits `(batch, ..., classes)`; one value
-    per `(batch, ...)`.
+    per `(batch, ...)`. A row with fewer than `k` logits is filled up with its first class, at a
+    logit so low that its probability is 0, such as -10,000.
 
     Args:
         temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
@@ -94,6 +95,8 @@ class SparseSoftTarget(Loss):
         s = logits / self.temperature
         p = ops.exp(log_p)
         total = ops.sum(p, axis=-1, keepdims=True)
+        # What fills a row up has the first class's slope as well: it is written to one place.
+        p = ops.where(ops.equal(classes, classes[..., :1]), p[..., :1], p)
         rest = 0.0
         if classes.shape[-1] < logits.shape[-1]:
             p_rest = ops.expand_dims(_rest(log_p), -1)

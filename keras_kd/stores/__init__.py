@@ -3,6 +3,8 @@
 Names:
     fingerprint
         A hash of all of a model's weights and of its layers.
+    from_answers
+        Writes a store of outputs that were computed elsewhere: an array, or a file of them.
     Largest
         The largest logits and what is needed of the rest: a target for `SparseSoftTarget`.
     Manifest
@@ -29,6 +31,7 @@ from keras_kd._core.largest import Largest as Largest
 from keras_kd.stores._beam import write_with_beam as write_with_beam
 from keras_kd.stores._codecs import StoreError as StoreError
 from keras_kd.stores._fingerprint import fingerprint as fingerprint
+from keras_kd.stores._from_answers import from_answers as from_answers
 from keras_kd.stores._index import merge as merge
 from keras_kd.stores._manifest import Manifest as Manifest
 from keras_kd.stores._reader import read as read
@@ -38,6 +41,6 @@ from keras_kd.stores._verify import verify as verify
 from keras_kd.stores._writer import write as write
 
 __all__ = [
-    "Largest", "Manifest", "Store", "StoreError", "Verified", "fingerprint", "merge",
-    "read", "verify", "write", "write_with_beam",
+    "Largest", "Manifest", "Store", "StoreError", "Verified", "fingerprint", "from_answers",
+    "merge", "read", "verify", "write", "write_with_beam",
 ]  # fmt: skip

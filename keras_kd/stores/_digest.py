@@ -55,21 +55,26 @@ class Digest:
     """The digests of examples with certain inputs, `(batch, inputs, 24)`.
 
     Args:
-        inputs: Shape and type of each input of one example, as a manifest has them.
+        inputs: Shape and type of each input of one example, as a manifest has them. None, of a
+            store that knows ids alone: then no example differs from what it was.
     """
 
     def __init__(self, inputs: Sequence[dict[str, Any]]):
         self._inputs = [_kind_of(tuple(entry["shape"]), entry["dtype"]) for entry in inputs]
         self.shape: tuple[int, ...] = (len(self._inputs), NUMBERS)
 
-    def of(self, x: Any) -> np.ndarray:
-        """The digests of a batch."""
+    def of(self, x: Any, examples: int = 0) -> np.ndarray:
+        """The digests of a batch; without inputs, of so many `examples`."""
+        if not self._inputs:
+            return np.zeros((examples, *self.shape), "float32")
         leaves = map(np.asarray, keras.tree.flatten(x))
         parts = [kind.of(leaf) for kind, leaf in zip(self._inputs, leaves, strict=True)]
         return np.stack(parts, axis=1).astype("float32")
 
     def apart(self, now: np.ndarray, then: np.ndarray) -> np.ndarray:
         """How far each example is from what it was; up to 1 it is the same."""
+        if not self._inputs:
+            return np.zeros(len(now))
         pairs = ((now[:, i], then[:, i]) for i in range(len(self._inputs)))
         return np.max(
             [k.apart(a, b) for k, (a, b) in zip(self._inputs, pairs, strict=True)], axis=0

@@ -18,7 +18,7 @@ class DigestOfFormat1(Digest):
     def __init__(self) -> None:
         self.shape = (3,)
 
-    def of(self, x: Any) -> np.ndarray:
+    def of(self, x: Any, examples: int = 0) -> np.ndarray:
         """Mean, root mean square and a mean with fixed uneven weights of each example."""
         parts = [_of_leaf(np.asarray(leaf)) for leaf in keras.tree.flatten(x)]
         return np.mean(parts, axis=0).astype("float32")

@@ -65,7 +65,7 @@ class ExternalOutputs:
 
     def ask(self, x: Any, size: int, ids: np.ndarray | None = None) -> list[Any]:
         """The prepared signals of some examples."""
-        signals = self._asked(x, ids)
+        signals = self._asked(ids if self.teacher.by_id else x, ids)
         prepared = [codec.prepare(signals[path]) for path, codec in self.codecs.items()]
         return keras.tree.map_structure(_as_numpy, prepared)
 

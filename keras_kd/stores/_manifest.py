@@ -24,6 +24,8 @@ from keras_kd.stores._digest_of_format_1 import DigestOfFormat1
 
 #: 1: nothing but the manifest has a checksum of its own; such stores are read, not written on.
 FORMAT = 2
+#: Of stores that know ids and no inputs.
+WITHOUT_INPUTS = 3
 MANIFEST, EXAMPLES, RECORD = "manifest.json", "examples.json", "shard.json"
 INDEX = ("index.ids.npy", "index.rows.npy")
 #: The bytes that one checksum is of.
@@ -92,6 +94,11 @@ def file_names(signals: list[str], codecs: list[Codec]) -> list[dict[str, str]]:
     ]
 
 
+def format_of(settings: dict[str, Any]) -> int:
+    """The lowest format that can say this."""
+    return FORMAT if settings["data"]["inputs"] else WITHOUT_INPUTS
+
+
 class Manifest:
     """What stands in `manifest.json`, once it is known to make sense.
 
@@ -105,10 +112,10 @@ class Manifest:
         version = content.get("format")
         if not isinstance(version, int):
             raise StoreError(f"'{folder / MANIFEST}' is damaged: it names no format.")
-        if version > FORMAT:
+        if version > WITHOUT_INPUTS:
             raise StoreError(
                 f"The store '{folder}' has format {version}, and this version of keras_kd reads "
-                f"formats up to {FORMAT}. Upgrade keras_kd, or write the store again."
+                f"formats up to {WITHOUT_INPUTS}. Upgrade keras_kd, or write the store again."
             )
         if content != sealed(content):
             raise StoreError(

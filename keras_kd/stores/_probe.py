@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.largest import Largest
 from keras_kd._core.messages import listing
 from keras_kd._examples._batches import Batch
 from keras_kd._examples._ids import shown
@@ -31,9 +32,10 @@ def probe_of(batch: Batch, signals: Mapping[str, Any], digest: Digest) -> Probe:
     """The probe of the first examples of `batch`, and what was said of them by path."""
     some = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:EXAMPLES], batch.x)
     answers = {path: _numbers_of(signal) for path, signal in signals.items()}
+    ids = batch.ids[:EXAMPLES]
     return {
-        "ids": [shown(each) for each in batch.ids[:EXAMPLES]],
-        "inputs": json.loads(json.dumps(digest.of(some).tolist())),
+        "ids": [shown(each) for each in ids],
+        "inputs": json.loads(json.dumps(digest.of(some, len(ids)).tolist())),
         "answers": {path: _shortened(numbers) for path, numbers in answers.items()},
     }
 
@@ -67,8 +69,8 @@ def check_probe(now: Probe, then: Probe | None, digest: Digest, where: str) -> N
 
 
 def _numbers_of(signal: Any) -> np.ndarray:
-    tensor = keras.tree.flatten(signal)[0]  # of the largest logits the values
-    outputs = np.asarray(keras.ops.convert_to_numpy(tensor), "float32")[:EXAMPLES]
+    numbers = signal.values if isinstance(signal, Largest) else signal
+    outputs = np.asarray(keras.ops.convert_to_numpy(numbers), "float32")[:EXAMPLES]
     flat = np.nan_to_num(outputs.reshape(len(outputs), -1))
     flat = flat[:, :: -(-flat.shape[1] // _MOST)]
     count = flat.shape[1]

@@ -60,7 +60,7 @@ class ShardWriter:
             self._compare(batch)
             return
         self._put("ids.npy", batch.ids)
-        self._put("data.npy", self.manifest.digest.of(batch.x))
+        self._put("data.npy", self.manifest.digest.of(batch.x, len(batch.ids)))
         views = [self._view(batch, view) for view in range(self.settings["views"])]
         for names, parts in zip(self.manifest.files, zip(*views, strict=True), strict=True):
             for column, name in names.items():
@@ -110,7 +110,8 @@ class ShardWriter:
                 "time, not shuffled, or write to another folder."
             )
         looked = self.looked[self.met : self.met + len(ids)]
-        apart = self.manifest.digest.apart(self.manifest.digest.of(batch.x), looked)
+        now = self.manifest.digest.of(batch.x, len(ids))
+        apart = self.manifest.digest.apart(now, looked)
         if not (apart <= 1).all():
             raise StoreError(
                 f"{shard_name(self.shard or 0)} of '{self.folder}' was written for other data: the "

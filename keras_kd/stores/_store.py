@@ -116,6 +116,8 @@ class Store:
         """Raises when these are other data under the same ids."""
         stored = self.manifest.settings["data"]["inputs"]
         rows = self.rows(batch.ids)
+        if not stored:
+            return  # made from ids alone: `from_answers` without `data`
         leaves = keras.tree.flatten(batch.x)
         shapes = [tuple(entry["shape"]) for entry in stored]
         if [tuple(np.shape(leaf)[1:]) for leaf in leaves] != shapes:

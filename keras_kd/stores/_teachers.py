@@ -7,6 +7,7 @@ import keras
 from keras_kd._core.external import ExternalTeacher
 from keras_kd._core.function_teacher import FunctionTeacher
 from keras_kd._core.models import looks_like_a_model, no_model
+from keras_kd._examples._batches import Batch
 from keras_kd.stores._external_outputs import ExternalOutputs
 from keras_kd.stores._fingerprint import fingerprint, weights_hash
 from keras_kd.stores._teacher_outputs import TeacherOutputs
@@ -40,6 +41,12 @@ def outputs_of(teacher: Teacher, *settings: Any) -> Outputs:
     """The teacher's signals as codecs want them; `settings` as of `TeacherOutputs`."""
     kind: Any = TeacherOutputs if isinstance(teacher, keras.Model) else ExternalOutputs
     return kind(teacher, *settings)
+
+
+def asked_with(teacher: Teacher, batch: Batch) -> Any:
+    """What a teacher is asked with: the inputs, or the ids."""
+    by_id = isinstance(teacher, ExternalTeacher) and teacher.by_id
+    return batch.ids if by_id else batch.x
 
 
 def fingerprint_of(teacher: Teacher) -> str:

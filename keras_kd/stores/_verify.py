@@ -83,8 +83,8 @@ def verify(
     store = Store(path, check=True, temperature=top.temperatures[0] if top else None)
     store.shards.check_all()
     manifest = store.manifest
-    teacher = as_teacher(teacher, manifest.teacher["name"])
     store.check_teacher(teacher)
+    teacher = as_teacher(teacher, manifest.teacher["name"])
     augment = store.check_augment(None)
     pool = pool_of(data, augment, among)
     store.check_pool(pool)

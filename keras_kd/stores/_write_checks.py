@@ -14,10 +14,10 @@ from keras_kd._core.scalars import count
 from keras_kd.data import Augment
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import (
-    FORMAT,
     MANIFEST,
     Path,
     differences,
+    format_of,
     replace,
     sealed,
     to_go_on,
@@ -34,8 +34,8 @@ def check_same_store(folder: Path, settings: dict[str, Any], probe: Probe) -> No
     try:
         there = to_go_on(folder)
     except FileNotFoundError:
-        content = {"format": FORMAT, "settings": settings, "probe": probe, "complete": False}
-        replace(folder / MANIFEST, sealed(content))
+        began = {"format": format_of(settings), "settings": settings, "probe": probe}
+        replace(folder / MANIFEST, sealed({**began, "complete": False}))
         return
     if differing := differences(settings, there.settings):
         raise StoreError(

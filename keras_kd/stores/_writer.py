@@ -26,7 +26,13 @@ from keras_kd.stores._manifest import (
 from keras_kd.stores._probe import probe_of
 from keras_kd.stores._progress import progress, size
 from keras_kd.stores._shard_writer import ShardWriter
-from keras_kd.stores._teachers import as_teacher, fingerprint_of, outputs_of, weights_of
+from keras_kd.stores._teachers import (
+    as_teacher,
+    asked_with,
+    fingerprint_of,
+    outputs_of,
+    weights_of,
+)
 from keras_kd.stores._write_checks import (
     check_arguments,
     check_room,
@@ -141,8 +147,9 @@ def write(
         raise ValueError(f"`temperatures` must be above 0. Received: {temperatures}.")
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
     check_ending(teacher, addresses)
-    answers = outputs_of(teacher, addresses, dtypes, top_k, temperatures, first.x)
-    signals = answers.first_signals(first.x, SAMPLE)
+    example = asked_with(teacher, first)
+    answers = outputs_of(teacher, addresses, dtypes, top_k, temperatures, example)
+    signals = answers.first_signals(example, SAMPLE)
     kinds = kinds_of(teacher, signals)
     each = views * sum(codec.bytes() for codec in answers.codecs.values())
     if shard_size is None:

@@ -134,6 +134,14 @@ def sparse(k, temperature):
     return make
 
 
+def filled(draw):
+    """Of some rows fewer are known: filled up with their first class."""
+    values, classes, log_sum_exp = largest_of(draw(BATCH, 3, 7), 3, 2.0)
+    values[:, 1, 1:], classes[:, 1, 1:] = -1e4, classes[:, 1, :1]
+    values[:, 2, 2:], classes[:, 2, 2:] = -1e4, classes[:, 2, :1]
+    return (values, classes, log_sum_exp), draw(BATCH, 3, 7)
+
+
 def queued(draw):
     return draw(BATCH + 3, 5), draw(BATCH, 5)
 
@@ -240,6 +248,10 @@ CASES = [
     Case(
         losses.SparseSoftTarget, sparse(3, 2.0), oracles.sparse, {"temperature": 2.0},
         shape=(3,), identity=None,
+    ),
+    Case(
+        losses.SparseSoftTarget, filled, oracles.sparse, {"temperature": 2.0}, shape=(3,),
+        identity=None, note="filled",
     ),
     Case(
         losses.SparseSoftTarget, sparse(7, 1.0), oracles.sparse, {"temperature": 1.0}, T,

@@ -178,6 +178,8 @@ def sparse(target, s, temperature):
         _rows(largest), _rows(classes).astype(int), np.ravel(log_sum_exp), _rows(s), strict=True
     )
     for v, c, total, row in rows:
+        known = v > -1e4  # what fills a row up is not
+        v, c = v[known], c[known]
         p, q = np.exp(v / temperature - total), softmax(row / temperature)
         p_all, q_all = p, q[c]
         if len(c) < len(row):  # the rest in one bucket
