@@ -52,6 +52,7 @@ WHEN = {
     "mgd": "dense tasks, long training",
     "tinybert": "Transformers, layer by layer",
     "minilm": "Transformers of other depth and width: the last layer alone",
+    "representation": "pretraining on images without labels, from one teacher or several",
     "ca_mkd": "several teachers, not equally good, and labels",
     "own_teacher": "one network, with early exits",
     "mean_teacher": "few labels, many unlabelled examples in two views",

@@ -27,6 +27,8 @@ Names:
         Soft targets at a temperature that comes with the prediction.
     DecoupledSoftTarget
         Soft targets in two parts: how sure of the right class, and what the others look like.
+    DirectionMatch
+        Cosine distance of two feature vectors, and a share of their smooth L1 distance.
     DistanceRelation
         Difference of the distances between the examples of a batch, in units of their mean.
     Diversity
@@ -121,6 +123,7 @@ from keras_kd.losses._divergences import SkewKL as SkewKL
 from keras_kd.losses._divergences import SkewReverseKL as SkewReverseKL
 from keras_kd.losses._features import BoundaryMatch as BoundaryMatch
 from keras_kd.losses._features import ClassifierReuse as ClassifierReuse
+from keras_kd.losses._features import DirectionMatch as DirectionMatch
 from keras_kd.losses._features import FactorMatch as FactorMatch
 from keras_kd.losses._features import FeatureMatch as FeatureMatch
 from keras_kd.losses._features import MarginReLUMatch as MarginReLUMatch
@@ -157,12 +160,12 @@ __all__ = [
     "AngleRelation", "AttentionMap", "AttentionScoreMatch", "BinarySoftTarget",
     "BoundaryMatch", "ClassifierReuse", "ConfidenceWeighted", "ConfidenceWeightedFeatures",
     "ContrastiveMatch", "CorrelationCongruence", "CorrelationTarget", "CurriculumTarget",
-    "DecoupledSoftTarget", "DistanceRelation", "Diversity", "FactorMatch", "FeatureMatch",
-    "FlowMatch", "HardTarget", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
-    "JensenShannon", "LabelledTarget", "LogPowerDistance", "LogitMatch", "Loss",
-    "MarginReLUMatch", "MaskedGeneration", "MaximumMeanDiscrepancy", "NeighborDistribution",
-    "NoiseContrastive", "NormalizedTarget", "RegressionMatch", "RelationMatch", "ReverseKL",
-    "SimilarityMatrix", "SkewKL", "SkewReverseKL", "SoftTarget", "SparseSoftTarget",
-    "StandardizedSoftTarget", "SumOf", "VariationalMatch", "VirtualTarget",
-    "WeightedSoftTarget",
+    "DecoupledSoftTarget", "DirectionMatch", "DistanceRelation", "Diversity", "FactorMatch",
+    "FeatureMatch", "FlowMatch", "HardTarget", "HiddenStateMatch", "HierarchicalContext",
+    "JacobianMatch", "JensenShannon", "LabelledTarget", "LogPowerDistance", "LogitMatch",
+    "Loss", "MarginReLUMatch", "MaskedGeneration", "MaximumMeanDiscrepancy",
+    "NeighborDistribution", "NoiseContrastive", "NormalizedTarget", "RegressionMatch",
+    "RelationMatch", "ReverseKL", "SimilarityMatrix", "SkewKL", "SkewReverseKL",
+    "SoftTarget", "SparseSoftTarget", "StandardizedSoftTarget", "SumOf", "VariationalMatch",
+    "VirtualTarget", "WeightedSoftTarget",
 ]  # fmt: skip

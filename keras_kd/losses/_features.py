@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_kd._core.geometry import flat, unit
+from keras_kd._core.geometry import flat, huber, unit
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, is_number, positive
 from keras_kd._core.tensors import Tensor
@@ -68,6 +68,50 @@ class ClassifierReuse(FeatureMatch):
     Reference: Chen et al., "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022,
     arXiv:2203.14001, section 3.
     """
+
+
+@serializable
+class DirectionMatch(Loss):
+    """Cosine distance of two feature vectors, and a share of their smooth L1 distance.
+
+    For features to start other trainings from: mostly their direction counts, and a little their
+    length. Targets are best brought to one scale, by `keras_kd.projectors.Standardize`.
+
+    `loss = alpha · (1 - cos(y_pred, y_true)) + beta · mean over channels of h(y_pred - y_true)`
+
+    with `h(d) = d² / 2` where `|d| < 1`, and `|d| - 1/2` elsewhere. A vector of zeros has the
+    cosine 0 with any other. One shorter than a tenth of the batch's mean length has a cosine whose
+    gradient fades out towards it.
+
+    Shapes: `y_true`, `y_pred` `(batch, ..., channels)`, maps channels first when
+    `keras.config.image_data_format()` says so; one value per `(batch, ...)`.
+
+    Args:
+        alpha: Weight of the cosine distance; a float or a schedule. Defaults to `0.9`.
+        beta: Weight of the smooth L1 distance; a float or a schedule. Defaults to `0.1`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `alpha` or `beta` is not finite.
+
+    Example:
+
+    >>> loss = keras_kd.losses.DirectionMatch()
+    >>> round(float(loss([[3.0, 4.0]], [[3.0, 0.0]])), 4)  # .9 · (1 - .6) + .1 · (0 + 3.5) / 2
+    0.535
+
+    Reference: Ranzinger et al., "AM-RADIO: Agglomerative Vision Foundation Model - Reduce All
+    Domains Into One", CVPR 2024, arXiv:2312.06709, section 3.
+    """
+
+    def __init__(self, alpha: Number = 0.9, beta: Number = 0.1, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.alpha, self.beta = finite(alpha, "alpha"), finite(beta, "beta")
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        s, t = channels_last(y_pred), channels_last(y_true)
+        cosine = ops.sum(unit(s) * unit(t), axis=-1)
+        return self.alpha * (1.0 - cosine) + self.beta * ops.mean(huber(s - t), axis=-1)
 
 
 @serializable

@@ -52,6 +52,8 @@ Names:
         Maps one signal to the shape of another: a linear map, BatchNorm, ReLU.
     Resize
         Resizes a feature map; it has no weights.
+    Standardize
+        Each channel brought to mean 0 and variance 1, by the statistics of the data.
     Temperature
         Logits, and a trained temperature that works against the learner.
     TokensToMap
@@ -91,6 +93,7 @@ from keras_kd.projectors._regressors import MatchedChannels as MatchedChannels
 from keras_kd.projectors._regressors import NormalizedRegressor as NormalizedRegressor
 from keras_kd.projectors._regressors import Regressor as Regressor
 from keras_kd.projectors._regressors import VariationalRegressor as VariationalRegressor
+from keras_kd.projectors._standardize import Standardize as Standardize
 from keras_kd.projectors._temperature import Temperature as Temperature
 from keras_kd.projectors._tokens import TokensToMap as TokensToMap
 
@@ -98,6 +101,6 @@ __all__ = [
     "MLP", "AuxiliaryHead", "Bottleneck", "Classes", "Conv1x1", "Conv3x3", "ConvTransposed",
     "Dense", "Fusion", "Heads", "Join", "LinearRegressor", "MaskedGenerator",
     "MatchedChannels", "MemoryBank", "NormalizedRegressor", "Paraphraser", "Pool",
-    "PooledDense", "PooledNorm", "QueuedEmbedding", "Regressor", "Resize", "Temperature",
-    "TokensToMap", "Translator", "UnitEmbedding", "VariationalRegressor",
+    "PooledDense", "PooledNorm", "QueuedEmbedding", "Regressor", "Resize", "Standardize",
+    "Temperature", "TokensToMap", "Translator", "UnitEmbedding", "VariationalRegressor",
 ]  # fmt: skip

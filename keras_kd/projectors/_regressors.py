@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.configs import restored
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import positive
 from keras_kd._core.shapes import Shape, as_map, channel_axis, channels, pair, positions
@@ -51,11 +52,17 @@ def layers_to(shape: Shape, target: Shape, policy: Any) -> list[keras.layers.Lay
 class _ToShape(keras.layers.Layer):
     """Linear layers to the shape of the second signal, and what follows them."""
 
+    def __init__(self, *, target_projector: keras.layers.Layer | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.target_projector = target_projector
+
     def _then(self, axis: int) -> list[keras.layers.Layer]:
         return []
 
     def build(self, input_shape: Any) -> None:
         shape, target = pair(type(self).__name__, input_shape)
+        if self.target_projector is not None:
+            target = tuple(self.target_projector(keras.KerasTensor(target)).shape)
         linear = layers_to(shape, target, self.dtype_policy)
         self.map = keras.Sequential(
             [*linear, *self._then(channel_axis(max(len(shape), len(target))))]
@@ -64,6 +71,14 @@ class _ToShape(keras.layers.Layer):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.map(inputs[0], training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        given = keras.saving.serialize_keras_object(self.target_projector)
+        return {**super().get_config(), "target_projector": given}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "_ToShape":
+        return cls(**restored(config))
 
 
 @serializable
@@ -76,6 +91,9 @@ class LinearRegressor(_ToShape):
     Shapes: two signals `(batch, ..., a)` and `(batch, ..., b)` -> that of the second.
 
     Args:
+        target_projector: Layer without weights that the second goes through on its way into the
+            loss, such as `TokensToMap(class_tokens=5)`: the shape is that of its result. Defaults
+            to `None`.
         **kwargs: As in `keras.layers.Layer`.
 
     Raises:
@@ -102,6 +120,9 @@ class NormalizedRegressor(_ToShape):
     Shapes: two signals `(batch, ..., a)` and `(batch, ..., b)` -> that of the second.
 
     Args:
+        target_projector: Layer without weights that the second goes through on its way into the
+            loss, such as `TokensToMap(class_tokens=5)`: the shape is that of its result. Defaults
+            to `None`.
         **kwargs: As in `keras.layers.Layer`.
 
     Raises:
@@ -139,6 +160,9 @@ class Regressor(_ToShape):
     Shapes: two signals `(batch, ..., a)` and `(batch, ..., b)` -> that of the second.
 
     Args:
+        target_projector: Layer without weights that the second goes through on its way into the
+            loss, such as `TokensToMap(class_tokens=5)`: the shape is that of its result. Defaults
+            to `None`.
         **kwargs: As in `keras.layers.Layer`.
 
     Raises:

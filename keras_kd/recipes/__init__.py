@@ -63,6 +63,8 @@ Names:
         Probabilistic knowledge transfer: an example's likely neighbors are the teacher's.
     regression
         Regression: the student's numbers come near the labels and near the teacher's.
+    representation
+        Representation: a backbone learns its teachers' features, without labels.
     review_kd
         Knowledge review: the student's layers learn from shallower ones of the teacher, too.
     rkd
@@ -114,6 +116,7 @@ from keras_kd.recipes._relations import cc as cc
 from keras_kd.recipes._relations import pkt as pkt
 from keras_kd.recipes._relations import rkd as rkd
 from keras_kd.recipes._relations import sp as sp
+from keras_kd.recipes._representation import representation as representation
 from keras_kd.recipes._several_models import ca_mkd as ca_mkd
 from keras_kd.recipes._several_models import mean_teacher as mean_teacher
 from keras_kd.recipes._several_models import mutual as mutual
@@ -133,6 +136,6 @@ __all__ = [
     "ab", "attention_transfer", "binary", "ca_mkd", "cc", "crd", "crd_memory", "ctkd",
     "deit", "dist", "dkd", "fitnets", "fsp", "ft", "gkd", "hinton", "logit_standardization",
     "mean_teacher", "mgd", "minilm", "mutual", "nkd", "nst", "ofd", "own_teacher", "pkt",
-    "regression", "review_kd", "rkd", "simkd", "sobolev", "sp", "srd", "tf_kd", "tinybert",
-    "vid", "wsld",
+    "regression", "representation", "review_kd", "rkd", "simkd", "sobolev", "sp", "srd",
+    "tf_kd", "tinybert", "vid", "wsld",
 ]  # fmt: skip

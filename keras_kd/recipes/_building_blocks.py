@@ -114,6 +114,11 @@ def shaped(
     )  # fmt: skip
 
 
+def copied(layer: keras.layers.Layer | None) -> keras.layers.Layer | None:
+    """Another layer of the same settings, for a term has its projectors to itself."""
+    return None if layer is None else type(layer).from_config(layer.get_config())
+
+
 def each(
     pred: Layers, target: Layers, loss: Callable[[], losses.Loss], weight: Number, name: str
 ) -> Terms:

@@ -5,7 +5,7 @@ import keras
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import parse
 from keras_kd._core.scalars import Number
-from keras_kd.recipes._building_blocks import Layers, Terms, labels, paired, recipe, shaped
+from keras_kd.recipes._building_blocks import Layers, Terms, copied, labels, paired, recipe, shaped
 from keras_kd.taps import layer_paths
 from keras_kd.terms import Term
 
@@ -56,7 +56,8 @@ def fitnets(
     if projector is None:
         hints = [
             shaped(
-                losses.FeatureMatch(), s, t, projectors.Regressor(), weight, "hint",
+                losses.FeatureMatch(), s, t,
+                projectors.Regressor(target_projector=copied(target_projector)), weight, "hint",
                 target_projector=target_projector,
             )
             for s, t in pairs

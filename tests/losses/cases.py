@@ -261,6 +261,14 @@ CASES = [
         losses.FeatureMatch, maps, oracles.per_row(oracles.mean_square), shape=(4, 4),
     ),
     Case(losses.ClassifierReuse, logits, oracles.per_row(oracles.mean_square)),
+    Case(
+        losses.DirectionMatch, maps, oracles.per_row(oracles.direction),
+        {"alpha": 0.9, "beta": 0.1}, ("alpha", "beta"), shape=(4, 4),
+    ),
+    Case(
+        losses.DirectionMatch, logits, oracles.per_row(oracles.direction),
+        {"alpha": 0.5, "beta": 2.0}, note="vectors",
+    ),
     Case(losses.FactorMatch, maps, EX(oracles.factor)),
     Case(
         losses.VariationalMatch, predictions, oracles.variational, shape=(2, 2),

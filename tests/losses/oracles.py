@@ -219,6 +219,12 @@ def attention_map(t, s):
     return mean_square(t, s)
 
 
+def direction(t, s, alpha, beta):
+    cosine = (t * s).sum() / (np.linalg.norm(t) * np.linalg.norm(s))
+    gaps = [d**2 / 2 if abs(d) < 1 else abs(d) - 0.5 for d in s - t]
+    return alpha * (1 - cosine) + beta * sum(gaps) / len(gaps)
+
+
 def factor(t, s):
     return np.abs(length_one(s.ravel()) - length_one(t.ravel())).mean()
 

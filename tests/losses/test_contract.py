@@ -89,7 +89,7 @@ def test_correlations_of_classes_are_over_what_counts():
     np.testing.assert_allclose(numpy(loss(target, pred)), numpy(expected), rtol=1e-5)
 
 
-NORMALISING = ["StandardizedSoftTarget", "CorrelationTarget", "FactorMatch", "AttentionMap",
+NORMALISING = ["StandardizedSoftTarget", "CorrelationTarget", "DirectionMatch", "FactorMatch", "AttentionMap",
                "SimilarityMatrix", "AngleRelation", "NeighborDistribution", "MaximumMeanDiscrepancy",
                "CorrelationCongruence", "ContrastiveMatch", "LogPowerDistance"]  # fmt: skip
 
@@ -169,7 +169,7 @@ def test_a_table_row_would_fail_with_the_sides_swapped():
             symmetrical.add(case.loss.__name__)
     assert symmetrical == {
         "AttentionMap", "AttentionScoreMatch", "ClassifierReuse", "CorrelationTarget",
-        "FactorMatch", "FeatureMatch", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
+        "DirectionMatch", "FactorMatch", "FeatureMatch", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
         "JensenShannon", "LogitMatch",
         "MaskedGeneration", "LogPowerDistance",
     }  # fmt: skip

@@ -49,6 +49,7 @@ PROJECTORS = {
         (LARGE, SMALL),
         [(3, 4, 4, 5), (1, 1, 1, 5)],
     ),
+    "Standardize": (projectors.Standardize, SMALL, (3, 4, 4, 5)),
     "Paraphraser": (lambda: projectors.Paraphraser(0.4), SMALL, (3, 4, 4, 2)),
     "Translator": (lambda: projectors.Translator(0.4), (LARGE, SMALL), (3, 4, 4, 2)),
     "Fusion": (

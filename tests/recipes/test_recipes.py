@@ -101,6 +101,15 @@ RECIPES = {
                               target=["teacher:norm_a", "teacher:norm_b"]),
         [1, 0.0005, 0.001],
     ),
+    "representation": (networks, lambda m: recipes.representation(**ONE), [1, 1]),
+    "representation of another size": (
+        networks, lambda m: recipes.representation(**CROSS, spatial=0.5), [1, 0.5],
+    ),
+    "representation from two teachers": (
+        two_teachers,
+        lambda m: recipes.representation(pred="student:b", target=["big:b", "old:a"]),
+        [1, 1, 1, 1],
+    ),
     "review_kd": (networks, lambda m: recipes.review_kd(**TWO), [1, 5]),
     "mgd": (networks, lambda m: recipes.mgd(**ONE), [1, 7e-5]),
     "simkd": (networks, lambda m: recipes.simkd(**ONE), [1]),
