@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_kd._core.messages import listing
 from keras_kd._core.output_kinds import logits_of
-from keras_kd.stores._answer_tables import OUTPUT, Table, first_rows
+from keras_kd.stores._answer_tables import OUTPUT, Table, first_rows, number
 from keras_kd.stores._codecs import StoreError
 
 Names = Callable[[int], str]
@@ -89,16 +89,8 @@ def _numbers(column: Any, what: str, table: Table) -> np.ndarray:
     """A column as numbers; empty cells are NaN."""
     if isinstance(column, np.ndarray) and column.dtype.kind in "fiub":
         return column
-    found = np.empty(len(column))
-    for place, cell in enumerate(column):
-        try:
-            found[place] = np.nan if cell is None or cell == "" else float(cell)
-        except (ValueError, TypeError):
-            raise StoreError(
-                f"{table.where} has {cell!r} under {what} in {table.row(place)}: a number is "
-                "expected. Every column but the ids' is a class."
-            ) from None
-    return found
+    cells = enumerate(column)
+    return np.array([number(c, table.where, f"{what} in {table.row(p)}") for p, c in cells])
 
 
 def _rows(column: Sequence[Any], table: Table, name: Names) -> np.ndarray:

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Table:
             stated = ", ".join(f"'{name}' has {count:,}" for name, count in lengths.items())
             raise StoreError(f"{self.where} has columns of different lengths: {stated}.")
         if not lengths or not self.rows:
-            raise StoreError(f"{self.where} has no rows.")
+            raise StoreError(f"{self.where} has no rows of answers.")
 
     @property
     def rows(self) -> int:
@@ -56,10 +56,10 @@ class Table:
         return Table(self.where, {n: c for n, c in self.columns.items() if n != name}, self.lines)
 
 
-def table_of(answers: Any) -> Table:
-    """The columns of a file, of a dict, or of what stands for one column."""
+def table_of(answers: Any, ids: Any) -> Table:
+    """The columns of a file, of a dict, or of what stands for one column; `ids` as of `take_ids`."""
     if isinstance(answers, (str, os.PathLike)):
-        return _from_file(Path(answers))
+        return _from_file(Path(answers), ids)
     if isinstance(answers, Mapping):
         return Table("`answers`", {str(name): column for name, column in answers.items()})
     if isinstance(answers, (list, tuple)) and answers and isinstance(answers[0], Mapping):
@@ -79,12 +79,7 @@ def table_of(answers: Any) -> Table:
 def take_ids(table: Table, ids: Any) -> tuple[np.ndarray, Table]:
     """The ids of the rows, as bytes, and the other columns."""
     if isinstance(ids, str):
-        if ids not in table.columns or len(table.columns) == 1:
-            raise StoreError(
-                f"{table.where} has no column '{ids}' for the ids. Expected one of "
-                f"{listing(table.columns)}.{did_you_mean(ids, table.columns)} Name the one that "
-                "holds them, ids='...', or give the ids of its rows."
-            )
+        _check_ids_column(table.columns, table.where, ids)
         return _ids(table.columns[ids], f"the column '{ids}' of {table.where}"), table.without(ids)
     given = _ids(ids, "`ids`")
     if len(given) != table.rows:
@@ -92,6 +87,15 @@ def take_ids(table: Table, ids: Any) -> tuple[np.ndarray, Table]:
             f"{table.where} has {table.rows:,} rows for {len(given):,} ids: one for each is expected."
         )
     return given, table
+
+
+def _check_ids_column(names: Collection[str], where: str, ids: Any) -> None:
+    if isinstance(ids, str) and (ids not in names or len(names) == 1):
+        raise StoreError(
+            f"{where} has no column '{ids}' for the ids. Expected one of {listing(names)}."
+            f"{did_you_mean(ids, names)} Name the one that holds them, ids='...', or give the ids of "
+            "its rows."
+        )
 
 
 def _ids(ids: Any, where: str) -> np.ndarray:
@@ -117,7 +121,7 @@ def first_rows(places: Iterable[int], name: Callable[[int], str], most: int = 3)
     return "; ".join(map(name, places[:most])) + more
 
 
-def _from_file(path: Path) -> Table:
+def _from_file(path: Path, ids: Any) -> Table:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
@@ -125,27 +129,52 @@ def _from_file(path: Path) -> Table:
         )
     if not path.is_file():
         raise FileNotFoundError(f"There is no file '{path}' with answers.")
-    return reader(path, f"'{path.name}'")
+    return reader(path, f"'{path.name}'", ids)
 
 
-def _csv(path: Path, where: str) -> Table:
-    """A line of names, then a row in each line; all columns are texts."""
+def _csv(path: Path, where: str, ids: Any) -> Table:
+    """A line of names, then a row in each line: numbers, but for ids and classes."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         names = next(reader, [])
         _check_names(names, where)
-        rows, lines = [], array("q")
+        _check_ids_column(names, where, ids)
+        texts: dict[int, list[str]] = {
+            place: [] for place, name in enumerate(names) if name in (ids, LONG[0])
+        }
+        others = [place for place in range(len(names)) if place not in texts]
+        numbers, lines = array("d"), array("q")
         for row in reader:
-            if len(row) != len(names) and row:
+            if not row:
+                continue
+            line = reader.line_num
+            if len(row) != len(names):
                 raise StoreError(
-                    f"Line {reader.line_num} of {where} has {len(row)} cells, and its first line "
-                    f"names {len(names)} columns."
+                    f"Line {line} of {where} has {len(row)} cells, and its first line names "
+                    f"{len(names)} columns."
                 )
-            if row:
-                rows.append(row)
-                lines.append(reader.line_num)
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    return Table(where, dict(zip(names, columns, strict=True)), lines)
+            for place, column in texts.items():
+                column.append(row[place])
+            try:
+                found = [float(row[place]) for place in others]
+            except ValueError:
+                found = [number(row[p], where, f"'{names[p]}' in line {line}") for p in others]
+            numbers.extend(found)
+            lines.append(line)
+    table = np.array(numbers).reshape(len(lines), len(others)).T
+    columns: dict[int, Any] = {**texts, **dict(zip(others, table, strict=True))}
+    return Table(where, {name: columns[place] for place, name in enumerate(names)}, lines)
+
+
+def number(cell: Any, where: str, place: str) -> float:
+    """A cell as a number; an empty one is NaN."""
+    try:
+        return float(cell) if cell not in (None, "") else np.nan
+    except (ValueError, TypeError):
+        raise StoreError(
+            f"{where} has {cell!r} under {place}: a number is expected. Every column but the ids' is "
+            "a class."
+        ) from None
 
 
 def _check_names(names: list[str], where: str) -> None:
@@ -154,7 +183,7 @@ def _check_names(names: list[str], where: str) -> None:
         raise StoreError(f"{where} has two columns '{twice}'. Each needs a name of its own.")
 
 
-def _parquet(path: Path, where: str) -> Table:
+def _parquet(path: Path, where: str, ids: Any) -> Table:
     parquet = require("pyarrow.parquet", purpose=f"{where} is read")
     types = require("pyarrow.types", purpose=f"{where} is read")
     try:
@@ -169,7 +198,7 @@ def _parquet(path: Path, where: str) -> Table:
     return Table(where, columns)
 
 
-def _json_lines(path: Path, where: str) -> Table:
+def _json_lines(path: Path, where: str, ids: Any) -> Table:
     """An object in each line, all with the names of the first."""
     columns: dict[str, list[Any]] = {}
     lines = array("q")
@@ -195,7 +224,7 @@ def _json_lines(path: Path, where: str) -> Table:
     return Table(where, dict(columns), lines)
 
 
-def _numpy(path: Path, where: str) -> Table:
+def _numpy(path: Path, where: str, ids: Any) -> Table:
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -208,6 +237,6 @@ def _numpy(path: Path, where: str) -> Table:
         raise StoreError(f"{where} cannot be read: {error}") from error
 
 
-_READERS: dict[str, Callable[[Path, str], Table]] = {
+_READERS: dict[str, Callable[[Path, str, Any], Table]] = {
     ".csv": _csv, ".parquet": _parquet, ".jsonl": _json_lines, ".npy": _numpy, ".npz": _numpy,
 }  # fmt: skip

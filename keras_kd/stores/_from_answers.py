@@ -103,7 +103,7 @@ def from_answers(
     """
     known = _checked(classes, kind)
     _check_arguments(kind, dtype, floor)
-    table = table_of(answers)
+    table = table_of(answers, ids)
     found, table = take_ids(table, ids)
     outputs: Any
     if kind == _TOP_K:

@@ -74,7 +74,8 @@ def read(
         shuffle: For a `Part`: whether each epoch has an order of its own. Defaults to `False`.
         seed: Of these orders. Defaults to `0`.
         check: Whether what is read is compared with its checksums, and a few examples with those
-            that the teacher saw. Defaults to `True`.
+            that the teacher saw (of a store that knows ids alone, which `from_answers` writes
+            without `data`, no inputs are compared). Defaults to `True`.
         join: A function `(ids, views) -> signals` for what else the batches are to bring, such as
             `keras_kd.data.Numbers(ids)`. Defaults to `None`.
 

@@ -540,7 +540,7 @@ def test_files_that_cannot_be_read(tmp_path):
     np.save(tmp_path / "o.npy", np.array([{"a": 1}]))
     refused(tmp_path / "o.npy", IDS, tmp_path, "'o.npy' cannot be read: .*allow_pickle")
     (tmp_path / "o.csv").write_text("id,x\n")
-    refused(tmp_path / "o.csv", "id", tmp_path, "'o.csv' has no rows")
+    refused(tmp_path / "o.csv", "id", tmp_path, "'o.csv' has no rows of answers")
     refused(0.5, IDS, tmp_path, "must be an array", TypeError)
     refused({"id": IDS, "x": [1.0]}, "id", tmp_path, "different lengths: 'id' has 3, 'x' has 1")
 
@@ -654,7 +654,9 @@ def test_the_largest_that_make_no_sense(tmp_path):
     wrong(lists, "has 1 classes and 2 log-probabilities in row 0", ids=["a"])
     rows = [["a", "cat", -0.1], ["b", "dog", "x"]]
     path = write_csv(tmp_path / "t.csv", ["id", "class", "log_probability"], rows)
-    wrong(path, "a log-probability that is no number: .*'x'", ids="id")
+    wrong(path, "has 'x' under 'log_probability' in line 3: a number is expected", ids="id")
+    columns = {"id": ["a"], "class": ["cat"], "log_probability": ["x"]}
+    wrong(columns, "a log-probability that is no number: .*'x'", ids="id")
     rows = [["a", "cat", -0.1], ["b", "dog", -0.1], ["b", "dog", -3.0]]
     path = write_csv(tmp_path / "t.csv", ["id", "class", "log_probability"], rows)
     wrong(path, "lists a class twice: the example 'b', line 3", ids="id")
