@@ -24,7 +24,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     elif backend == "tensorflow":
         import tensorflow as tf
 
-        both = tf.function(_taped(function), jit_compile=True)
+        both = tf.function(_taped(function), jit_compile=True, autograph=False)
     else:
         both = _by_torch(function)
     return lambda target, pred: _as_numpy(both(*_as_tensors((target, pred))))

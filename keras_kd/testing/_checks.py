@@ -156,8 +156,8 @@ def is_computed_in_float32(contract: Contract) -> str | None:
     ]
     found = forward(lambda *pairs: [loss(*pair) for pair in pairs])(*halves)
     for half, values in zip(halves, found, strict=True):
-        full = keras.tree.map_structure(
-            lambda x: ops.convert_to_numpy(ops.cast(x, "float32")), half
+        full = keras.tree.map_structure(  # labels as they are: no other program
+            lambda x, own: ops.convert_to_numpy(ops.cast(x, own.dtype)), half, contract.inputs()
         )
         assert values.dtype == np.float32, f"values of type {values.dtype}"
         wanted = result(contract, *full).values

@@ -25,8 +25,8 @@ def numpy(tensor):
     return ops.convert_to_numpy(tensor)
 
 
-@each
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@each  # all checks of a loss one after another: one worker compiles it
 def test_keeps_the_contract(case, check):
     reason = check(contract_of(case))
     if reason is not None:
