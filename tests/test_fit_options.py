@@ -114,6 +114,22 @@ def test_arrays_py_datasets_and_tf_data_give_the_same():
     assert equal(weights[0], weights[1], 1e-6) and equal(weights[0], weights[2], 1e-6)
 
 
+def test_the_step_is_traced_once(backend, monkeypatch):
+    """TensorFlow traces a step once more when it made variables in its graph."""
+    if backend != "tensorflow":
+        pytest.skip("TensorFlow's graphs")
+    traced, objective = [], keras_kd.Distiller._objective
+    monkeypatch.setattr(
+        keras_kd.Distiller, "_objective",
+        lambda *args, **kwargs: traced.append(kwargs["training"]) or objective(*args, **kwargs),
+    )  # fmt: skip
+    distiller = keras_kd.Distiller(student=mlp("student"), teacher=mlp("teacher"))
+    distiller.compile(keras.optimizers.Adam(), cross_entropy(), metrics=["accuracy"])
+    x, y = data()
+    distiller.fit(x, y, batch_size=16, validation_data=(x, y), verbose=0)
+    assert traced == [True, False]
+
+
 def test_early_stopping_and_checkpoints(tmp_path):
     x, y = data(40)
     distiller = make(optimizer=keras.optimizers.SGD(0.0))

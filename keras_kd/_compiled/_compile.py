@@ -152,11 +152,14 @@ class Compiling(Base):
         self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> dict[str, Any]:
         """The logs; compiled metrics are left out of a batch without labels."""
+        compiled = compiled_metrics(self)
         if y is None:
-            compiled = compiled_metrics(self)
             return self._results(m for m in self.metrics if m is not compiled)
         if len(self.students) > 1:
             y = dict.fromkeys(self.students, y)
+        if compiled is not None and not compiled.built:
+            with self._making_variables():
+                compiled.build(y, y_pred)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:

@@ -129,6 +129,10 @@ class Step(Base):
                 variable.assign(value)
         return outcome
 
+    def _making_variables(self) -> contextlib.AbstractContextManager[Any]:
+        """Where a step makes variables that are not there yet."""
+        return contextlib.nullcontext()
+
     def _exclusive(self) -> contextlib.AbstractContextManager[Any]:
         """Holds up other threads that need the same variables, where a backend takes their values
         out of them while it trains."""

@@ -1,7 +1,8 @@
 """The step on TensorFlow: a tape around the students, the teachers outside it."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -28,6 +29,9 @@ class TensorFlowStep(Step):
                 scaled = self.optimizer.scale_loss(outcome.total)
             weights = self.trainable_weights
             gradients = tape.gradient(scaled, weights)
+            if not self.optimizer.built:
+                with self._making_variables():
+                    self.optimizer.build(weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
             self._advance_step()
             return self._update_metrics(x, y, sample_weight, outcome), outcome
@@ -67,6 +71,20 @@ class TensorFlowStep(Step):
         self._count_faults(outcome)
         result = self.get_metrics_result()
         return {name: result[name] for name in logs}
+
+    @contextlib.contextmanager
+    def _making_variables(self) -> Iterator[None]:
+        """Outside the graph: one that makes variables is traced twice. A step that may have to put
+        them back is, so that it knows them from its beginning."""
+        if self._value_check.skip:
+            yield
+            return
+
+        def as_they_are(creator: Callable[..., Any], **kwargs: Any) -> Any:
+            return creator(**{**kwargs, "experimental_enable_variable_lifting": False})
+
+        with tf.init_scope(), tf.variable_creator_scope(as_they_are):
+            yield
 
     def _jvp(self, function: Any, x: Tensor, direction: Tensor) -> Tensor:
         leaves = keras.tree.flatten(x)
