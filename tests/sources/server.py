@@ -9,7 +9,7 @@ prints its port, and ends when its standard input does. Paths:
 - `/inputs`: the same by columns.
 - `/v1/completions`, `/v1/chat/completions`: as vLLM has them, of a model whose log-probabilities
   are those of `log_probabilities(text)`; of token ids, those of `after(ids)`.
-- `/ways/NAME`: one of the wrong ways in `WAYS`, with the key that came in place of `%s`.
+- `/ways/NAME`: one of the wrong ways in `WAYS`, with key and path as they came in place of `%s`.
 - `/troubled/...`: any of the forms, with errors, broken connections and waits drawn by a seed.
 - `/slow/...`: any of the forms, after 0.05 seconds.
 - GET `/counts`: how many requests there were of each, connections, and requests at once; since the
@@ -175,8 +175,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, path, body):
         if path.startswith("/ways/"):
             status, headers, text = WAYS[path.removeprefix("/ways/")]
-            key = self.headers.get("Authorization", "").rpartition(" ")[2]
-            return self.send(status, headers, text.replace("%s", key))
+            said = f"{self.headers.get('Authorization')} {self.path}"
+            return self.send(status, headers, text.replace("%s", said))
         if path.startswith("/troubled/"):
             path = path.removeprefix("/troubled")
             if self.trouble():
