@@ -211,7 +211,7 @@ class ServerTeacher(ExternalTeacher):
         return f"The server {self._service.address}"
 
     def settings(self) -> dict[str, Any]:
-        return {"name": self.name, "form": self.form, **self._form.settings()}
+        return {"form": self.form, **self._form.settings()}
 
     def close(self) -> None:
         """Closes the connections. Further batches open them again."""
