@@ -74,11 +74,25 @@ def adult(folder: pathlib.Path) -> Table:
     return Table(columns(train), y, columns(test), y_test, encode)
 
 
-def drawn(table: Table, times: int, seed: int) -> np.ndarray:
+def nearest(codes: np.ndarray) -> np.ndarray:
+    """The ten nearest rows of each."""
+    found = NearestNeighbors(n_neighbors=11, n_jobs=2).fit(codes)
+    return found.kneighbors(codes, return_distance=False)
+
+
+_ADULT: list[np.ndarray] = []
+
+
+def _adult_neighbors(codes: np.ndarray) -> np.ndarray:
+    """Of the one split there is, found once for all seeds."""
+    if not _ADULT:
+        _ADULT.append(nearest(codes))
+    return _ADULT[0]
+
+
+def drawn(table: Table, near: np.ndarray, times: int, seed: int) -> np.ndarray:
     """Rows near those of the table: columns exchanged with those of one of the ten nearest."""
     rng = np.random.default_rng(seed)
-    codes = table.encode(table.x)
-    near = NearestNeighbors(n_neighbors=11).fit(codes).kneighbors(codes, return_distance=False)
     parts = []
     for _ in range(times):
         other = near[np.arange(len(near)), rng.integers(1, 11, len(near))]
@@ -113,7 +127,8 @@ def runs(name: str, table: Table, make: Any, seed: int) -> Iterator[dict[str, An
         "bytes": len(pickle.dumps(trees)), "ms": 1000 * median(lambda: trees.predict_proba(x_test[:1])),
     }  # fmt: skip
     fresh = cross_val_predict(make(seed), x, table.y, cv=5, method="predict_proba")
-    more = table.encode(drawn(table, TIMES - 1, seed)).astype("float32")
+    near = nearest(x) if name != "Adult" else _adult_neighbors(x)
+    more = table.encode(drawn(table, near, TIMES - 1, seed)).astype("float32")
     signals = np.log(np.maximum(fresh, FLOOR)).astype("float32")
     for way in WAYS:
         keras.utils.set_random_seed(seed)
@@ -191,6 +206,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--adult", type=pathlib.Path, help="the folder of adult_train.csv.gz")
+    parser.add_argument("--only", help="one of the tables: 'breast cancer', 'digits', 'Adult'")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("forests.csv"))
     args = parser.parse_args()
@@ -201,6 +217,8 @@ def main() -> None:
     }
     if args.adult:
         tables["Adult"] = lambda seed: adult(args.adult)
+    if args.only:
+        tables = {args.only: tables[args.only]}
     for name, load in tables.items():
         for make in (forest, boosted):
             for seed in range(1, args.seeds + 1):
