@@ -1,5 +1,6 @@
 """Models of transformers as teachers, made from their configurations."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -65,6 +66,27 @@ def test_tokens_of_a_vision_transformer_teach_a_cnn(tmp_path):
     stores.write(teacher, part, tmp_path / "a", addresses=("last_hidden_state",), dtype="float32")
     batch, _ = stores.read(tmp_path / "a", part, batch_size=20)[0]
     assert batch["signals"]["teacher:last_hidden_state"].shape == (20, 17, 16)
+    student = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 2, strides=2, name="maps"),
+         keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
+    )  # fmt: skip
+    hint = kd.Term(
+        kd.losses.FeatureMatch(), pred="student:maps", target="teacher:last_hidden_state",
+        projector=kd.projectors.Conv1x1(16), name="hint",
+        target_projector=kd.projectors.TokensToMap(class_tokens=1),
+    )  # fmt: skip
+    distiller = kd.Distiller(student=student, terms=[hint])
+    distiller.compile(keras.optimizers.Adam(0.01))
+    data = stores.read(tmp_path / "a", part, batch_size=20)
+    losses = distiller.fit(data, epochs=5, verbose=0).history["hint"]
+    assert losses[-1] < losses[0]
+    patches = batch["signals"]["teacher:last_hidden_state"][:, 1:].reshape(20, 4, 4, 16)
+    weights = [np.asarray(w.numpy()) for w in distiller.terms[0].projector.weights]
+    maps = keras.Model(student.inputs, student.get_layer("maps").output)(part.x)
+    found = np.asarray(keras.ops.convert_to_numpy(maps)) @ weights[0][0, 0]
+    found = found + weights[1] if len(weights) > 1 else found
+    after = distiller.evaluate(data, verbose=0, return_dict=True)["hint"]
+    assert after == pytest.approx(np.mean((found - patches) ** 2), rel=1e-4)
     with pytest.raises(
         ValueError, match=r"gives no logits\. Expected an inner module or one of 'la"
     ):
