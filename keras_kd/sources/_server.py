@@ -62,19 +62,19 @@ class ServerTeacher(ExternalTeacher):
             one, or the one called `"logits"`.
         model: Which of a language server's models. Defaults to `None`.
         prompt: From an example to the text that is sent: a template with `{}`, or with `{NAME}` for
-            inputs that are a dict, or a function. Defaults to `None`: the example is the text.
+            inputs that are a dict, or a function, which is known by its source. Defaults to `None`:
+            the example is the text.
         classes: For each class of the student, in the order of its outputs, the token that stands
             for it, or a tuple of several: words (spaces around them do not count), or token ids.
             Defaults to `None`.
         top_k: How many of the likeliest tokens are given. Many servers allow no more than 20, some 5. Defaults to
             `20`.
-        api_key: Sent as `Authorization: Bearer ...`. Defaults to `None`. No file, message or `repr`
-            shows it.
+        api_key: Sent as `Authorization: Bearer ...`; no file, message or `repr` shows it. Defaults
+            to `None`.
         api_key_env: The environment variable that holds the key. Defaults to `None`.
         batch_size: Examples in one request; in form `"chat"` always one. Defaults to `8`.
-        connections: Requests at the same time. They share the examples of one batch: what is
-            larger here needs a larger `batch_size` of `keras_kd.stores.write`, 128 as it is.
-            Defaults to `16`.
+        connections: Requests at the same time, of one batch: 128 examples at once, as
+            `keras_kd.stores.write` has them, are 16 requests of 8. Defaults to `16`.
         timeout: Seconds without a sign of the server after which a request has failed. Defaults to
             `60.0`.
         retries: How often a request is tried again. Defaults to `6`.
