@@ -16,6 +16,7 @@ from keras_kd.report._importance import Importance
 from keras_kd.report._importance import importance as channels
 from keras_kd.report._intervals import Paired
 from keras_kd.report._models import known, layer_asked_for, parts, runs_of
+from keras_kd.report._participants import Participants, check_has_layers
 from keras_kd.report._predictions import Read, picked, read
 from keras_kd.report._report import Report
 from keras_kd.report._results import ModelReport
@@ -27,7 +28,7 @@ from keras_kd.report._won_and_lost import mcnemar
 
 
 def compare(
-    models: Mapping[str, keras.Model | Sequence[keras.Model]],
+    models: Mapping[str, Any],
     data: Any,
     *,
     teacher: str | None = None,
@@ -57,13 +58,17 @@ def compare(
     equally many runs of both, in the same order of seeds, over the runs, of which it takes five.
 
     Whether outputs are logits is seen from the model's last layer, and may be told by
-    `from_logits`. Labels that are class numbers or one-hot rows make it a classification (one
+    `from_logits`. Those of `keras_kd.sources` are; those of a function and arrays are probabilities
+    when every row sums to 1. Labels that are class numbers or one-hot rows make it a classification (one
     output: of two classes), rows of 0 and 1 questions with several answers, other numbers a
     regression; `task` overrules that. Answers for each position of a sequence or map are not
     judged.
 
     Args:
-        models: By name, a `keras.Model` or a list of several runs of it.
+        models: By name, a `keras.Model` or a list of several runs of it. Beside models: teachers
+            of `keras_kd.sources` and functions from a batch to outputs, NumPy in and NumPy out, of
+            which outputs and time are judged; and arrays of outputs, `(examples, classes)` in the
+            order of `data`, of which nothing else is known.
         data: The test set: a pair `(x, y)` of arrays, a `keras_kd.data.Part`, or batches of pairs
             (a `tf.data.Dataset`, a `keras.utils.PyDataset`, any iterable).
         teacher: Name of the teacher. Defaults to `"teacher"` when there is one of that name.
@@ -88,7 +93,8 @@ def compare(
         examples: How many examples serve `importance`, `similarity` and the costs. Defaults to
             `256`.
         batch_size: Examples at once, also in the measurement of throughput. Defaults to `128`.
-        latency: Whether to measure latency and throughput. Defaults to `True`.
+        latency: Whether to measure latency and throughput, by some dozens of calls of each: not of
+            a server that is paid for. Defaults to `True`.
         memory: Whether to measure memory, each model in a fresh process (Linux alone). Defaults to
             `False`.
         seed: Seed of the bootstrap and the permutations. Defaults to `0`.
@@ -97,8 +103,9 @@ def compare(
         A `keras_kd.report.Report`.
 
     Raises:
+        TypeError: If one of `models` is none of these.
         ValueError: If names, labels, answers or slices do not fit each other, or `examples` or
-            `batch_size` is below 1.
+            `batch_size` is below 1; if `importance` or `similarity` name what has no layers.
 
     Example:
 
@@ -124,6 +131,7 @@ def compare(
     asked_layer = layer_asked_for(importance, runs)
     for name in similarity or ():
         known(name, "similarity", runs)
+        check_has_layers(runs, name, "similarity")
     found = read(runs, data, batch_size=batch_size, output=output)
     job, answers, reads = _answers(runs, found, output, task, from_logits, class_names)
     sliced = _differences.check_slices(slices or {}, len(job))
@@ -199,7 +207,7 @@ def compare(
 
 
 def _answers(
-    runs: dict[str, list[keras.Model]],
+    runs: Participants,
     found: Read,
     output: str | None,
     kind: str | None,
@@ -259,7 +267,7 @@ def _change(
 
 
 def _importance(
-    runs: Mapping[str, list[keras.Model]],
+    runs: Mapping[str, Any],
     asked: tuple[str, str] | None,
     target: np.ndarray | None,
     x: Any,
@@ -282,7 +290,7 @@ def _importance(
 
 
 def _similarity(
-    runs: Mapping[str, list[keras.Model]], names: tuple[str, str] | None, x: Any
+    runs: Mapping[str, Any], names: tuple[str, str] | None, x: Any
 ) -> Similarity | None:
     if names is None:
         return None

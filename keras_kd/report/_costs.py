@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_kd.report._flops import work
+from keras_kd.report._participants import Given, Participant, Runs
 
 #: Before the clock counts; and how long to go on, in calls and in seconds for each model.
 _WARM_UP, _FEWEST, _MOST, _SECONDS = 5, 7, 200, 1.0
@@ -34,7 +35,7 @@ class Costs:
     """What a model costs.
 
     Args:
-        parameters: Number of weights.
+        parameters: Number of weights; `None` of what is no Keras model.
         file_bytes: Size of the model as a `.keras` file, without an optimizer's state; `None`
             when it cannot be saved.
         flops: Floating point operations for one example: see `keras_kd.report.work`.
@@ -47,7 +48,7 @@ class Costs:
         throughput: Examples per second in batches, when asked for.
     """
 
-    parameters: int
+    parameters: int | None
     file_bytes: int | None
     flops: int | None
     flops_without: tuple[str, ...]
@@ -57,8 +58,10 @@ class Costs:
     throughput: Spread | None = None
 
 
-def costs(model: keras.Model, x: Any) -> Costs:
+def costs(model: Participant, x: Any) -> Costs:
     """What can be told without running `model`; `x` is a batch of its inputs."""
+    if not isinstance(model, keras.Model):
+        return Costs(None, None, None, (), None)
     weights = sum(int(np.prod(w.shape)) * _item_size(w.dtype) for w in model.weights)
     try:
         done = work(model, x)
@@ -100,29 +103,31 @@ def _saved(model: keras.Model, path: Path) -> bool:
 
 
 def timed(
-    models: Mapping[str, keras.Model], found: Mapping[str, Costs], x: Any, batch_size: int
+    models: Mapping[str, Participant], found: Mapping[str, Costs], x: Any, batch_size: int
 ) -> dict[str, Costs]:
-    """The costs with latency and throughput: Keras's `predict_on_batch` from Python, in turns.
+    """The costs with latency and throughput: Keras's `predict_on_batch` from Python, in turns; of a
+    teacher of another framework, a call of it.
 
-    That is compiled on tensorflow and jax, and as the model was compiled on torch. The models are
+    The former is compiled on tensorflow and jax, and as the model was compiled on torch. The models are
     called in turns, so that what slows the machine slows all of them.
     """
     one = keras.tree.map_structure(lambda leaf: leaf[:1], x)
     many = keras.tree.map_structure(
         lambda leaf: np.concatenate([leaf] * -(-batch_size // len(leaf)))[:batch_size], x
     )
-    latency, batches = _seconds(models, one), _seconds(models, many)
-    return {
+    run = {name: model for name, model in models.items() if not isinstance(model, Given)}
+    latency, batches = _seconds(run, one), _seconds(run, many)
+    return dict(found) | {
         name: replace(
             found[name],
             latency=_spread([1e3 * s for s in latency[name]]),
             throughput=_spread([batch_size / s for s in batches[name]]),
         )
-        for name in models
+        for name in run
     }
 
 
-def _seconds(models: Mapping[str, keras.Model], batch: Any) -> dict[str, list[float]]:
+def _seconds(models: Mapping[str, Runs], batch: Any) -> dict[str, list[float]]:
     for model in models.values():
         for _ in range(_WARM_UP):
             model.predict_on_batch(batch)
@@ -144,11 +149,13 @@ def _spread(values: list[float]) -> Spread:
     return Spread(float(median), float(low), float(high), len(values))
 
 
-def measured(model: keras.Model, x: Any) -> int | None:
+def measured(model: Participant, x: Any) -> int | None:
     """Bytes that a fresh process needed for `model` and one answer.
 
-    `None` when that process could not load the model, or does not run on Linux.
+    `None` of what is no Keras model, and when that process could not load the model, or does not run on Linux.
     """
+    if not isinstance(model, keras.Model):
+        return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         if not _saved(model, path):

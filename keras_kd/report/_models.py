@@ -3,28 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-import keras
-
 from keras_kd._core.messages import did_you_mean, listing
-from keras_kd._core.models import no_model
+from keras_kd.report._participants import Participant, Participants, check_has_layers, participant
 
 
-def runs_of(models: Mapping[str, Any]) -> dict[str, list[keras.Model]]:
+def runs_of(models: Mapping[str, Any]) -> dict[str, list[Participant]]:
     if not isinstance(models, Mapping) or not models:
         raise TypeError(
             "`models` must be a dict of models by name, such as {'teacher': t, 'distilled': s}. "
             f"Received: {models!r}."
         )
-    runs = {
-        name: list(given) if isinstance(given, (list, tuple)) else [given]
-        for name, given in models.items()
-    }
-    for name, several in runs.items():
-        for model in several:
-            if not isinstance(model, keras.Model):
-                raise no_model(model, f"models[{name!r}]", "a keras.Model or a list of them")
+    runs = {}
+    for name, given in models.items():
+        several = given if isinstance(given, (list, tuple)) else [given]
         if not several:
             raise ValueError(f"`models[{name!r}]` is an empty list.")
+        runs[name] = [participant(one, name) for one in several]
     return runs
 
 
@@ -55,7 +49,7 @@ def known(name: str, argument: str, names: Any) -> None:
         )
 
 
-def layer_asked_for(importance: str | None, runs: Mapping[str, Any]) -> tuple[str, str] | None:
+def layer_asked_for(importance: str | None, runs: Participants) -> tuple[str, str] | None:
     if importance is None:
         return None
     name, colon, layer = importance.rpartition(":")
@@ -65,4 +59,5 @@ def layer_asked_for(importance: str | None, runs: Mapping[str, Any]) -> tuple[st
             f"Received: {importance!r}."
         )
     known(name, "importance", runs)
+    check_has_layers(runs, name, "importance")
     return name, layer

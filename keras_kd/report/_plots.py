@@ -91,15 +91,18 @@ def _against_costs(report: Results) -> Any:
         else ("mae", "mean absolute error", 1)
     )
     models = list(report.models.values())
-    panels = [("weights", [3 * (float(m.costs.parameters),) for m in models])]
-    times = [m.costs.latency for m in models if m.costs.latency]
-    if len(times) == len(models):
-        spreads = [(t.low, t.median, t.high) for t in times]
-        panels.append(("time for one example (ms; line: middle half of the calls)", spreads))
+    sizes = [
+        (m, 3 * (float(m.costs.parameters),)) for m in models if m.costs.parameters is not None
+    ]
+    times = [(m, (t.low, t.median, t.high)) for m in models if (t := m.costs.latency)]
+    panels = {"weights": sizes, "time for one example (ms; line: middle half of the calls)": times}
+    panels = {name: shown for name, shown in panels.items() if shown}
+    if not panels:
+        return None
     figure, painted = _figure(4.6, 0.6 + 2.4 * len(panels)), colors(report)
     places = np.atleast_1d(figure.subplots(len(panels), 1))
-    for axes, (name, costs) in zip(places, panels, strict=True):
-        for model, (low, cost, high) in zip(models, costs, strict=True):
+    for axes, (name, shown) in zip(places, panels.items(), strict=True):
+        for model, (low, cost, high) in shown:
             values = [factor * value for value in model.scores[key] if value is not None]
             mean = float(np.mean(values))
             axes.errorbar(
@@ -107,7 +110,7 @@ def _against_costs(report: Results) -> Any:
                 xerr=[[cost - low], [high - cost]] if high > low else None,
                 color=painted[model.name], marker="o", capsize=3, linestyle="", label=model.name,
             )  # fmt: skip
-        ends = min(low for low, _, _ in costs), max(high for _, _, high in costs)
+        ends = min(low for _, (low, _, _) in shown), max(high for _, (_, _, high) in shown)
         if ends[1] > 10 * ends[0]:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:,g}")
@@ -118,8 +121,11 @@ def _against_costs(report: Results) -> Any:
         axes.set(xlabel=name, ylabel=label)
         axes.grid(axis="y", color="#eeeeee")
         axes.spines[["top", "right"]].set_visible(False)
-    handles, names = places[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    drawn = [axes.get_legend_handles_labels() for axes in places]
+    known = {n: h for handles, names in drawn for h, n in zip(handles, names, strict=True)}
+    figure.legend(
+        known.values(), known, loc="outside upper center", ncols=3, frameon=False, fontsize=8
+    )
     return figure
 
 

@@ -1,7 +1,7 @@
 """One pass over a test set: every model answers each example once."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_kd._core.messages import listing
 from keras_kd.data import Part
+from keras_kd.report._participants import Given, Participants
 
-Models = Mapping[str, Sequence[keras.Model]]
 #: How many bytes of a stream's inputs are kept, for pictures and for what looks inside models.
 KEEP = 512 * 2**20
 
@@ -24,7 +24,7 @@ class Read:
         outputs: By name and run, what the models returned, `(examples, ...)`.
         y: The labels.
         x: The inputs; of a stream that is large, the first of them.
-        seconds: Time that the models took, by name.
+        seconds: Time that the models took, by name; 0 of outputs that were given.
     """
 
     outputs: dict[str, list[np.ndarray]]
@@ -33,7 +33,7 @@ class Read:
     seconds: dict[str, float]
 
 
-def read(models: Models, data: Any, *, batch_size: int, output: str | None) -> Read:
+def read(models: Participants, data: Any, *, batch_size: int, output: str | None) -> Read:
     """The answers of all models to `data`, and its labels."""
     if isinstance(data, Part):
         data = (data.x, data.y)
@@ -42,7 +42,7 @@ def read(models: Models, data: Any, *, batch_size: int, output: str | None) -> R
     return _read_stream(models, _batches(data), output)
 
 
-def _read_arrays(models: Models, data: tuple, batch_size: int, output: str | None) -> Read:
+def _read_arrays(models: Participants, data: tuple, batch_size: int, output: str | None) -> Read:
     x, y = _pair(data)
     x = keras.tree.map_structure(_array, x)
     y = picked(keras.tree.map_structure(_array, y), output, "the labels")
@@ -56,13 +56,18 @@ def _read_arrays(models: Models, data: tuple, batch_size: int, output: str | Non
     seconds = {}
     for name, runs in models.items():
         began = time.perf_counter()
-        raw = [model.predict(x, batch_size=batch_size, verbose=0) for model in runs]
+        raw = [
+            run.of(len(y))
+            if isinstance(run, Given)
+            else run.predict(x, batch_size=batch_size, verbose=0)
+            for run in runs
+        ]
         seconds[name] = time.perf_counter() - began
         outputs[name] = [_answer(r, output, name) for r in raw]
     return Read(outputs, y, x, seconds)
 
 
-def _read_stream(models: Models, batches: Iterable[Any], output: str | None) -> Read:
+def _read_stream(models: Participants, batches: Iterable[Any], output: str | None) -> Read:
     parts: dict[str, list[list[np.ndarray]]] = {n: [[] for _ in runs] for n, runs in models.items()}
     labels: list[np.ndarray] = []
     kept: list[Any] = []
@@ -73,17 +78,27 @@ def _read_stream(models: Models, batches: Iterable[Any], output: str | None) -> 
         labels.append(picked(keras.tree.map_structure(_array, y), output, "the labels"))
         for name, runs in models.items():
             began = time.perf_counter()
-            for model, predicted in zip(runs, parts[name], strict=True):
-                predicted.append(_answer(model.predict_on_batch(x), output, name))
+            for run, predicted in zip(runs, parts[name], strict=True):
+                if not isinstance(run, Given):
+                    predicted.append(_answer(run.predict_on_batch(x), output, name))
             seconds[name] += time.perf_counter() - began
         room -= sum(leaf.nbytes for leaf in keras.tree.flatten(x))
         if room >= 0 or not kept:
             kept.append(x)
     if not labels:
         raise ValueError("`data` gave no batch. A generator or iterator can be read only once.")
-    outputs = {n: [np.concatenate(predicted) for predicted in runs] for n, runs in parts.items()}
+    y = np.concatenate(labels)
+    outputs = {
+        name: [
+            _answer(run.of(len(y)), output, name)
+            if isinstance(run, Given)
+            else np.concatenate(predicted)
+            for run, predicted in zip(runs, parts[name], strict=True)
+        ]
+        for name, runs in models.items()
+    }
     x = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *kept)
-    return Read(outputs, np.concatenate(labels), x, seconds)
+    return Read(outputs, y, x, seconds)
 
 
 def _batches(data: Any) -> Iterator[Any]:

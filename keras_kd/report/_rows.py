@@ -102,7 +102,7 @@ def costs(report: Results) -> Table:
     """One row for each cost, one column for each model."""
     spent = [m.costs for m in report.models.values()]
     lines: list[tuple[str, Callable[[Costs], str]]] = [
-        ("weights", lambda c: f"{c.parameters:,}"),
+        ("weights", lambda c: _NOTHING if c.parameters is None else f"{c.parameters:,}"),
         ("file", lambda c: size(c.file_bytes, "B")),
         ("FLOPs for one example", lambda c: size(c.flops) + ("*" if c.flops_without else "")),
         ("memory, at least", lambda c: size(c.memory, "B")),
@@ -120,7 +120,7 @@ def costs(report: Results) -> Table:
         note += " Memory, measured: by how much a fresh process grew, at its peak."
     if any(c.latency for c in spent):
         note += (
-            " Times: Keras's predict_on_batch from Python after warm-up, the median of at least "
+            " Times: Keras's predict_on_batch (of other teachers, a call) from Python after warm-up, the median of at least "
             f"{min(c.latency.calls for c in spent if c.latency)} calls for one example (in "
             "brackets the middle half of the calls)."
         )

@@ -10,7 +10,7 @@ def verdict(
     teacher: str | None,
     change: Paired | None,
     errors: dict[str, float],
-    parameters: dict[str, int],
+    parameters: dict[str, int | None],
     examples: int,
     runs: int,
     counts_errors: bool,
@@ -23,7 +23,7 @@ def verdict(
         teacher: Name of the teacher, if any.
         change: From the baseline to the judged model, per example (an error counts 1).
         errors: Mean error per example, by name.
-        parameters: Number of weights, by name.
+        parameters: Number of weights, by name; `None` where it is not known.
         examples: Number of examples.
         runs: Number of runs of both, when `change` is over them; 0 when it is over the examples.
         counts_errors: Whether answers are right or wrong; else near or far.
@@ -62,18 +62,19 @@ def _at_what_size(
     teacher: str | None,
     change: Paired,
     errors: dict[str, float],
-    parameters: dict[str, int],
+    parameters: dict[str, int | None],
 ) -> str:
     """`; 93 % of the teacher's gain at 9 % of its size`."""
-    if teacher is None or not parameters[teacher]:
+    if teacher is None:
         return ""
-    size = f"at {_percent(parameters[judged] / parameters[teacher])} of its size"
+    small, large = parameters[judged], parameters[teacher]
+    size = f"at {_percent(small / large)} of its size" if small is not None and large else ""
     if teacher == baseline:
-        return f", {size}"
+        return f", {size}" if size else ""
     gain = errors[baseline] - errors[teacher]
     if change.mean >= 0 or gain <= 0:
         return ""
-    return f"; {_percent(-change.mean / gain)} of the teacher's gain {size}"
+    return f"; {_percent(-change.mean / gain)} of the teacher's gain {size}".rstrip()
 
 
 def p_value(p: float) -> str:

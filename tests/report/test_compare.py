@@ -216,7 +216,7 @@ def test_probabilities_are_seen_by_the_head():
 
 def test_probabilities_of_unknown_origin_are_asked_about():
     told = {"s": oracles.softmax(TOLD["distilled"])}
-    with pytest.raises(ValueError, match=r"look like probabilities. Say what they are"):
+    with pytest.raises(ValueError, match=r"looks like probabilities, .* Say what they are"):
         report(told)
     found = report(told, from_logits={"s": False}).models["s"]
     wanted = oracles.nll(Y, TOLD["distilled"], np.ones(N))
@@ -400,7 +400,9 @@ def test_answers_that_do_not_fit():
         report({"s": TOLD["teacher"][:, :1]})
     with pytest.raises(TypeError, match="`models` must be a dict of models by name"):
         compare(says(TOLD["teacher"]), DATA)
-    with pytest.raises(TypeError, match=r"must be a keras.Model or a list of them"):
+    with pytest.raises(
+        TypeError, match=r"must be a keras.Model, a teacher, a function, an array or a list of them"
+    ):
         compare({"s": "model.keras"}, DATA)
     steps = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 4)])
     with pytest.raises(ValueError, match=r"answers with the shape \('examples', 3, 4\)"):
