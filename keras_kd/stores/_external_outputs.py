@@ -33,7 +33,7 @@ class ExternalOutputs:
     ):
         self.teacher = teacher
         self._signals = SteadySignals(teacher, paths)
-        self._first = self._asked(example, None)
+        self._example, self._first = example, self._asked(example, None)
         self.codecs: dict[str, Codec] = {
             path: self._codec(path, signal, dtypes[path], top_k, temperatures)
             for path, signal in self._first.items()
