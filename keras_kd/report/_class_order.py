@@ -8,6 +8,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from keras_kd._core.external import ExternalTeacher
 from keras_kd._core.messages import listing
 from keras_kd.report._won_and_lost import at_least
 
@@ -139,7 +140,7 @@ def class_order(answers: Any, labels: Any) -> ClassOrder:
 
 
 def check_class_order(
-    model: keras.Model,
+    model: keras.Model | ExternalTeacher,
     data: Any,
     *,
     class_names: Sequence[str] | None = None,
@@ -151,7 +152,8 @@ def check_class_order(
     50 of each class and 2,000 in all are drawn.
 
     Args:
-        model: A trained `keras.Model`; it answers with one number for each class.
+        model: A trained `keras.Model`, or a teacher of `keras_kd.sources`; it answers with one
+            number for each class.
         data: A pair `(x, y)` of arrays, or a `keras_kd.data.Part`. Labels as in `class_order`.
         class_names: Names of the classes, in the order of the labels. Defaults to their numbers.
         seed: Seed of the draw. Defaults to `0`.
@@ -175,7 +177,9 @@ def check_class_order(
     x, y = (data.x, data.y) if hasattr(data, "ids") else data
     y = _numbers(y)
     drawn = examples_to_check(y, seed)
-    answers = model.predict(keras.tree.map_structure(lambda leaf: leaf[drawn], x), verbose=0)
+    some = keras.tree.map_structure(lambda leaf: leaf[drawn], x)
+    external = isinstance(model, ExternalTeacher)
+    answers = model(some) if external else model.predict(some, verbose=0)
     found = class_order(answers, y[drawn])
     names = [str(i) for i in range(len(found.order))] if class_names is None else list(class_names)
     if len(names) != len(found.order):
@@ -185,9 +189,15 @@ def check_class_order(
             "model that knows more classes than the labels have."
         )
     if found.verdict == "permuted":
+        order = list(found.order)
+        reordered = (
+            f"a function that reorders them, lambda x: teacher(x)[:, {order}]"
+            if external
+            else f"keras_kd.teachers.ClassMap(model, {order})"
+        )
         raise ValueError(
-            f"{found.problem(model.name, names)} Give the labels in the order of its outputs, or "
-            f"use keras_kd.teachers.ClassMap(model, {list(found.order)})."
+            f"{found.problem(model.name, names)} Give the labels in the order of its outputs, or use "
+            f"{reordered}."
         )
     if found.verdict == "chance":
         raise ValueError(

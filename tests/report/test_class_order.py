@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd import sources
 from keras_kd.data import Part
 from keras_kd.report import check_class_order, class_order
 from keras_kd.report._class_order import _by_chance, examples_to_check
@@ -144,3 +145,14 @@ def test_check_class_order_says_what_to_do():
         check_class_order(model_that_answers([0, 1, 2, 3]), part)
     with pytest.raises(ValueError, match="answers with 4 classes, and `class_names` has 2"):
         check_class_order(model_that_answers([0, 1, 2, 3]), (x, y), class_names=names[:2])
+
+
+def test_a_teacher_of_another_framework_says_what_to_do():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(4), 60)
+    x = np.eye(4)[y] + 0.1 * rng.normal(size=(240, 4))
+    teacher = sources.FunctionTeacher(lambda x: x[:, [3, 0, 1, 2]], name="lab")
+    with pytest.raises(ValueError, match=r"lambda x: teacher\(x\)\[:, \[1, 2, 3, 0\]\]"):
+        check_class_order(teacher, (x, y))
+    again = sources.FunctionTeacher(lambda x: teacher(x)[:, [1, 2, 3, 0]], name="mended")
+    assert check_class_order(again, (x, y)).verdict == "right"
