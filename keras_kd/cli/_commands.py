@@ -12,9 +12,7 @@ from keras_kd.cli._options import (
     KINDS,
     RAW,
     above_zero,
-    changes,
     command,
-    from_zero,
     image_shape,
     named_model,
     place,
@@ -23,7 +21,9 @@ from keras_kd.cli._options import (
     setting,
     share,
     takes_data,
+    takes_images,
     takes_json,
+    takes_training,
     whole,
 )
 
@@ -31,6 +31,7 @@ _EPILOG = f"""\
 examples:
   keras-kd demo
   keras-kd distill teacher.keras mlp-16 --data digits --set temperature=4 --out run
+  keras-kd pretrain teacher.keras small --data photos/ --out pretrained
   keras-kd report teacher=teacher.keras distilled=run/student.keras --data digits --out report.html
   keras-kd export run/student.keras student.tflite --data digits
 
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=RAW,
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _distill, _store, _report, _export, _recipes):
+    for add in (_demo, _pretrain, _distill, _store, _report, _export, _recipes):
         add(commands)
     return made
 
@@ -98,7 +99,8 @@ _DISTILL = """\
 Trains STUDENT from TEACHER and the labels of an image set, by a recipe.
 
 TEACHER is a .keras file, or a folder with its answers that `keras-kd store` wrote. STUDENT is a
-.keras file, which goes on from its weights, or the name of a network:
+.keras file, which goes on from its weights (and gets a classifier if it ends in features, such as
+one of `keras-kd pretrain`), or the name of a network:
   tiny, small, medium, large   28 thousand, 118 thousand, 510 thousand and 1.4 million weights, for
                                images of any size; all of it is well done in 8-bit integers
   cnn-small, cnn-medium        6 and 61 thousand weights, for small images
@@ -138,31 +140,64 @@ def _distill(commands: Any) -> None:
         help="how to distil; see keras-kd recipes (default: hinton)")  # fmt: skip
     add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
         help="a setting of the recipe; may be given several times")  # fmt: skip
-    add("--epochs", type=whole, default=20, metavar="N",
-        help="passes over the training images (default: 20)")  # fmt: skip
-    add("--batch-size", type=whole, metavar="N",
-        help="images in one step (default: 32 of fewer than 4,000 training images, otherwise 64)")  # fmt: skip
-    add("--learning-rate", type=above_zero, metavar="R",
-        help="the highest of Adam: it rises in the first tenth of all steps and then falls to 0 "
-        "along a cosine (default: 0.01, or 0.001 for a student from a file)")  # fmt: skip
-    add("--augment", type=changes, default=["none"], metavar="A,B",
-        help="how the images are changed in each epoch, for student and teacher alike: shift, "
-        "mirror, both with a comma between them, none; or auto: those after which the teacher "
-        "knows the validation images nearly as well as before (default: none, which small "
-        "students learnt best with)")  # fmt: skip
     add("--validation", type=share, default=0.1, metavar="F",
         help="share of the training images held out to choose the best epoch by, for a set "
         "without validation images of its own (default: 0.1)")  # fmt: skip
     add("--no-check", action="store_true",
         help="train without the check, before the first epoch, that the teacher knows the classes "
         "of the labels in their order")  # fmt: skip
-    add("--seed", type=from_zero, default=0, metavar="N",
-        help="of the weights and of the order of the images (default: 0)")  # fmt: skip
     add("--baseline", type=share, metavar="A",
         help="an accuracy to show the student against, such as that of the student alone")  # fmt: skip
-    add("--out", type=place, default=Path("keras_kd_run"), metavar="DIR",
-        help="where to write (default: keras_kd_run)")  # fmt: skip
-    takes_json(made)
+    takes_training(
+        made, out="keras_kd_run",
+        augment="none; or auto: those after which the teacher knows the validation images nearly "
+        "as well as before (default: none, which small students learnt best with)",
+    )  # fmt: skip
+
+
+_PRETRAIN = """\
+Trains STUDENT to see what TEACHER sees, on images without labels: means and positions of its last
+feature map come near those of the teacher's, through a head that is thrown away afterwards. Then
+`keras-kd distill TEACHER DIR/student.keras` goes on with labels.
+
+TEACHER is a .keras file. STUDENT is a .keras file, which goes on from its weights, or the name of a
+network with convolutions (see keras-kd distill --help), which is written without its classifier.
+--data is a folder of images, whatever its subfolders (where it has train/ and test/, only train/ is
+looked at), or a set, whose labels are not looked at.
+
+Writes to the folder of --out:
+  student.keras   the student of the best epoch, by the loss on images held out
+  log.csv         a line for each epoch
+  summary.json    what was learnt from what
+  state.npz       all that is needed to go on
+  settings.json   what the run was asked for; other settings are another run
+
+Run the same command again and it goes on where it was stopped.
+"""
+_PRETRAIN_EXAMPLES = """\
+  keras-kd pretrain teacher.keras small --data photos/ --out pretrained
+  keras-kd distill teacher.keras pretrained/student.keras --data labelled/
+  keras-kd pretrain teacher.keras cnn-small --data digits --set spatial=0 --json
+
+"""
+
+
+def _pretrain(commands: Any) -> None:
+    made = command(
+        commands, "pretrain", description=_PRETRAIN, examples=_PRETRAIN_EXAMPLES,
+        help="train a student's features from a teacher's, without labels",
+    )  # fmt: skip
+    made.set_defaults(recipe="representation")
+    add = made.add_argument
+    add("teacher", type=place, metavar="TEACHER", help="a .keras file")
+    add("student", metavar="STUDENT", help="a .keras file, or the name of a small network")
+    takes_images(made, default="digits",
+                 what="digits, an image set of TensorFlow Datasets, or a folder of images")  # fmt: skip
+    add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the recipe representation; may be given several times")  # fmt: skip
+    add("--validation", type=share, default=0.1, metavar="F",
+        help="share of the images held out to choose the best epoch by (default: 0.1)")  # fmt: skip
+    takes_training(made, out="keras_kd_pretrained", augment="none (default: none)")
 
 
 _STORE = """\

@@ -83,6 +83,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> _Run:
     if student is None:
         steps = math.ceil(len(data["train"]) / options.batch_size)
         student = _students.build(options.student, data.info.shape, classes, options.seed, steps)
+    student = _students.with_head(student, classes)
     for model in (m for m in (student, teacher) if m is not None):
         _class_order.check_count(model, data)
     if not options.no_check:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.cli._console import tell
-from keras_kd.data import Dataset, NotAvailable, Part, load, load_folder
+from keras_kd.data import Dataset, Info, NotAvailable, Part, load, load_folder, load_images
 
 _MODES: dict[int | None, Any] = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
@@ -27,14 +27,33 @@ def images(
 
     `classes` are the names of the models' outputs, in their order: labels are numbered so.
     """
-    is_folder = os.sep in name or "/" in name or (name != "digits" and Path(name).is_dir())
-    data = _folder(Path(name), shape) if is_folder else _set(name)
+    data = _folder(Path(name), shape) if _is_folder(name) else _set(name)
     if classes:
         data = numbered(data, list(classes))
     if scale == 1.0:
         return data
     parts = {n: Part(p.x * np.float32(scale), p.y, p.ids) for n, p in data.parts.items()}
     return replace(data, parts=parts)
+
+
+def unlabelled(name: str, shape: tuple[int | None, ...], scale: float = 1.0) -> Dataset:
+    """The training images of this set, or all images of this folder, without labels.
+
+    Of a folder with `train` and `test`, those of `train`.
+    """
+    if _is_folder(name):
+        folder = Path(name)
+        split = (folder / "train").is_dir() and (folder / "test").is_dir()
+        part = _read(load_images, folder / "train" if split else folder, shape)
+    else:
+        part = _set(name)["train"]
+    part = Part(part.x if scale == 1.0 else part.x * np.float32(scale), None, part.ids)
+    info = Info(Path(name).name, 0, (), part.x.shape[1:], {"train": len(part)}, name, "")
+    return Dataset(info, {"train": part})
+
+
+def _is_folder(name: str) -> bool:
+    return os.sep in name or "/" in name or (name != "digits" and Path(name).is_dir())
 
 
 def _set(name: str) -> Dataset:
@@ -73,6 +92,11 @@ def input_shape(model: keras.Model) -> tuple[int | None, ...]:
 
 
 def _folder(folder: Path, shape: tuple[int | None, ...]) -> Dataset:
+    return _read(load_folder, folder, shape)
+
+
+def _read(read: Callable[..., Any], folder: Path, shape: tuple[int | None, ...]) -> Any:
+    """What `read` makes of a folder, its images in the shape that the model takes."""
     height, width, channels = shape
     if folder.is_dir() and (height is None or width is None or channels not in _MODES):
         raise ValueError(
@@ -82,10 +106,10 @@ def _folder(folder: Path, shape: tuple[int | None, ...]) -> Dataset:
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        data = load_folder(
+        found = read(
             folder, image_size=(height or 1, width or 1), color_mode=_MODES.get(channels, "rgb")
         )
     for one in caught:
         if issubclass(one.category, UserWarning):
             tell(f"keras-kd: {one.message}")
-    return data
+    return found

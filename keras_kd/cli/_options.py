@@ -41,18 +41,44 @@ def takes_json(made: argparse.ArgumentParser) -> None:
 
 
 def takes_data(made: argparse.ArgumentParser, **kwargs: Any) -> None:
-    """The options that say which images."""
-    add = made.add_argument
-    default = f" (default: {kwargs['default']})" if "default" in kwargs else ""
-    add("--data", metavar="SET", **kwargs,
-        help="digits, an image set of TensorFlow Datasets, or a folder of images with a subfolder "
-        f"for each class (or with train/ and test/ that have these){default}")  # fmt: skip
-    add("--classes", type=class_names, metavar="A,B,C",
+    """The options that say which images, with labels."""
+    takes_images(
+        made, **kwargs,
+        what="digits, an image set of TensorFlow Datasets, or a folder of images with a subfolder "
+        "for each class (or with train/ and test/ that have these)",
+    )  # fmt: skip
+    made.add_argument("--classes", type=class_names, metavar="A,B,C",
         help="the classes in the order of the models' outputs, or a file that ends with .txt and "
         "has one on each line (default: the order of the set; of folders, alphabetical)")  # fmt: skip
-    add("--scale", type=above_zero, default=1.0, metavar="S",
+
+
+def takes_images(made: argparse.ArgumentParser, *, what: str, **kwargs: Any) -> None:
+    """The options that say which images."""
+    default = f" (default: {kwargs['default']})" if "default" in kwargs else ""
+    made.add_argument("--data", metavar="SET", **kwargs, help=what + default)
+    made.add_argument("--scale", type=above_zero, default=1.0, metavar="S",
         help="what images in [0, 1] are multiplied by for the models: 255 for those that rescale "
         "by themselves (default: 1)")  # fmt: skip
+
+
+def takes_training(made: argparse.ArgumentParser, *, out: str, augment: str) -> None:
+    """The options that say how a student is trained, and where what comes of it is written."""
+    add = made.add_argument
+    add("--epochs", type=whole, default=20, metavar="N",
+        help="passes over the training images (default: 20)")  # fmt: skip
+    add("--batch-size", type=whole, metavar="N",
+        help="images in one step (default: 32 of fewer than 4,000 training images, otherwise 64)")  # fmt: skip
+    add("--learning-rate", type=above_zero, metavar="R",
+        help="the highest of Adam: it rises in the first tenth of all steps and then falls to 0 "
+        "along a cosine (default: 0.01, or 0.001 for a student from a file)")  # fmt: skip
+    add("--augment", type=changes, default=["none"], metavar="A,B",
+        help="how the images are changed in each epoch, for student and teacher alike: shift, "
+        f"mirror, both with a comma between them, {augment}")  # fmt: skip
+    add("--seed", type=from_zero, default=0, metavar="N",
+        help="of the weights and of the order of the images (default: 0)")  # fmt: skip
+    add("--out", type=place, default=Path(out), metavar="DIR",
+        help=f"where to write (default: {out})")  # fmt: skip
+    takes_json(made)
 
 
 def class_names(text: str) -> list[str]:

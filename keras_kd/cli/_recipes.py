@@ -119,30 +119,40 @@ def terms_of(
             f"The recipe '{name}' is for several students or teachers, which the command line "
             f"does not have. Use keras_kd.recipes.{name} in Python."
         )
-    allowed = dict(_settings(recipe))
-    for setting in settings:
-        if setting not in allowed:
-            raise ValueError(
-                f"The recipe '{name}' has no setting '{setting}'. Expected {listing(allowed, 20)}."
-                + did_you_mean(setting, allowed)
-            )
-    chosen = {setting: _value(text) for setting, text in settings.items()}
+    chosen = chosen_settings(name, settings)
     for parameter in inspect.signature(recipe).parameters.values():
         if parameter.default is parameter.empty and parameter.name not in chosen:
             chosen[parameter.name] = _from_models(parameter, name, student, teacher, classes, steps)
-    try:
-        terms = recipe(**chosen)
-    except (AttributeError, TypeError) as error:  # a list where a name is meant, and the like
-        given = ", ".join(f"{setting}={text}" for setting, text in settings.items())
-        raise ValueError(
-            f"The recipe '{name}' cannot do with {given or chosen}: {error}"
-        ) from error
+    terms = made(name, chosen, settings)
     if not any(OUTPUT in parse(a).path for term in terms for a in as_tuple(term.pred)):
         raise ValueError(
             f"The recipe '{name}' does not teach the student its answers, only its features. Add "
             "--set labels_weight=1."
         )
     return terms
+
+
+def chosen_settings(name: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    """The values of a recipe's settings that were given as text."""
+    allowed = dict(_settings(_known(name)))
+    for setting in settings:
+        if setting not in allowed:
+            raise ValueError(
+                f"The recipe '{name}' has no setting '{setting}'. Expected {listing(allowed, 20)}."
+                + did_you_mean(setting, allowed)
+            )
+    return {setting: _value(text) for setting, text in settings.items()}
+
+
+def made(name: str, chosen: Mapping[str, Any], settings: Mapping[str, str]) -> Terms:
+    """The terms of a recipe; what it cannot do with is said in the words of the `settings`."""
+    try:
+        return _known(name)(**chosen)
+    except (AttributeError, TypeError) as error:  # a list where a name is meant, and the like
+        given = ", ".join(f"{setting}={text}" for setting, text in settings.items())
+        raise ValueError(
+            f"The recipe '{name}' cannot do with {given or chosen}: {error}"
+        ) from error
 
 
 def _from_models(

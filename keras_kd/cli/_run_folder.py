@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_kd._core.files import remove_leftovers, replacing
 from keras_kd._core.locks import locked
-from keras_kd.callbacks import read_best
+from keras_kd.callbacks import Best, read_best
 
 STUDENT, STATE, LOG, SUMMARY = "student.keras", "state.npz", "log.csv", "summary.json"
 SETTINGS = "settings.json"
@@ -102,9 +102,14 @@ def if_stopped(options: argparse.Namespace) -> str:
         done = int(file["epochs"])
     best = read_best(path)
     kept = (
-        f"{path} is the best student so far (epoch {best.epoch}, validation accuracy "
-        f"{best.value:.1%}). "
+        f"{path} is the best student so far (epoch {best.epoch}, {_how_good(best)}). "
         if best is not None and math.isfinite(best.value)
         else ""
     )
     return f"{kept}Run the same command again to go on after epoch {done} of {options.epochs}."
+
+
+def _how_good(best: Best) -> str:
+    if best.monitor == "val_accuracy":
+        return f"validation accuracy {best.value:.1%}"
+    return f"validation loss {best.value:.4g}"

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_kd._core.addresses import parse
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.cli._options import STUDENTS
+from keras_kd.procedures import hint_layers
 
 layers = keras.layers
 Shape = tuple[int, ...]
@@ -131,6 +133,43 @@ def build(name: str, shape: Shape, classes: int, seed: int, steps: int) -> keras
         )
     keras.utils.set_random_seed(seed)
     return _BUILDERS[name](shape, classes, momentum_for(steps))
+
+
+def backbone(name: str, shape: Shape, seed: int, steps: int) -> keras.Model:
+    """The student of this name up to its last feature map, for what comes before a task."""
+    whole = build(name, shape, 1, seed, steps)
+    return keras.Model(whole.inputs, whole.get_layer(last_map(whole)).output, name=whole.name)
+
+
+def last_map(model: keras.Model) -> str:
+    """The path of the layer that gives a model's last feature map, or the tokens that are one."""
+    maps = hint_layers(model, model)["pred"]
+    if not maps:
+        raise ValueError(
+            f"'{model.name}' has no feature map, which pretraining is about: it is a network "
+            "without convolutions. Give another, such as tiny, small or cnn-small."
+        )
+    return parse(maps[-1]).path
+
+
+def with_head(model: keras.Model, classes: int) -> keras.Model:
+    """A backbone with a classifier behind it; a model that has one already, as it is.
+
+    A backbone is a model that gives a feature map, or what a pooling made of one.
+    """
+    x = model.outputs[0] if len(model.outputs or ()) == 1 else None
+    if x is None or not (len(x.shape) == 4 or _pools(model)):
+        return model
+    taken = {layer.name for layer in model.layers}
+    pool, logits = (name if name not in taken else None for name in ("pool", "logits"))
+    if len(x.shape) == 4:
+        x = layers.GlobalAveragePooling2D(name=pool)(x)
+    return keras.Model(model.inputs, layers.Dense(classes, name=logits)(x), name=model.name)
+
+
+def _pools(model: keras.Model) -> bool:
+    last = model.layers[-1]
+    return isinstance(last, (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D))
 
 
 def momentum_for(steps: int) -> float:

@@ -58,6 +58,7 @@ from keras_kd.data._dataset import Info as Info
 from keras_kd.data._dataset import NotAvailable as NotAvailable
 from keras_kd.data._example_numbers import Numbers as Numbers
 from keras_kd.data._image_folder import load_folder as load_folder
+from keras_kd.data._image_folder import load_images as load_images
 from keras_kd.data._load import load as load
 from keras_kd.data._mixes import CutMix as CutMix
 from keras_kd.data._mixes import MixUp as MixUp

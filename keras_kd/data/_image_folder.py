@@ -1,4 +1,4 @@
-"""`load_folder`: a folder of images, with a subfolder for each class."""
+"""`load_folder`: a folder of images, with a subfolder for each class; `load_images`: of any images."""
 
 import os
 import warnings
@@ -72,18 +72,7 @@ def load_folder(
     >>> data.x_train.shape, data.info.class_names
     ((8, 4, 4, 3), ('cat', 'dog'))
     """
-    folder = Path(directory)
-    if not folder.is_dir():
-        raise ValueError(f"There is no folder '{folder}'.")
-    if color_mode not in _MODES:
-        raise ValueError(f"`color_mode` must be one of {_MODES}. Received: {color_mode!r}.")
-    if not isinstance(image_size, (tuple, list)) or len(image_size) != 2:
-        raise ValueError(
-            "`image_size` must be the height and the width in pixels, such as (32, 32). Received: "
-            f"image_size={image_size!r}."
-        )
-    height, width = (count(size, "image_size") for size in image_size)
-    size = height, width
+    folder, size = _checked(directory, image_size, color_mode)
     split = (folder / "train").is_dir() and (folder / "test").is_dir()
     train, names = _read(folder / "train" if split else folder, size, color_mode, None)
     parts = {"train": train}
@@ -102,11 +91,70 @@ def load_folder(
     return data if validation is None else data.holding_out("validation", validation)
 
 
+def load_images(
+    directory: str | os.PathLike[str],
+    *,
+    image_size: tuple[int, int],
+    color_mode: ColorMode = "rgb",
+) -> Part:
+    """All images of a folder, without labels.
+
+    For pretraining. Images are looked for in the folder and in every folder inside it, whatever
+    their names; they are read as by `keras_kd.data.load_folder`.
+
+    Args:
+        directory: The folder.
+        image_size: `(height, width)` of the images, in pixels.
+        color_mode: `"grayscale"`, `"rgb"` or `"rgba"`: 1, 3 or 4 channels. Defaults to `"rgb"`.
+
+    Returns:
+        A `Part` of which `y` is `None`; an image's id is its path inside the folder.
+
+    Raises:
+        ValueError: If there is no such folder, no image in it, or a file that cannot be read as an
+            image (the message names the files).
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("a.png", "b.png"):
+    ...     keras.utils.save_img(folder / name, np.ones((6, 6, 3)), scale=False)
+    >>> part = keras_kd.data.load_images(folder, image_size=(4, 4))
+    >>> part.x.shape, part.y, part.ids.tolist()
+    ((2, 4, 4, 3), None, ['a.png', 'b.png'])
+    """
+    folder, size = _checked(directory, image_size, color_mode)
+    return _read(folder, size, color_mode, None, labelled=False)[0]
+
+
+def _checked(
+    directory: str | os.PathLike[str], image_size: tuple[int, int], color_mode: ColorMode
+) -> tuple[Path, tuple[int, int]]:
+    folder = Path(directory)
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder '{folder}'.")
+    if color_mode not in _MODES:
+        raise ValueError(f"`color_mode` must be one of {_MODES}. Received: {color_mode!r}.")
+    if not isinstance(image_size, (tuple, list)) or len(image_size) != 2:
+        raise ValueError(
+            "`image_size` must be the height and the width in pixels, such as (32, 32). Received: "
+            f"image_size={image_size!r}."
+        )
+    height, width = (count(size, "image_size") for size in image_size)
+    return folder, (height, width)
+
+
 def _read(
-    folder: Path, size: tuple[int, int], color_mode: ColorMode, names: list[str] | None
+    folder: Path,
+    size: tuple[int, int],
+    color_mode: ColorMode,
+    names: list[str] | None,
+    labelled: bool = True,
 ) -> tuple[Part, list[str]]:
-    """The images of one folder with a subfolder for each class, in [0, 1]."""
-    others = [p for p in folder.glob("*/**/*") if p.suffix.lower() in _NOT_READ]
+    """The images of one folder, in [0, 1]; with labels, of a subfolder for each class."""
+    files = folder.glob("*/**/*" if labelled else "**/*")
+    others = [path for path in files if path.suffix.lower() in _NOT_READ]
     if others:
         kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
         warnings.warn(
@@ -118,6 +166,7 @@ def _read(
     def batches(size_of_one: int | None) -> Any:
         return keras.utils.image_dataset_from_directory(
             folder,
+            labels="inferred" if labelled else None,
             class_names=names,
             color_mode=color_mode,
             image_size=size,
@@ -129,7 +178,7 @@ def _read(
     found: Any = None
     try:
         found = batches(256)
-        read = [(x.numpy() / np.float32(255.0), y.numpy()) for x, y in found]
+        read = [keras.tree.map_structure(lambda t: t.numpy(), batch) for batch in found]
     except Exception as error:  # of tensorflow's own kinds, when a file is no image
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         damaged = [] if found is None else _damaged(batches(None))
@@ -140,9 +189,13 @@ def _read(
                 f"{listing(damaged)}. Remove such files, or put whole ones in their place."
             ) from error
         raise ValueError(f"The images of '{folder}' could not be read: {reason}") from error
-    x, y = (np.concatenate(column) for column in zip(*read, strict=True))
     ids = np.array([Path(path).relative_to(folder).as_posix() for path in found.file_paths])
-    return Part(x, y.astype("int32"), ids), list(found.class_names)
+    pixels = (batch[0] if labelled else batch for batch in read)
+    x = np.concatenate([batch / np.float32(255.0) for batch in pixels])
+    if not labelled:
+        return Part(x, None, ids), []
+    y = np.concatenate([batch[1] for batch in read]).astype("int32")
+    return Part(x, y, ids), list(found.class_names)
 
 
 def _damaged(images: Any) -> list[str]:
