@@ -29,6 +29,8 @@ Names:
         A classification set of images or texts, by name, with an id for every example.
     load_folder
         A classification set from a folder of images, with a subfolder for each class.
+    load_images
+        All images of a folder, without labels.
     MixUp
         Each pixel a weighted mean of two examples, and each label the same mean of two classes.
     NotAvailable
@@ -77,5 +79,5 @@ __getattr__ = _moved(__name__, {"Colour": "keras_kd.data.Color"})
 __all__ = [
     "Augment", "Balanced", "Batches", "Color", "Crop", "CutMix", "CutOut", "Dataset",
     "Flip", "Info", "MixUp", "NotAvailable", "Numbers", "Part", "Text", "Transform",
-    "Translate", "class_weights", "feed", "load", "load_folder", "tf_data",
+    "Translate", "class_weights", "feed", "load", "load_folder", "load_images", "tf_data",
 ]  # fmt: skip
