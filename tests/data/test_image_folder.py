@@ -83,10 +83,10 @@ def test_images_without_labels_are_found_at_any_depth(tmp_path):
         keras.utils.save_img(tmp_path / place / f"{number}.png", x, scale=False)
     (tmp_path / "notes.webp").write_bytes(b"no image")
     with pytest.warns(UserWarning, match=r"1 of the files .* not \.webp"):
-        part = keras_kd.data.load_images(tmp_path, image_size=(4, 5))
+        part = d.load_images(tmp_path, image_size=(4, 5))
     assert part.y is None and part.ids.tolist() == ["0.png", "a/1.png", "b/c/2.png"]
     expected = np.array([0, 40, 80], "float32")[:, None, None, None] / 255.0
     np.testing.assert_allclose(part.x, np.broadcast_to(expected, (3, 4, 5, 3)), atol=1e-6)
     (tmp_path / "a" / "broken.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"A file of .* cannot be read as an image .*broken\.png"):
-        keras_kd.data.load_images(tmp_path, image_size=(4, 5))
+        d.load_images(tmp_path, image_size=(4, 5))
