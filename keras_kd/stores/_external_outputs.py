@@ -65,7 +65,9 @@ class ExternalOutputs:
 
     def ask(self, x: Any, size: int, ids: np.ndarray | None = None) -> list[Any]:
         """The prepared signals of some examples."""
-        signals = self._asked(ids if self.teacher.by_id else x, ids)
+        # The first batch was asked for its shapes already, which some teachers are paid for.
+        first = x is self._example
+        signals = self._first if first else self._asked(ids if self.teacher.by_id else x, ids)
         prepared = [codec.prepare(signals[path]) for path, codec in self.codecs.items()]
         return keras.tree.map_structure(_as_numpy, prepared)
 

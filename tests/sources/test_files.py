@@ -75,7 +75,9 @@ def litert(tmp_path_factory, part):
         pytest.skip("writing takes a converter that torch has not")
     folder, student = tmp_path_factory.mktemp("litert"), model()
     kd.export(student, folder / "float32.tflite")
-    kd.export(student, folder / "int8.tflite", quantization="int8", calibration=part.x)
+    int8 = {"quantization": "int8", "calibration": part.x}
+    kd.export(student, folder / "int8.tflite", **int8)
+    kd.export(student, folder / "integers.tflite", **int8, integer_io=True)
     return student, folder
 
 
@@ -85,8 +87,9 @@ def test_a_litert_file(litert, part):
     teacher = sources.LiteRTTeacher(folder / "float32.tflite")
     assert teacher.name == "float32"
     np.testing.assert_allclose(teacher(part.x), expected, atol=1e-5)
-    rounded = sources.LiteRTTeacher(folder / "int8.tflite")(part.x)
-    assert rounded.dtype == "float32" and 0 < np.abs(rounded - expected).max() < 0.05
+    for name in ("int8", "integers"):  # floats in and out, and integers that stand for them
+        rounded = sources.LiteRTTeacher(folder / f"{name}.tflite")(part.x)
+        assert rounded.dtype == "float32" and 0 < np.abs(rounded - expected).max() < 0.05
     with pytest.raises(ValueError, match=r"of shape \(None, 8, 8, 1\)\. Received: \(None, 8, 7, 1"):
         teacher(part.x[:, :, :7])
 
