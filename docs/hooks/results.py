@@ -23,6 +23,11 @@ PAGES = {
         "MNIST as in the founding paper, the CIFAR protocol, film reviews",
         ["The founding paper's table", "The CIFAR protocol", "Film reviews"],
     ),
+    "tables": (
+        "Trees as teachers",
+        "a small network taught by forests and boosted trees",
+        ["Forests and boosted trees as teachers"],
+    ),
     "speed": (
         "Time and memory",
         "a step, stored answers, large vocabularies, a long run, an accelerator",
