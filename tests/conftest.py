@@ -1,3 +1,4 @@
+import importlib.metadata
 import os
 import pathlib
 
@@ -6,8 +7,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one worker a core: threads of their o
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(name, "1")
 if os.environ.get("KERAS_BACKEND") == "jax":  # small programs that run once: compiling is the work
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0".strip()
+    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
+    if tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2])) >= (0, 10):
+        flags += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
+    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 import keras
 import pytest

@@ -1,6 +1,7 @@
 """Training on several devices is training on one, on the same global batches."""
 
 import json
+import os
 
 import keras
 import numpy as np
@@ -14,7 +15,8 @@ jax = pytest.mark.skipif(on != "jax", reason="keras.distribution is JAX's")
 
 MIRRORED = ["synchronized", "skipping", "padded"]
 PARALLEL = ["remembered", "skipping"]
-FOUR = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+FLAGS = os.environ.get("XLA_FLAGS", "")
+FOUR = {"XLA_FLAGS": f"{FLAGS} --xla_force_host_platform_device_count=4"}
 
 
 def made(out, asked, **env):
@@ -82,7 +84,7 @@ def test_the_count_of_what_was_skipped_is_in_the_logs(engine, request):
 
 @jax
 def test_two_processes_are_one(parallel, tmp_path):
-    env = {"JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo", "XLA_FLAGS": ""}
+    env = {"JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo", "XLA_FLAGS": FLAGS}
     for ours in runs.two_processes(tmp_path, ["data_parallel:remembered"], **env):
         runs.same(ours["data_parallel:remembered"], parallel["one:remembered"])
 
