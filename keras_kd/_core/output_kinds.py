@@ -72,9 +72,8 @@ def logits_of(
         _refuse(x > ROUNDING, x, f"{whose} is no log-probability", "at most 0", kind, row)
         p = np.exp(x.astype("float64"))
     else:
-        p = x.astype(
-            np.promote_types(x.dtype, "float32"), copy=False
-        )  # half precision knows no floor
+        # Half precision would round a small floor to something else.
+        p = x.astype(np.promote_types(x.dtype, "float32"), copy=False)
         _refuse((x < 0) | (x > 1 + ROUNDING), x, f"{whose} is no probability", "from 0 to 1", kind, row)  # fmt: skip
     sums = p.sum(axis=-1, dtype="float64")
     off = np.abs(sums - 1.0) > ROUNDING

@@ -123,9 +123,9 @@ def _against_costs(report: Results) -> Any:
         axes.spines[["top", "right"]].set_visible(False)
     drawn = [axes.get_legend_handles_labels() for axes in places]
     known = {n: h for handles, names in drawn for h, n in zip(handles, names, strict=True)}
-    figure.legend(
-        known.values(), known, loc="outside upper center", ncols=3, frameon=False, fontsize=8
-    )
+    order = [name for name in report.models if name in known]
+    handles = [known[name] for name in order]
+    figure.legend(handles, order, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
