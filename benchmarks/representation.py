@@ -11,9 +11,10 @@ each class:
 - representation: the teacher's last feature map on the 10,000 images, then the 100.
 
 "probe" trains a new last layer on the student's pooled features, which stay as they are; "tuned"
-trains all weights; "as it is" is the student before it saw a label. `--task other` asks for other
+then trains all weights at a tenth of the rate (from its own last layer, where that knows the
+classes); "as it is" is the student before it saw a label. `--task other` asks for other
 classes than the teacher knows: the teacher learns five of the ten (and the student sees images of
-those alone without labels), and the 100 labels are of the other five.
+those alone without labels), and the 50 labels are of the other five.
 
 The interval is over the paired differences to the student alone. Rows are kept in `--out` as they
 come.
@@ -31,7 +32,8 @@ from rows import Rows, points
 import keras_kd as kd
 from keras_kd.report import paired
 
-TEACHING, UNLABELLED, LABELLED, BATCH, FEW = 20_000, 10_000, 100, 100, 50
+TEACHING, UNLABELLED, BATCH = 20_000, 10_000, 100
+EACH, FEW = 10, 50  # labels of a class, and the batch of these
 LAYER = "block3"
 
 
@@ -40,7 +42,7 @@ class Bench:
 
     def __init__(self, task: str, epochs: int, tuning: int, kept: pathlib.Path):
         data = kd.data.load("cifar10")
-        self.epochs, self.tuning = epochs, tuning
+        self.task, self.epochs, self.tuning = task, epochs, tuning
         known = range(10) if task == "same" else range(0, 10, 2)
         asked = range(10) if task == "same" else range(1, 10, 2)
         order = np.random.default_rng(0).permutation(len(data.y_train))
@@ -102,44 +104,40 @@ class Bench:
         """Images with labels, as many of each class."""
         rng = np.random.default_rng(seed)
         x, y = self.labelled
-        each = LABELLED // len(self.classes)
-        rows = [rng.permutation(np.flatnonzero(y == c))[:each] for c in self.classes]
+        rows = [rng.permutation(np.flatnonzero(y == c))[:EACH] for c in self.classes]
         return x[np.concatenate(rows)], y[np.concatenate(rows)]
 
-    def tuned(self, student: keras.Model, seed: int, steps: int, new: bool = True) -> float:
-        """The accuracy after all weights have learnt from the few labels."""
+    def tuned(self, student: keras.Model, seed: int, head: list | None = None) -> float:
+        """The accuracy after all weights have learnt from the few labels, slowly, from this head."""
         model = keras.models.clone_model(student)
         model.set_weights(student.get_weights())
-        if new:
-            self._new_head(model)
-        return self._fitted(model, seed, steps, 1e-3)
+        if head is not None:
+            model.get_layer("logits").set_weights(head)
+        return self.fitted(model, seed, self.tuning, 1e-4)
 
-    def probed(self, student: keras.Model, seed: int) -> float:
-        """The accuracy of a last layer on features that stay as they are."""
+    def probed(self, student: keras.Model, seed: int) -> tuple[float, list]:
+        """The accuracy of a last layer on features that stay as they are, and its weights."""
         pooled = keras.Model(student.inputs, student.get_layer("pool").output)
         x, y = self.few(seed)
-        given, tested = (
-            pooled.predict(part, batch_size=1000, verbose=0) for part in (x, self.test[0])
-        )
+        given = pooled.predict(x, batch_size=1000, verbose=0)
         mean, deviation = given.mean(0), given.std(0) + 1e-6
         keras.utils.set_random_seed(seed)
         head = keras.Sequential([keras.Input(mean.shape), keras.layers.Dense(10)])
         head.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1), cross_entropy())
         head.fit((given - mean) / deviation, y, batch_size=FEW, epochs=100, verbose=0)
-        return self._accuracy(head.predict((tested - mean) / deviation, batch_size=1000, verbose=0))
+        kernel, bias = head.get_weights()
+        kernel = kernel / deviation[:, None]
+        weights = [kernel, bias - mean @ kernel]
+        tested = pooled.predict(self.test[0], batch_size=1000, verbose=0)
+        return self._accuracy(tested @ weights[0] + weights[1]), weights
 
-    def _new_head(self, model: keras.Model) -> None:
-        layer = model.get_layer("logits")
-        fresh = keras.layers.Dense(10)
-        fresh.build((None, layer.kernel.shape[0]))
-        layer.set_weights(fresh.get_weights())
-
-    def _fitted(self, model: keras.Model, seed: int, steps: int, rate: float) -> float:
+    def fitted(self, model: keras.Model, seed: int, steps: int, rate: float) -> float:
+        """The accuracy after so many steps on the few labels."""
         x, y = self.few(seed)
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
         model.compile(keras.optimizers.Adam(schedule), cross_entropy())
         keras.utils.set_random_seed(seed)
-        model.fit(x, y, batch_size=FEW, epochs=steps * FEW // LABELLED, verbose=0)
+        model.fit(x, y, batch_size=FEW, epochs=steps * FEW // len(y), verbose=0)
         return self._accuracy(model.predict(self.test[0], batch_size=1000, verbose=0))
 
     def _accuracy(self, logits: np.ndarray) -> float:
@@ -150,24 +148,28 @@ class Bench:
         return float((self.teacher.predict(x, batch_size=1000, verbose=0).argmax(-1) == y).mean())
 
 
-def measured(bench: Bench, task: str, seed: int) -> dict[str, float]:
+def measured(bench: Bench, seed: int) -> dict[str, float]:
     """The accuracy of each way, from one seed."""
-    student = bench.student(seed)
     found = {
-        "alone, as many steps": bench.tuned(student, seed, bench.steps + bench.tuning),
-        "alone, the steps on labels only": bench.tuned(student, seed, bench.tuning),
-        "untrained features, probe": bench.probed(student, seed),
+        "alone, as many steps": bench.fitted(
+            bench.student(seed), seed, bench.steps + bench.tuning, 1e-3
+        ),
+        "alone, the steps on labels only": bench.fitted(
+            bench.student(seed), seed, bench.tuning, 1e-3
+        ),
+        "untrained, probe": bench.probed(bench.student(seed), seed)[0],
     }
-    logits = bench.pretrained(kd.recipes.hinton(alpha=1.0), seed, ("teacher:output",))
-    if task == "same":
-        answers = logits.predict(bench.test[0], batch_size=1000, verbose=0)
+    student = bench.pretrained(kd.recipes.hinton(alpha=1.0), seed, ("teacher:output",))
+    own = bench.task == "same"  # its last layer knows the classes
+    if own:
+        answers = student.predict(bench.test[0], batch_size=1000, verbose=0)
         found["hinton, as it is"] = bench._accuracy(answers)
-    found["hinton, probe"] = bench.probed(logits, seed)
-    found["hinton, tuned"] = bench.tuned(logits, seed, bench.tuning, new=task == "other")
+    found["hinton, probe"], head = bench.probed(student, seed)
+    found["hinton, tuned"] = bench.tuned(student, seed, None if own else head)
     terms = kd.recipes.representation(pred=f"student:{LAYER}", target=f"teacher:{LAYER}")
-    features = bench.pretrained(terms, seed, (f"teacher:{LAYER}",))
-    found["representation, probe"] = bench.probed(features, seed)
-    found["representation, tuned"] = bench.tuned(features, seed, bench.tuning)
+    student = bench.pretrained(terms, seed, (f"teacher:{LAYER}",))
+    found["representation, probe"], head = bench.probed(student, seed)
+    found["representation, tuned"] = bench.tuned(student, seed, head)
     return found
 
 
@@ -213,7 +215,7 @@ def main() -> None:
         print(f"teacher {bench.teachers_accuracy():.4f}, {bench.teacher.count_params():,} weights; "
               f"student {bench.student(0).count_params():,}", flush=True)  # fmt: skip
         for seed in missing:
-            for way, accuracy in measured(bench, options.task, seed).items():
+            for way, accuracy in measured(bench, seed).items():
                 rows.keep(task=options.task, way=way, seed=seed, accuracy=accuracy)
                 print(rows[-1], flush=True)
     print(table(rows))

@@ -146,8 +146,9 @@ def last_map(model: keras.Model) -> str:
     maps = hint_layers(model, model)["pred"]
     if not maps:
         raise ValueError(
-            f"'{model.name}' has no feature map, which pretraining is about: it is a network "
-            "without convolutions. Give another, such as tiny, small or cnn-small."
+            f"'{model.name}' has no feature map, which pretraining is about. Give a network with "
+            "convolutions; of the students with names: tiny, small, medium, large, cnn-small or "
+            "cnn-medium."
         )
     return parse(maps[-1]).path
 
