@@ -37,6 +37,11 @@ def seeded():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+    if keras.config.backend() == "tensorflow":
+        # An error within `tf.map_fn` leaves the scope of variables so that no strategy opens any more.
+        import tensorflow as tf
+
+        tf.compat.v1.get_variable_scope()._caching_device = None
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ GIVEN = {
     "heads": lambda: 2, "margins": lambda: -1.0, "pred": lambda: "student:hidden",
     "target": lambda: "teacher:hidden", "term": lambda: "soft_target", "key": lambda: "a",
     "levels": lambda: (4, 2), "classes": lambda: [0, 1, 2], "path": lambda: "s.keras",
+    "function": lambda: np.tanh, "output_shape": lambda: (4,),
 }  # fmt: skip
 #: Other values than their functions know to take, and those that read a file or train.
 LEFT_OUT = {

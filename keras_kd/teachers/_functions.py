@@ -27,6 +27,10 @@ class FromFunction(EndsIn, keras.Model):
     `keras_kd.sources.live`, which asks it ahead, are faster. It has no gradients, and no file can
     hold it: a distiller with it is not saved, its student is.
 
+    On the TensorFlow backend the step holds one of TensorFlow's threads while it waits. A function
+    that runs TensorFlow itself needs another one: where there is one alone (a single core, or
+    `TF_NUM_INTEROP_THREADS=1`), it would wait for ever. Use `keras_kd.sources.live` there.
+
     Args:
         function: A teacher of `keras_kd.sources`, or a function from a batch, as NumPy arrays, to
             logits; or to a dict with `"output"` for them and other signals by name, such as

@@ -297,7 +297,7 @@ def test_a_store_of_a_softmax_is_not_written(part, tmp_path):
 def test_a_store_of_probabilities_from_before_is_not_read(part, tmp_path, dtype, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr("keras_kd.stores._writer.check_ending", lambda *_: None)
-        m.setattr("keras_kd.stores._writer.check_kinds", lambda *_: None)
+        m.setattr("keras_kd.stores._logit_checks.check_kinds", lambda *_: None)
         stores.write(teacher("softmax"), part, tmp_path / "a", dtype=dtype)
     with says("holds no logits: its 'output' is probabilities: of all examples looked"):
         stores.read(tmp_path / "a", part)
