@@ -178,8 +178,7 @@ def check_class_order(
     y = _numbers(y)
     drawn = examples_to_check(y, seed)
     some = keras.tree.map_structure(lambda leaf: leaf[drawn], x)
-    external = isinstance(model, ExternalTeacher)
-    answers = model(some) if external else model.predict(some, verbose=0)
+    answers = model(some) if isinstance(model, ExternalTeacher) else model.predict(some, verbose=0)
     found = class_order(answers, y[drawn])
     names = [str(i) for i in range(len(found.order))] if class_names is None else list(class_names)
     if len(names) != len(found.order):
@@ -192,7 +191,7 @@ def check_class_order(
         order = list(found.order)
         reordered = (
             f"a function that reorders them, lambda x: teacher(x)[:, {order}]"
-            if external
+            if isinstance(model, ExternalTeacher)
             else f"keras_kd.teachers.ClassMap(model, {order})"
         )
         raise ValueError(
