@@ -98,7 +98,7 @@ NOBODY = """
 import os, sys
 import keras_kd
 from keras_kd.cli import main
-from keras_kd import callbacks, exporting, report, stores
+from keras_kd import callbacks, exporting, report, sources, stores
 import keras, numpy as np
 readonly, teacher = sys.argv[1:]
 model = keras.saving.load_model(teacher)
