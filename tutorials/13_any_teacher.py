@@ -12,6 +12,7 @@ import http.server
 import json
 import os
 import pickle
+import shutil
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,8 @@ QUICK = os.environ.get("KERAS_KD_QUICK") == "1"  # fewer epochs and seeds: a che
 SEEDS = [1] if QUICK else [1, 2, 3, 4, 5]
 OUT = Path("out")
 OUT.mkdir(exist_ok=True)
+for before in OUT.glob("*-store"):  # of an earlier run, whose teachers were others
+    shutil.rmtree(before)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
 print(f"students train on {keras.config.backend()}")
 
