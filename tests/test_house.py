@@ -2,8 +2,10 @@
 
 import ast
 import doctest
+import functools
 import importlib
 import inspect
+import json
 import os
 import pathlib
 import pkgutil
@@ -43,9 +45,16 @@ def dotted(path):
 FILES = {dotted(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
+@functools.cache
+def imports_among(path):
+    """Every import statement of a file, wherever in it."""
+    tree = ast.parse(path.read_text())
+    return [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+
+
 def imports_of(module):
-    """The files that a file imports, wherever in it, each with the name it takes from there."""
-    for node in ast.walk(ast.parse(FILES[module].read_text())):
+    """The files that a file imports, each with the name it takes from there."""
+    for node in imports_among(FILES[module]):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name in FILES)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_kd"):
@@ -69,11 +78,11 @@ def circles(graph):
 def modules():
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        yield path, parts[0], ast.parse(path.read_text())
+        yield path, parts[0]
 
 
-def imported(tree):
-    for node in ast.walk(tree):
+def imported(path):
+    for node in imports_among(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -84,9 +93,9 @@ def imported(tree):
 
 def test_imports_go_down_only():
     wrong = []
-    for path, room, tree in modules():
+    for path, room in modules():
         assert room in FLOORS, f"{path} stands on no floor: give {room!r} one"
-        for name in imported(tree):
+        for name in imported(path):
             parts = name.split(".")
             if parts[0] == "keras_kd" and len(parts) > 1 and parts[1] in FLOORS:
                 other = parts[1]
@@ -117,15 +126,15 @@ def test_what_is_private_to_a_room_stays_in_it():
 
 
 def test_every_floor_is_stood_on():
-    there = {room for _, room, _ in modules()}
+    there = {room for _, room in modules()}
     assert set(FLOORS) == there
 
 
 def test_only_some_rooms_name_a_backend():
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path, room, tree in modules()
-        for name in imported(tree)
+        for path, room in modules()
+        for name in imported(path)
         if name.split(".")[0] in BACKENDS and room not in MAY_NAME_A_BACKEND
     ]
     assert not wrong, wrong
@@ -134,8 +143,8 @@ def test_only_some_rooms_name_a_backend():
 def test_matplotlib_is_drawn_with_in_one_place():
     wrong = [
         str(path.relative_to(ROOT))
-        for path, _, tree in modules()
-        if any(name.split(".")[0] == "matplotlib" for name in imported(tree))
+        for path, _ in modules()
+        if any(name.split(".")[0] == "matplotlib" for name in imported(path))
         and not path.name.startswith("_plots")
     ]
     assert not wrong, wrong
@@ -176,23 +185,6 @@ def test_the_front_door():
     modules = {"distiller", "terms", "taps"}  # rooms that importing opens
     means = {"TYPE_CHECKING", "Any", "importlib"}
     assert names - means <= expected | later | modules | {"exporting", "export", "cli", "demo"}
-
-
-def test_a_room_is_opened_when_it_is_asked_for():
-    run = _python(
-        "import sys, keras_kd\n"
-        "rooms = ['callbacks', 'data', 'exporting', 'report', 'stores']\n"
-        "assert not [r for r in rooms if f'keras_kd.{r}' in sys.modules]\n"
-        "assert keras_kd.data.load and keras_kd.report.compare and callable(keras_kd.export)\n"
-        "assert {'data', 'export', 'exporting', 'report', 'stores', 'callbacks'} <= set(dir(keras_kd))"
-    )
-    assert run.returncode == 0, run.stderr
-    run = _python(
-        "import keras_kd; assert keras_kd.exporting.ExportError, keras_kd.exporting.verify"
-    )
-    assert run.returncode == 0, run.stderr
-    with pytest.raises(AttributeError, match="no attribute 'distil'"):
-        _ = keras_kd.distil
 
 
 def test_public_losses_and_layers_come_back_from_a_file_by_name():
@@ -244,30 +236,58 @@ def _python(code, **env):
     )
 
 
-def test_importing_sets_nothing():
-    run = _python(
-        "import keras, os, logging, warnings, numpy as np\n"
-        "def state(): return (dict(os.environ), logging.root.level, len(logging.root.handlers),\n"
-        "    list(warnings.filters), keras.config.floatx(), keras.config.dtype_policy().name,\n"
-        "    keras.config.image_data_format(), np.geterr())\n"
-        "before = state(); import keras_kd; assert state() == before"
-    )
-    assert run.returncode == 0, run.stderr
+#: What importing came to, in a process of its own; the checks read it.
+IMPORTING = """
+import json, logging, os, sys, warnings
+import keras, numpy as np
+
+def modules():
+    return {name for name in sys.modules if "." not in name}
+
+def state():
+    return (dict(os.environ), logging.root.level, len(logging.root.handlers),
+            list(warnings.filters), keras.config.floatx(), keras.config.dtype_policy().name,
+            keras.config.image_data_format(), np.geterr())
+
+others, before = modules(), state()
+import keras_kd
+same, new = state() == before, sorted(modules() - others)
+rooms = ["callbacks", "data", "exporting", "report", "stores"]
+opened = [room for room in rooms if f"keras_kd.{room}" in sys.modules]
+listed = dir(keras_kd)
+assert keras_kd.data.load and keras_kd.report.compare and callable(keras_kd.export)
+for name in [name for name in sys.modules if name.split(".")[0] == "keras_kd"]:
+    del sys.modules[name]
+import keras_kd  # anew, and another room is the first to be opened
+assert keras_kd.exporting.ExportError and keras_kd.exporting.verify
+print(json.dumps({"same": same, "new": new, "opened": opened, "listed": listed}))
+"""
 
 
-def test_importing_brings_no_other_backend_and_nothing_heavy():
-    ours = keras.config.backend()
-    others = BACKENDS - {ours}
-    heavy = ["matplotlib", "sklearn", "tensorflow_datasets", "ai_edge_litert"]
-    run = _python(
-        "import sys, keras\n"
-        "before = {n for n in sys.modules if '.' not in n}\n"
-        "import keras_kd\n"
-        "new = {n for n in sys.modules if '.' not in n} - before\n"
-        f"wrong = new & set({sorted(others) + heavy!r})\n"
-        "assert not wrong, wrong"
-    )
+@pytest.fixture(scope="module")
+def importing():
+    run = _python(IMPORTING)
     assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_a_room_is_opened_when_it_is_asked_for(importing):
+    assert importing["opened"] == []
+    rooms = {"data", "export", "exporting", "report", "stores", "callbacks"}
+    assert rooms <= set(importing["listed"])
+    with pytest.raises(AttributeError, match="no attribute 'distil'"):
+        _ = keras_kd.distil
+
+
+def test_importing_sets_nothing(importing):
+    assert importing["same"]
+
+
+def test_importing_brings_no_other_backend_and_nothing_heavy(importing):
+    others = BACKENDS - {keras.config.backend()}
+    heavy = {"matplotlib", "sklearn", "tensorflow_datasets", "ai_edge_litert"}
+    assert "keras_kd" in importing["new"]
+    assert set(importing["new"]) & (others | heavy) == set()
 
 
 @pytest.mark.skipif(not os.environ.get("KERAS_KD_SLOW"), reason="a timing: KERAS_KD_SLOW=1")
