@@ -48,7 +48,8 @@ def _go_on(options: argparse.Namespace, run: _Run) -> None:
     elif run.done:
         tell(f"{options.out}: going on after epoch {run.done}.")
     else:
-        tell("Learnt from: " + _compared(run.distiller))
+        for pred, target in dict.fromkeys((t.pred[0], t.target) for t in run.distiller.terms):
+            tell(f"{pred} learns from {target}.")
     if run.done < options.epochs:  # what it says will not be so of the student to come
         (options.out / _run_folder.SUMMARY).unlink(missing_ok=True)
     _train(options, run)
@@ -61,14 +62,9 @@ def _go_on(options: argparse.Namespace, run: _Run) -> None:
         f"{summary['student']}: the student of epoch {summary['best_epoch']}, "
         f"{summary['parameters']:,} weights, learnt from {summary['images']:,} images.",
         f"Its loss on {summary['validation_images']:,} others is "
-        f"{summary['validation_loss']:.4g}. It knows no class yet. To go on with labels:",
+        f"{summary['validation_loss']:.4g}. To go on with labels:",
         f"  keras-kd distill {options.teacher} {summary['student']} --data SET",
     )
-
-
-def _compared(distiller: Distiller) -> str:
-    pairs = (f"{term.targets()[0]} ({term.name})" for term in distiller.terms)
-    return ", ".join(pairs)
 
 
 # Before the first step.

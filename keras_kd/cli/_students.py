@@ -138,7 +138,7 @@ def build(name: str, shape: Shape, classes: int, seed: int, steps: int) -> keras
 def backbone(name: str, shape: Shape, seed: int, steps: int) -> keras.Model:
     """The student of this name up to its last feature map, for what comes before a task."""
     whole = build(name, shape, 1, seed, steps)
-    return keras.Model(whole.inputs, whole.get_layer(last_map(whole)).output, name=whole.name)
+    return keras.Model(whole.inputs[0], whole.get_layer(last_map(whole)).output, name=whole.name)
 
 
 def last_map(model: keras.Model) -> str:
@@ -158,14 +158,14 @@ def with_head(model: keras.Model, classes: int) -> keras.Model:
 
     A backbone is a model that gives a feature map, or what a pooling made of one.
     """
-    x = model.outputs[0] if len(model.outputs or ()) == 1 else None
+    x = model.outputs[0] if len(model.inputs or ()) == len(model.outputs or ()) == 1 else None
     if x is None or not (len(x.shape) == 4 or _pools(model)):
         return model
     taken = {layer.name for layer in model.layers}
     pool, logits = (name if name not in taken else None for name in ("pool", "logits"))
     if len(x.shape) == 4:
         x = layers.GlobalAveragePooling2D(name=pool)(x)
-    return keras.Model(model.inputs, layers.Dense(classes, name=logits)(x), name=model.name)
+    return keras.Model(model.inputs[0], layers.Dense(classes, name=logits)(x), name=model.name)
 
 
 def _pools(model: keras.Model) -> bool:

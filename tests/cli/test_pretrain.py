@@ -10,6 +10,9 @@ import pytest
 import keras_kd
 from keras_kd.cli import _students, main
 
+#: What a model that takes a list of one input would say on the terminal.
+pytestmark = pytest.mark.filterwarnings("error:The structure of `inputs`")
+
 
 def pretrain(teacher, out, *more, student="cnn-small", epochs=3):
     argv = ["pretrain", teacher, student, "--epochs", epochs, "--out", out, "--seed", 5, *more]
@@ -109,7 +112,9 @@ def test_distill_puts_a_classifier_behind_it_and_starts_from_its_weights(
 def test_a_folder_without_classes(photos, folder, tmp_path, capsys):
     out = tmp_path / "out"
     assert pretrain(folder / "teacher.keras", out, "--data", photos, "--json", epochs=1) == 0
-    summary = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0] == "student:relu3 learns from teacher:block1."
+    summary = json.loads(said.out)
     assert (summary["images"], summary["validation_images"]) == (54, 6)
 
 
