@@ -15,8 +15,8 @@ SOURCE = "https://github.com/keras-kd/keras-kd/blob/main/benchmarks/"
 PAGES = {
     "recipes": (
         "Recipes on images",
-        "every recipe beside the student alone, and how much the teacher's share matters",
-        ["Every recipe on real images", "The teacher's share"],
+        "every recipe beside the student alone, the teacher's share, pretraining without labels",
+        ["Every recipe on real images", "The teacher's share", "Pretraining without labels"],
     ),
     "papers": (
         "Published experiments again",
