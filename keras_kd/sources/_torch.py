@@ -66,7 +66,8 @@ class TorchTeacher(ExternalTeacher):
         self.torch = require("torch", extra="torch", purpose="TorchTeacher runs a module")
         if isinstance(module, (str, Path)):
             name, module = name or Path(module).stem, _from_file(self.torch, Path(module))
-        if not isinstance(module, self.torch.nn.Module):
+        own = isinstance(module, keras.layers.Layer)  # on torch these are modules too
+        if own or not isinstance(module, self.torch.nn.Module):
             raise TypeError(
                 "`module` must be a torch.nn.Module, or the path of a TorchScript (.pt) or exported "
                 f"program (.pt2). Received: {type(module).__name__}."

@@ -137,7 +137,7 @@ class ShardWriter:
         files = {}
         for name, parts in self.columns.items():
             with open(aside / name, "wb") as file:
-                np.save(file, np.concatenate(parts))
+                np.save(file, np.ascontiguousarray(np.concatenate(parts)))  # readers expect rows
                 file.flush()
                 os.fsync(file.fileno())
             files[name] = {

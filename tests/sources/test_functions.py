@@ -113,6 +113,13 @@ def test_a_store_of_a_function(part, tmp_path):
         stores.read(tmp_path / "a", part, teacher=sources.FunctionTeacher(given, name="other"))
 
 
+def test_arrays_in_any_order_of_memory(part, tmp_path):
+    """As scikit-learn's are: column by column."""
+    stores.write(lambda x: np.asfortranarray(rows(x)), part, tmp_path / "a", name="lab")
+    batch, _ = stores.read(tmp_path / "a", part, batch_size=50)[0]
+    np.testing.assert_allclose(batch["signals"]["teacher:output"], rows(part.x), rtol=1e-3)
+
+
 def test_probabilities_by_accident(part, tmp_path):
     with pytest.raises(stores.StoreError, match=r"Say that these are probabilities, kind='prob"):
         stores.write(probabilities, part, tmp_path / "a", name="lab")

@@ -471,7 +471,10 @@ def test_the_key_is_sent(running, x, monkeypatch):
     ):
         with pytest.raises(ZeroDivisionError):
             kd.sources.ServerTeacher(url, **given)(x)
-    assert sent == [("/v1?a=1", f"Bearer {KEY}"), ("/", "Basic dXNlcjpwYXNzIHdvcmQ=")]
+    assert list(dict.fromkeys(sent)) == [
+        ("/v1?a=1", f"Bearer {KEY}"),
+        ("/", "Basic dXNlcjpwYXNzIHdvcmQ="),
+    ]
 
 
 # --- arguments ------------------------------------------------------------------------------------
