@@ -253,6 +253,15 @@ def test_the_table_of_shares_is_that_of_its_rows(monkeypatch):
     assert alpha.table(rows) in (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_tables_of_pretraining_are_those_of_their_rows(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    made = script("representation")
+    rows = made.Rows(FOLDER / "results" / "representation.csv")
+    tables = made.table(rows).strip().split("\n\n")
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert len(tables) == 2 and all(table in text for table in tables)
+
+
 def test_the_tables_of_sizes_are_those_of_their_measurement():
     sizes = script("install_size")
     page = (FOLDER.parent / "docs" / "install.md").read_text(encoding="utf-8")
