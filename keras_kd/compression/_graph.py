@@ -17,10 +17,14 @@ Build = Callable[["Step", tuple, dict[str, Any]], Any]
 
 @dataclasses.dataclass(eq=False)
 class Step:
-    """One call of one operation, on symbolic tensors."""
+    """One call of one operation, on symbolic tensors.
+
+    `name` is the operation's in a model laid out flat; `path` has the models it is inside of.
+    """
 
     operation: keras.Operation
     name: str
+    path: str
     args: tuple
     kwargs: dict[str, Any]
     output: Any
@@ -47,25 +51,27 @@ class Graph:
         self._names: dict[int, str] = {}
         top = _functional(model, purpose)
         self.inputs = keras.tree.map_structure(_alike, top.input_structure)
-        self.outputs = self._run(top, self.inputs, prefix="", purpose=purpose)
+        self.outputs = self._run(top, self.inputs, within="", purpose=purpose)
 
-    def _run(self, model: "_Functional", inputs: Any, prefix: str, purpose: str) -> Any:
+    def _run(self, model: "_Functional", inputs: Any, within: str, purpose: str) -> Any:
         def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
             if isinstance(operation, keras.Model):
                 inner = _functional(operation, purpose)
-                return self._run(inner, args[0], f"{prefix}{operation.name}_", purpose)
+                return self._run(inner, args[0], f"{within}{operation.name}/", purpose)
             output = operation.compute_output_spec(*args, **kwargs)
-            name = self._name(operation, prefix)
-            self.steps.append(Step(operation, name, args, kwargs, output))
+            name, path = self._name(operation, within), within + operation.name
+            self.steps.append(Step(operation, name, path, args, kwargs, output))
             return output
 
         return model.run(inputs, call)
 
-    def _name(self, operation: keras.Operation, prefix: str) -> str:
+    def _name(self, operation: keras.Operation, within: str) -> str:
         """The operation's own name; with its model's in front, when another has it already."""
         if id(operation) not in self._names:
             taken = self._names.values()
-            name = operation.name if operation.name not in taken else prefix + operation.name
+            name = operation.name
+            if name in taken:
+                name = within.replace("/", "_") + name
             self._names[id(operation)] = name
         return self._names[id(operation)]
 

@@ -1,13 +1,16 @@
 """Students that learn to live with integers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
+from keras_kd._core.messages import listing
 from keras_kd._core.scalars import count
 from keras_kd.compression._fake_quantization import FakeQuant, OnGrid, check_keras
 from keras_kd.compression._graph import Graph, Step, again
-from keras_kd.compression._quantization_scheme import check_known
+from keras_kd.compression._layer_bits import bits_of_steps
+from keras_kd.compression._quantization_scheme import WITH_KERNEL, check_known
 from keras_kd.compression._quantizer import Quantizer
 
 
@@ -16,6 +19,7 @@ def quantize_aware(
     *,
     weight_bits: int = 8,
     activation_bits: int = 8,
+    bits: Mapping[str, int | None] | None = None,
     momentum: float = 0.99,
     name: str | None = None,
 ) -> keras.Model:
@@ -49,6 +53,10 @@ def quantize_aware(
             `Reshape`, padding, dropout. It is left as it is.
         weight_bits: Bits of a weight, from 2 to 8. Defaults to `8`.
         activation_bits: Bits of an activation, from 2 to 16. Defaults to `8`.
+        bits: Dict of what differs from `weight_bits`, by the name or path of a layer or of a model
+            within (`"block3"`, `"backbone/conv4"`), or by how paths begin (`"block3"` for
+            `"block3_conv"`): a number of bits, or `None` for a layer that stays in float, outputs
+            too. The longest key decides. `{"block3": 4, "head": None}`. Defaults to none.
         momentum: How slowly the ranges of activations move, in `[0, 1)`. Defaults to `0.99`.
         name: Name of the new model. Defaults to the student's.
 
@@ -57,7 +65,8 @@ def quantize_aware(
 
     Raises:
         ValueError: If the student has a layer that is not among these, or is quantised already,
-            or if an argument is out of its bounds.
+            or nothing to quantise; if a key of `bits` names no layer, or a number layers without
+            weights; if an argument is out of its bounds.
 
     Example:
 
@@ -80,7 +89,15 @@ def quantize_aware(
         raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum!r}.")
     graph = Graph(student, "quantize_aware() reads")
     check_known(graph)
-    quantizer = Quantizer(graph, weight_bits, activation_bits, momentum)
+    rounded = [step for step in graph.steps if isinstance(step.operation, WITH_KERNEL)]
+    by_step = bits_of_steps(graph, rounded, bits, weight_bits)
+    if all(by_step[id(step)] is None for step in rounded):
+        why = "`bits` leaves all of them in float" if rounded else "none of its layers has weights"
+        raise ValueError(
+            f"Nothing to quantise in student '{student.name}': {why}. Expected at least one of "
+            f"{listing(k.__name__ for k in WITH_KERNEL)} with a number of bits."
+        )
+    quantizer = Quantizer(graph, by_step, activation_bits, momentum)
     model = graph.assemble(quantizer.build, name=name or student.name, entry=quantizer.entry)
     for layer, weights in quantizer.weights:
         layer.set_weights(weights)

@@ -12,6 +12,7 @@ from keras_kd.compression._fake_quantization import (
     OnGrid,
 )
 from keras_kd.compression._graph import Graph, Step, again
+from keras_kd.compression._layer_bits import Bits
 from keras_kd.compression._quantization_scheme import (
     ALONE,
     FIXED,
@@ -28,7 +29,9 @@ L = keras.layers
 class Quantizer:
     """Makes each step anew with rounding, and notes which weights go where."""
 
-    def __init__(self, graph: Graph, weight_bits: int, activation_bits: int, momentum: float):
+    def __init__(
+        self, graph: Graph, weight_bits: dict[int, Bits], activation_bits: int, momentum: float
+    ):
         self.graph, self.weight_bits = graph, weight_bits
         self.bits, self.momentum = activation_bits, momentum
         self.weights: list[tuple[keras.Layer, list[np.ndarray]]] = []
@@ -49,10 +52,17 @@ class Quantizer:
             output = first(*args, **kwargs)
             for layer in rest:
                 output = layer(output)
-        if isinstance(step.operation, SAME_STEPS) or self._is_one_with_next(step):
+        if (
+            self._is_float(step)
+            or isinstance(step.operation, SAME_STEPS)
+            or self._is_one_with_next(step)
+        ):
             return output
         fixed = FIXED.get(activation_of(step.operation))
         return self._range(step.name, fixed)(output)
+
+    def _is_float(self, step: Step) -> bool:
+        return self.weight_bits[id(step)] is None
 
     def _range(self, name: str, fixed: tuple[float, float] | None = None) -> FakeQuant:
         count = self._ranges[name] = self._ranges.get(name, 0) + 1
@@ -63,6 +73,8 @@ class Quantizer:
         """Whether a device computes the next step in the same breath, with no rounding between."""
         follower = _only(self.graph.users(step.output))
         if follower is None or activation_of(step.operation) != "linear":
+            return False
+        if self._is_float(follower):
             return False
         return id(follower) in self._folded or (
             not isinstance(step.operation, ALONE)
@@ -81,11 +93,15 @@ class Quantizer:
         *kernels, bias = _kernels_of(layer)
         kernel, bias = self._fold(step, kernels[-1], bias)
         weights = [kernel] if bias is None else [kernel, bias]
+        if self._is_float(step):
+            new = again(layer, name, use_bias=bias is not None)
+            self.weights.append((new, [*kernels[:-1], *weights]))
+            return [new]
         pruned = _is_pruned(kernel)
         if pruned:
             weights.append(np.not_equal(kernel, 0.0))
-        config = {**layer.get_config(), "bits": self.weight_bits, "use_bias": bias is not None,
-                  "pruned": pruned}  # fmt: skip
+        config = {**layer.get_config(), "bits": self.weight_bits[id(step)],
+                  "use_bias": bias is not None, "pruned": pruned}  # fmt: skip
         activation = activation_of(layer)
         after: list[keras.Operation] = []
         if activation not in FUSED:

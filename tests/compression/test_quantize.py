@@ -316,3 +316,80 @@ def test_bad_input():
         quantize_aware(Subclassed(name="subclassed"))
     with pytest.raises(ValueError, match=r"takes a model made by quantize_aware"):
         plain(small())
+
+
+def nested():
+    """A backbone with blocks of two layers, and a head."""
+    x = inputs = keras.Input((8, 8, 3))
+    for block in ("block3", "block30"):
+        x = L.Conv2D(4, 3, padding="same", name=f"{block}_conv")(x)
+        x = L.ReLU(name=f"{block}_relu")(x)
+    backbone = keras.Model(inputs, x, name="backbone")
+    x = outer = keras.Input((8, 8, 3))
+    x = L.GlobalAveragePooling2D(name="pool")(backbone(x))
+    return randomised(keras.Model(outer, L.Dense(3, name="head")(x), name="whole"))
+
+
+@pytest.mark.parametrize(
+    ("bits", "conv", "conv0"),
+    [
+        ({}, 8, 8),
+        ({"backbone/block3": 4}, 4, 8),
+        ({"block3_conv": 4}, 4, 8),
+        ({"backbone": 4}, 4, 4),
+        ({"backbone": 4, "backbone/block3": 2}, 2, 4),
+        ({"backbone/block3": 2, "backbone": 4}, 2, 4),
+        ({"backbone/block30_conv": 3}, 8, 3),
+    ],
+)
+def test_bits_by_layer(bits, conv, conv0):
+    aware = quantize_aware(nested(), bits=bits)
+    found = [aware.get_layer(name).bits for name in ("block3_conv", "block30_conv", "head")]
+    assert found == [conv, conv0, 8]
+
+
+def test_a_layer_without_bits_stays_in_float(tmp_path):
+    student = nested()
+    aware = quantize_aware(student, weight_bits=2, bits={"head": None, "backbone/block3": None})
+    assert type(aware.get_layer("head")) is L.Dense
+    kernel = student.get_layer("head").get_weights()[0]
+    assert np.array_equal(plain(aware).get_layer("head").get_weights()[0], kernel)
+    assert ranges(aware)[1:] == ["block30_relu_range", "pool_range"]  # and the input's
+    aware(images(8), training=True)
+    aware.save(tmp_path / "aware.keras")
+    again = keras.saving.load_model(tmp_path / "aware.keras")
+    assert np.array_equal(answers(again, images(8)), answers(aware, images(8)))
+
+
+def test_a_float_layer_has_its_norm_folded():
+    student, x = small(), images(16)
+    aware = quantize_aware(
+        student, bits={"conv": None, "relu": None, "pool": None}, activation_bits=16
+    )
+    assert type(aware.get_layer("conv")) is L.Conv2D and aware.get_layer("conv").use_bias
+    aware(x, training=True)
+    wanted, came = answers(student, x), answers(aware, x)
+    assert np.abs(came - wanted).max() < 0.02 * np.ptp(wanted)
+
+
+def test_bad_bits():
+    with pytest.raises(TypeError, match=r"`bits` must be a dict .*'head': None.* Received: 4"):
+        quantize_aware(nested(), bits=4)
+    with pytest.raises(TypeError, match=r"A key of `bits` must be .* Received: 3"):
+        quantize_aware(nested(), bits={3: 4})
+    with pytest.raises(
+        ValueError, match=r"No layer 'heed' in student 'whole', named in `bits`.*mean 'head'"
+    ):
+        quantize_aware(nested(), bits={"heed": 4})
+    for wrong in (9, 1, 4.5, True, "4"):
+        with pytest.raises(
+            ValueError, match=r"`bits\['head'\]` must be a whole number from 2 to 8"
+        ):
+            quantize_aware(nested(), bits={"head": wrong})
+    with pytest.raises(ValueError, match=r"No weights to round in 'pool'.*GlobalAveragePooling2D"):
+        quantize_aware(nested(), bits={"pool": 4})
+    with pytest.raises(ValueError, match=r"Nothing to quantise in .*`bits` leaves all of them"):
+        quantize_aware(nested(), bits={"backbone": None, "head": None})
+    without = keras.Sequential([keras.Input((4,)), L.ReLU()], name="net")
+    with pytest.raises(ValueError, match="Nothing to quantise in student 'net': none of its lay"):
+        quantize_aware(without)
