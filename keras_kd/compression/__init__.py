@@ -47,6 +47,7 @@ from keras_kd.compression._pruning import compressed_bytes as compressed_bytes
 from keras_kd.compression._pruning import sparsity as sparsity
 from keras_kd.compression._quantize import plain as plain
 from keras_kd.compression._quantize import quantize_aware as quantize_aware
+from keras_kd.compression._recover import recover as recover
 from keras_kd.compression._shrink import shrink as shrink
 
 __all__ = [

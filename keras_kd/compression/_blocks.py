@@ -5,6 +5,7 @@ places is a piece; a row of pieces that comes several times in sequence, with th
 shapes and ending as it began, is a block that repeats.
 """
 
+import itertools
 import json
 from typing import NamedTuple
 
@@ -48,25 +49,27 @@ def shortened(graph: Graph, depth: float) -> Graph:
     )
 
 
-def _pieces(graph: Graph) -> list[Piece]:
-    """The model, cut wherever one tensor carries everything."""
+def carriers(graph: Graph) -> list[tuple[int, keras.KerasTensor]]:
+    """The tensors that carry everything, each with the number of steps that come before it."""
     last_use: dict[int, int] = {}
     for place, step in enumerate(graph.steps):
         last_use.update({id(x): place for x in step.inputs})
     last_use.update({id(x): len(graph.steps) for x in tensors(graph.outputs)})
     live = {id(x): x for x in tensors(graph.inputs)}
-    start = next(iter(live.values())) if len(live) == 1 else None
-    pieces: list[Piece] = []
-    steps: list[Step] = []
+    found = [(0, x) for x in live.values() if len(live) == 1]
     for place, step in enumerate(graph.steps):
-        steps.append(step)
         live.update({id(x): x for x in step.outputs})
         live = {key: x for key, x in live.items() if last_use.get(key, -1) > place}
-        if len(live) == 1:
-            (end,) = live.values()
-            if start is not None:
-                pieces.append(Piece(start, end, steps, _signature(start, end, steps)))
-            start, steps = end, []
+        found += [(place + 1, x) for x in live.values() if len(live) == 1]
+    return found
+
+
+def _pieces(graph: Graph) -> list[Piece]:
+    """The model, cut wherever one tensor carries everything."""
+    pieces: list[Piece] = []
+    for (first, start), (last, end) in itertools.pairwise(carriers(graph)):
+        steps = graph.steps[first:last]
+        pieces.append(Piece(start, end, steps, _signature(start, end, steps)))
     return pieces
 
 

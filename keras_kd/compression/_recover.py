@@ -1,0 +1,286 @@
+"""What rounding to few bits loses, won back from the float model itself, without labels."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._core.last_activation import last_activation
+from keras_kd._core.messages import see
+from keras_kd._core.scalars import count, positive
+from keras_kd._with_logits import with_logits
+from keras_kd.compression._fake_quantization import check_keras
+from keras_kd.compression._quantize import quantize_aware
+from keras_kd.compression._side_by_side import side_by_side, still, without_noise
+from keras_kd.distiller import Distiller
+from keras_kd.losses import BinarySoftTarget, FeatureMatch, SoftTarget
+from keras_kd.terms import Labels, Term
+
+LEAST = 32
+_LOOKED_AT = 256  # images that tell how far the outputs of a block spread
+_PARTS = 20  # of a phase: the loss that is shown is the mean of the last one
+_FLOAT = "float_"
+
+
+def recover(
+    model: keras.Model,
+    images: Any,
+    bits: int = 4,
+    *,
+    activation_bits: int = 8,
+    block_steps: int = 500,
+    steps: int = 500,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    terms: Sequence[Term | Labels] | None = None,
+    verbose: int = 1,
+    seed: int = 0,
+) -> keras.Model:
+    """A trained model in few bits that answers as it did in float, from images without labels.
+
+    The model is its own teacher. `quantize_aware` makes the rounded copy, and the copy learns in
+    two parts what the float model computes:
+
+    1. Block by block. Each block is given what the float model gives at its place, and learns to
+       give what the float model gives there: all blocks side by side in one step, none disturbed
+       by the errors of those before it. With `s_b` and `t_b` what rounded and float block `b` give,
+
+       `loss = Σ_b mean((s_b - t_b)²) / var(t_b)`
+
+       A block ends where one tensor carries everything and is rounded: after a residual addition,
+       or after a layer of a plain chain.
+    2. Whole. The rounded model, from its input to its output, learns the float model's outputs:
+       `KL(teacher ‖ student)` at temperature 1.
+
+    No labels, no augmentation: a few hundred images of the kind that the model will see are
+    enough, and `benchmarks/README.md` has the curve over their number. Dropout rests. The float
+    model is left as it is. On two cores a small convolutional network takes a minute or two.
+
+    Where the images differ from those of later use, the model is right for the images: take them
+    from where it will work.
+
+    Args:
+        model: A trained Functional or Sequential model of layers that `quantize_aware` knows, with
+            an output of logits or probabilities of classes (for others give `terms`).
+        images: Array of the model's inputs, `(examples, ...)`, scaled as in its training; a list or
+            dict of arrays for a model of several inputs. At least 32 examples.
+        bits: Bits of a weight, from 2 to 8. Defaults to `4`.
+        activation_bits: Bits of an activation, from 2 to 16. Defaults to `8`.
+        block_steps: Number of steps of the first part; 0 leaves it out. Defaults to `500`.
+        steps: Number of steps of the second part; 0 leaves it out. Defaults to `500`.
+        batch_size: Number of examples in a step. Defaults to `32`.
+        learning_rate: Of Adam at the start of each part; it falls to 0 by a cosine. Defaults to
+            `0.001`.
+        terms: List of terms for the second part, between `"student:output"` and
+            `"teacher:output"`. Defaults to `None`: `SoftTarget(temperature=1.0)`, or
+            `BinarySoftTarget` after a sigmoid, on each output, its softmax or sigmoid taken off.
+        verbose: 1 shows a bar for each part, 0 nothing. Defaults to `1`.
+        seed: Seed of the order of the images. Defaults to `0`.
+
+    Returns:
+        A Functional model, as `quantize_aware` makes it: it evaluates, saves and can be trained on.
+        `keras_kd.compression.plain` gives the Keras model for `keras_kd.export`.
+
+    Raises:
+        TypeError: If `images` are no arrays.
+        ValueError: If there are fewer than 32 of them, if they are all alike, hold NaN, do not fit
+            the model or come with labels; if the model is quantised already or has a layer that
+            `quantize_aware` does not know; if its output says nothing of classes and no `terms`
+            are given.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"),
+    ...     keras.layers.Dense(3)])
+    >>> x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    >>> aware = keras_kd.compression.recover(
+    ...     model, x, bits=4, block_steps=5, steps=5, verbose=0
+    ... )
+    >>> len(np.unique(keras_kd.compression.plain(aware).layers[-1].kernel[:, 0])) <= 15
+    True
+
+    Reference: Li, Gong, Tan, Yang, Hu, Zhang, Yu, Wang, Gu, "BRECQ: Pushing the Limit of
+    Post-Training Quantization by Block Reconstruction", ICLR 2021, arXiv:2102.05426, section 3
+    (without its Fisher weights and learned rounding); Mishra, Marr, "Apprentice", ICLR 2018,
+    arXiv:1711.05852, section 5; Polino, Pascanu, Alistarh, "Model compression via distillation and
+    quantization", ICLR 2018, arXiv:1802.05668, section 3.
+    """
+    check_keras("recover()")
+    bits = count(bits, "bits", least=2, most=8)
+    block_steps = count(block_steps, "block_steps", least=0)
+    steps = count(steps, "steps", least=0)
+    batch_size = count(batch_size, "batch_size")
+    rate = positive(learning_rate, "learning_rate")
+    if not block_steps + steps:
+        raise ValueError("`block_steps` and `steps` are both 0: there is nothing to learn in.")
+    aware = quantize_aware(model, weight_bits=bits, activation_bits=activation_bits)
+    for layer in aware.layers:  # a model that was a teacher is frozen
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = True
+    images = _checked(images, model)
+    teacher, student = still(model, _FLOAT), without_noise(aware)
+    if terms is None:
+        terms = _terms(model)
+        if _probabilities(model):
+            teacher, student = with_logits(teacher), with_logits(student)
+    rng = np.random.default_rng(seed)
+
+    def learn(distiller: Distiller, of: int, title: str, share: float = 1.0) -> None:
+        falling = keras.optimizers.schedules.CosineDecay(rate, of)
+        distiller.compile(keras.optimizers.Adam(falling))
+        parts = min(of, _PARTS)
+        per_part = math.ceil(of / parts)
+        batches = _Batches(images, batch_size, per_part, parts, rng)
+        bar = [_Bar(title, per_part * parts, share)] if verbose else []
+        distiller.fit(batches, epochs=parts, verbose=0, callbacks=[batches.next_part, *bar])
+
+    if block_steps:
+        both = side_by_side(student, teacher, _FLOAT)
+        learn(
+            Distiller(student=both.model, terms=_block_terms(both, images)),
+            block_steps, f"{len(both.pairs)} blocks", 1.0 / len(both.pairs),
+        )  # fmt: skip
+    if steps:
+        learn(Distiller(student=student, teacher=teacher, terms=terms), steps, "whole")
+    return aware
+
+
+class _Batches(keras.utils.PyDataset):
+    """Batches drawn without end from images in an order that a seed gives."""
+
+    def __init__(self, images: Any, size: int, length: int, parts: int, rng: np.random.Generator):
+        super().__init__()
+        self._images, self._length, self._part = images, length, 0
+        rows, wanted = _rows(images), length * parts * size
+        order = [rng.permutation(rows) for _ in range(math.ceil(wanted / rows))]
+        self._order = np.concatenate(order)[:wanted].reshape(parts, length, size)
+        self.next_part = keras.callbacks.LambdaCallback(on_epoch_begin=self._begin)
+
+    def _begin(self, epoch: int, logs: Any = None) -> None:
+        self._part = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> tuple[Any]:
+        rows = self._order[self._part, index]
+        return (keras.tree.map_structure(lambda x: x[rows], self._images),)
+
+
+class _Bar(keras.callbacks.Callback):
+    """A bar over all steps of a phase, with the loss of its last part."""
+
+    def __init__(self, title: str, steps: int, share: float):
+        super().__init__()
+        self._title, self._share, self._done = title, share, 0
+        self._bar = keras.utils.Progbar(steps, stateful_metrics=["loss"])
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        print(f"recover: {self._title}")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._done += self.params["steps"]
+        self._bar.update(self._done, [("loss", self._share * float((logs or {})["loss"]))])
+
+
+def _block_terms(both: Any, images: Any) -> list[Term]:
+    """A term for each block, divided by how far the float outputs spread."""
+    wanted = {theirs: both.model.output[theirs] for _, theirs in both.pairs}
+    some = keras.tree.map_structure(lambda x: x[:_LOOKED_AT], images)
+    floats = keras.Model(both.model.inputs, wanted).predict(some, batch_size=32, verbose=0)
+    return [
+        Term(
+            FeatureMatch(),
+            pred=f"student:output/{ours}",
+            target=f"student:output/{theirs}",
+            weight=1.0 / max(float(np.var(floats[theirs], dtype="float64")), 1e-12),
+            name=ours,
+        )
+        for ours, theirs in both.pairs
+    ]
+
+
+def _outputs(model: keras.Model) -> list[tuple[str, ...]]:
+    """The path of each output: `()` where there is one."""
+    output = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+    if isinstance(output, dict):
+        return [(name,) for name in output]
+    if isinstance(output, (list, tuple)):
+        return [(str(place),) for place in range(len(output))]
+    return [()]
+
+
+def _probabilities(model: keras.Model) -> bool:
+    return any(last_activation(model, path) for path in _outputs(model))
+
+
+def _terms(model: keras.Model) -> list[Term]:
+    """The divergence from the float model, of each output."""
+    terms = []
+    for path, output in zip(_outputs(model), model.outputs, strict=True):
+        yes_or_no = last_activation(model, path) == "sigmoid"
+        if output.shape[-1] == 1 and not yes_or_no:
+            raise ValueError(
+                f"Output '{'/'.join(path) or output.name}' of '{model.name}' has one number, which "
+                "says nothing of classes. Pass terms=keras_kd.recipes.binary(alpha=1.0) for the "
+                "logit of a yes or no, and terms=[keras_kd.Term(keras_kd.losses.FeatureMatch())] "
+                "for a value."
+            )
+        address = "/".join(("output", *path))
+        loss = BinarySoftTarget(1.0) if yes_or_no else SoftTarget(1.0)
+        terms.append(Term(loss, pred=f"student:{address}", target=f"teacher:{address}"))
+    return terms
+
+
+def _rows(images: Any) -> int:
+    return len(keras.tree.flatten(images)[0])
+
+
+def _checked(images: Any, model: keras.Model) -> Any:
+    """The images as arrays, proved to be inputs of the model, and no labels among them."""
+    wanted = keras.tree.flatten(model.inputs)
+    if isinstance(images, tuple) and len(images) == 2 and len(wanted) == 1:
+        raise ValueError(
+            "recover() learns without labels. Received a tuple of two, as of images and labels: "
+            "give the images alone, recover(model, x)." + see("recover")
+        )
+    given = keras.tree.flatten(images)
+    if not all(hasattr(x, "shape") and hasattr(x, "dtype") for x in given):
+        raise TypeError(
+            "`images` must be an array, (examples, ...), or one for each input of the model. "
+            f"Received: {type(images).__name__}. Of a data set give the arrays, such as x_train."
+        )
+    arrays = [np.asarray(x) for x in given]
+    shapes = [tuple(x.shape) for x in arrays]
+    fit = len(arrays) == len(wanted) and all(
+        len(a) == len(w.shape)
+        and all(size in (None, own) for own, size in zip(a[1:], w.shape[1:], strict=True))
+        for a, w in zip(shapes, wanted, strict=False)
+    )
+    if not fit:
+        raise ValueError(
+            f"`images` do not fit the inputs of '{model.name}': "
+            f"{_shapes(w.shape for w in wanted)}. Received: {_shapes(shapes)}. (They come without "
+            "labels.)"
+        )
+    rows = {len(x) for x in arrays}
+    if len(rows) > 1 or min(rows) < LEAST:
+        raise ValueError(
+            f"recover() needs {LEAST} images or more, as many for each input; a few hundred are "
+            f"better. Received: {_shapes(shapes)}." + see("recover")
+        )
+    for x in arrays:
+        if not np.isfinite(x).all():
+            raise ValueError("`images` hold NaN or infinite numbers. Take these examples out.")
+    if all((x == x[:1]).all() for x in arrays):
+        raise ValueError(
+            "All `images` are alike, so they tell nothing of what the model's layers do. Give "
+            "images of the kind that the model will see." + see("recover")
+        )
+    return keras.tree.pack_sequence_as(images, arrays)
+
+
+def _shapes(shapes: Any) -> str:
+    return ", ".join(str(tuple(shape)) for shape in shapes)

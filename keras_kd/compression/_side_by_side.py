@@ -1,0 +1,135 @@
+"""Blocks of a rounded model beside the same blocks in float, in one model that runs once.
+
+The float model runs from its input to its output. Every rounded block takes what the float model
+gives at its place, so no block sees what another one got wrong, and all of them can learn in the
+same step. Blocks begin where a rounded model rounds the one tensor that carries everything.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_kd.compression._blocks import carriers
+from keras_kd.compression._fake_quantization import FakeQuant
+from keras_kd.compression._graph import Graph, Step, again, tensors
+
+L = keras.layers
+#: Of use to a model that learns from few labels, and noise to one that learns to be another.
+_NOISE = (
+    L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D, L.AlphaDropout,
+    L.GaussianNoise, L.GaussianDropout, L.ActivityRegularization,
+)  # fmt: skip
+_RANGE = "_range"
+
+
+class SideBySide(NamedTuple):
+    model: keras.Model  # gives, for each block, the rounded output and the float one
+    pairs: list[tuple[str, str]]  # their names among the model's outputs
+
+
+def still(model: keras.Model, prefix: str) -> keras.Model:
+    """A copy of a model with weights of its own, without dropout, its layers' names prefixed."""
+    graph = Graph(model, "recover() reads")
+    made: dict[int, keras.Operation] = {}
+
+    def build(step: Step, args: tuple, kwargs: dict[str, Any]) -> Any:
+        layer = step.operation
+        if isinstance(layer, _NOISE):
+            return args[0]
+        if id(layer) not in made:
+            settings = layer.get_config() if isinstance(layer, L.Layer) else {}
+            none = dict.fromkeys({"dropout", "recurrent_dropout"} & set(settings), 0.0)
+            made[id(layer)] = again(layer, prefix + step.name, **none)
+        return made[id(layer)](*args, **kwargs)
+
+    copy = graph.assemble(build, name=prefix + model.name)
+    for step in graph.steps:
+        if isinstance(made.get(id(step.operation)), L.Layer):
+            made[id(step.operation)].set_weights(step.operation.get_weights())
+    copy.trainable = False
+    return copy
+
+
+def without_noise(model: keras.Model) -> keras.Model:
+    """The same layers as in `model`, less dropout, and less the rounding of probabilities."""
+    graph = Graph(model, "recover() reads")
+    ends = {id(x) for x in tensors(graph.outputs)}
+
+    def build(step: Step, args: tuple, kwargs: dict[str, Any]) -> Any:
+        layer = step.operation
+        last = isinstance(layer, FakeQuant) and layer.fixed and id(step.output) in ends
+        return args[0] if last or isinstance(layer, _NOISE) else layer(*args, **kwargs)
+
+    return graph.assemble(build, name=model.name)
+
+
+def side_by_side(rounded: keras.Model, teacher: keras.Model, prefix: str) -> SideBySide:
+    """Both models as one, the blocks of `rounded` fed by `teacher`, whose names have `prefix`."""
+    ours, theirs = Graph(rounded, "recover() reads"), Graph(teacher, "recover() reads")
+    cuts = _cuts(ours, theirs, prefix)
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), theirs.inputs
+    )
+    entries = list(zip(tensors(ours.inputs), tensors(inputs), strict=True))
+    floats = _run(theirs.steps, zip(tensors(theirs.inputs), tensors(inputs), strict=True))
+    outputs: dict[str, Any] = {}
+    pairs: list[tuple[str, str]] = []
+    starts = [0, *(place for place, _, _ in cuts)]
+    ends = [*starts[1:], len(ours.steps)]
+    for number, (first, last) in enumerate(zip(starts, ends, strict=True)):
+        fed = entries if not number else [(cuts[number - 1][1], floats[id(cuts[number - 1][2])])]
+        found = _run(ours.steps[first:last], fed)
+        both = (
+            [cuts[number][1:]]
+            if number < len(cuts)
+            else zip(tensors(ours.outputs), tensors(theirs.outputs), strict=True)
+        )
+        for mine, wanted in both:
+            names = f"block_{len(pairs) + 1}", f"block_{len(pairs) + 1}_float"
+            outputs[names[0]], outputs[names[1]] = found[id(mine)], floats[id(wanted)]
+            pairs.append(names)
+    return SideBySide(keras.Model(inputs, outputs, name=rounded.name), pairs)
+
+
+def _cuts(
+    ours: Graph, theirs: Graph, prefix: str
+) -> list[tuple[int, keras.KerasTensor, keras.KerasTensor]]:
+    """Where blocks begin: after how many steps, the tensor there, and the float model's."""
+    named = {step.name: step for step in theirs.steps if theirs.calls(step.operation) == 1}
+    names = {step.name for step in ours.steps}
+    cuts: list[tuple[int, keras.KerasTensor, keras.KerasTensor]] = []
+    weighs = False  # whether there is a layer that learns since the last cut
+    at = dict(carriers(ours))
+    for place, step in enumerate(ours.steps):
+        own = step.name.removesuffix(_RANGE)
+        same = named.get(prefix + own)
+        # A layer with two ranges is two layers by now, and its first range is in its middle.
+        if (
+            weighs
+            and isinstance(step.operation, FakeQuant)
+            and place in at
+            and step.inputs[0] is at[place]
+            and same is not None
+            and f"{own}{_RANGE}_2" not in names
+            and same.output.shape == at[place].shape
+        ):
+            cuts.append((place, at[place], same.output))
+            weighs = False
+        weighs = weighs or bool(getattr(step.operation, "trainable_weights", ()))
+    if cuts and not weighs:
+        cuts.pop()  # nothing after it learns
+    return cuts
+
+
+def _run(steps: list[Step], fed: Iterable[tuple[Any, Any]]) -> dict[int, keras.KerasTensor]:
+    """What the steps give for the tensors they are fed, by the `id` of what they gave before."""
+    new = {id(old): made for old, made in fed}
+    for step in steps:
+        args, kwargs = keras.tree.map_structure(
+            lambda x: new[id(x)] if isinstance(x, keras.KerasTensor) else x,
+            (step.args, step.kwargs),
+        )
+        output = step.operation(*args, **kwargs)
+        new.update(zip(map(id, step.outputs), tensors(output), strict=True))
+    return new
