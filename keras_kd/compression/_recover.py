@@ -12,8 +12,10 @@ from keras_kd._core.messages import see
 from keras_kd._core.scalars import count, positive
 from keras_kd._with_logits import with_logits
 from keras_kd.compression._fake_quantization import check_keras
+from keras_kd.compression._graph import Graph
 from keras_kd.compression._quantize import quantize_aware
-from keras_kd.compression._side_by_side import side_by_side, still, without_noise
+from keras_kd.compression._side_by_side import side_by_side, without_noise
+from keras_kd.compression._still import still
 from keras_kd.distiller import Distiller
 from keras_kd.losses import BinarySoftTarget, FeatureMatch, SoftTarget
 from keras_kd.terms import Labels, Term
@@ -120,7 +122,8 @@ def recover(
         if not isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = True
     images = _checked(images, model)
-    teacher, student = still(model, _FLOAT), without_noise(aware)
+    teacher, _ = still(Graph(model, "recover() reads"), _FLOAT)
+    student = without_noise(aware)
     if terms is None:
         terms = _terms(model)
         if _probabilities(model):

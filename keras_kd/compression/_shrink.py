@@ -9,7 +9,8 @@ from keras_kd._core.scalars import is_number
 from keras_kd.compression._blocks import shortened
 from keras_kd.compression._channels import MAKERS, Channels
 from keras_kd.compression._graph import Graph, Step, again
-from keras_kd.compression._slices import importance, sliced
+from keras_kd.compression._importance import Importance, L1Norm
+from keras_kd.compression._slices import sliced
 
 
 def shrink(
@@ -18,6 +19,7 @@ def shrink(
     depth: float = 1.0,
     *,
     copy_weights: bool = False,
+    importance: Importance | None = None,
     name: str = "student",
 ) -> keras.Model:
     """A smaller student of the same make as a teacher.
@@ -29,13 +31,15 @@ def shrink(
     normalisation and `EinsumDense` stay as wide as they are, and so do the channels they take.
 
     With `copy_weights=True` the student begins with the teacher's weights: of each group of
-    channels it has those with the largest L1 norm of the weights that make them,
+    channels it has the most important ones,
 
-    `importance_c = Σ_layers Σ_i |w_ic| / mean_c(Σ_i |w_ic|)`
+    `importance_c = Σ_layers importance_c(layer)`
 
     over the layers that make channel `c`, and of the repeated blocks those it kept. Where whole
     channels of the teacher were zero, the student answers exactly like it; else it has a good
-    start, and is trained by the `keras_kd.Distiller` like any student.
+    start, and is trained by the `keras_kd.Distiller` like any student: pruned by channels, and
+    distilled from the whole. `L1Norm` looks at the weights alone, `Taylor` at what the model does
+    on examples.
 
     A block repeats when the same layers with the same settings follow one another, shape in equal
     to shape out, with nothing that leaps over the seam (the identity blocks of a residual stage;
@@ -50,6 +54,8 @@ def shrink(
             stays. Defaults to `1.0`.
         copy_weights: Whether the student begins with the teacher's most important channels; if
             not, with new random weights. Defaults to `False`.
+        importance: `keras_kd.compression.L1Norm()` or `keras_kd.compression.Taylor(images)`; for
+            `copy_weights=True`. Defaults to `None`: `L1Norm()`.
         name: Name of the student. Defaults to `"student"`.
 
     Returns:
@@ -57,9 +63,10 @@ def shrink(
         names.
 
     Raises:
-        ValueError: If `width` is below 1 and a layer's class is not known or nothing can be
-            narrowed; if `depth` is below 1 and nothing repeats; if the teacher is not wired by
-            tensors.
+        TypeError: If `importance` is none of these.
+        ValueError: If `importance` is given without `copy_weights`; if `width` is below 1 and a
+            layer's class is not known or nothing can be narrowed; if `depth` is below 1 and nothing
+            repeats; if the teacher is not wired by tensors.
 
     Example:
 
@@ -82,11 +89,25 @@ def shrink(
     for value, argument in ((width, "width"), (depth, "depth")):
         if not is_number(value) or not 0.0 < value <= 1.0:
             raise ValueError(f"`{argument}` must be in (0, 1]. Received: {argument}={value!r}.")
-    graph = Graph(teacher, "shrink() reads")
+    if importance is not None and not isinstance(importance, Importance):
+        raise TypeError(
+            "`importance` must be keras_kd.compression.L1Norm() or "
+            f"keras_kd.compression.Taylor(images). Received: {importance!r}."
+        )
+    if importance is not None and not copy_weights:
+        raise ValueError(
+            "`importance` says which of the teacher's channels are copied. Pass "
+            "copy_weights=True with it."
+        )
+    graph = whole = Graph(teacher, "shrink() reads")
     if depth < 1.0:
         graph = shortened(graph, depth)
     channels = Channels(graph, narrow=width < 1.0)
-    kept = _Kept(channels, width, copy_weights)
+    groups = channels.groups() if width < 1.0 else []
+    makers = list({id(layer): layer for _, layers in groups for layer in layers}.values())
+    found = (importance or L1Norm()).of(whole, makers) if copy_weights and makers else []
+    scores = dict(zip(map(id, makers), found, strict=False))
+    kept = _Kept(channels, width, groups, scores)
     made: dict[int, keras.Operation] = {}
     weights: dict[int, list[np.ndarray]] = {}
 
@@ -109,14 +130,19 @@ def shrink(
 class _Kept:
     """The channels that stay."""
 
-    def __init__(self, channels: Channels, width: float, by_importance: bool):
+    def __init__(
+        self,
+        channels: Channels,
+        width: float,
+        groups: list[tuple[list[int], list[keras.Layer]]],
+        by_layer: dict[int, np.ndarray],
+    ):
         self._channels = channels
         self._gone: set[int] = set()
-        groups = channels.groups() if width < 1.0 else []
         for roots, layers in groups:
             scores = dict.fromkeys(roots, 0.0)
-            for layer in layers if by_importance else ():
-                for root, score in zip(channels.made_by(layer), importance(layer), strict=True):
+            for layer in layers if by_layer else ():
+                for root, score in zip(channels.made_by(layer), by_layer[id(layer)], strict=True):
                     if root in scores:
                         scores[int(root)] += float(score)
             count = max(1, int(width * len(roots) + 0.5))

@@ -12,43 +12,15 @@ import keras
 
 from keras_kd.compression._blocks import carriers
 from keras_kd.compression._fake_quantization import FakeQuant
-from keras_kd.compression._graph import Graph, Step, again, tensors
+from keras_kd.compression._graph import Graph, Step, tensors
+from keras_kd.compression._still import NOISE
 
-L = keras.layers
-#: Of use to a model that learns from few labels, and noise to one that learns to be another.
-_NOISE = (
-    L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D, L.AlphaDropout,
-    L.GaussianNoise, L.GaussianDropout, L.ActivityRegularization,
-)  # fmt: skip
 _RANGE = "_range"
 
 
 class SideBySide(NamedTuple):
     model: keras.Model  # gives, for each block, the rounded output and the float one
     pairs: list[tuple[str, str]]  # their names among the model's outputs
-
-
-def still(model: keras.Model, prefix: str) -> keras.Model:
-    """A copy of a model with weights of its own, without dropout, its layers' names prefixed."""
-    graph = Graph(model, "recover() reads")
-    made: dict[int, keras.Operation] = {}
-
-    def build(step: Step, args: tuple, kwargs: dict[str, Any]) -> Any:
-        layer = step.operation
-        if isinstance(layer, _NOISE):
-            return args[0]
-        if id(layer) not in made:
-            settings = layer.get_config() if isinstance(layer, L.Layer) else {}
-            none = dict.fromkeys({"dropout", "recurrent_dropout"} & set(settings), 0.0)
-            made[id(layer)] = again(layer, prefix + step.name, **none)
-        return made[id(layer)](*args, **kwargs)
-
-    copy = graph.assemble(build, name=prefix + model.name)
-    for step in graph.steps:
-        if isinstance(made.get(id(step.operation)), L.Layer):
-            made[id(step.operation)].set_weights(step.operation.get_weights())
-    copy.trainable = False
-    return copy
 
 
 def without_noise(model: keras.Model) -> keras.Model:
@@ -59,7 +31,7 @@ def without_noise(model: keras.Model) -> keras.Model:
     def build(step: Step, args: tuple, kwargs: dict[str, Any]) -> Any:
         layer = step.operation
         last = isinstance(layer, FakeQuant) and layer.fixed and id(step.output) in ends
-        return args[0] if last or isinstance(layer, _NOISE) else layer(*args, **kwargs)
+        return args[0] if last or isinstance(layer, NOISE) else layer(*args, **kwargs)
 
     return graph.assemble(build, name=model.name)
 

@@ -11,16 +11,16 @@ _SEPARABLE = (L.SeparableConv1D, L.SeparableConv2D)
 _RECURRENT = (L.LSTM, L.GRU, L.SimpleRNN)
 
 
-def importance(layer: keras.Layer) -> np.ndarray:
-    """The L1 norm of each channel that the layer makes, over their mean."""
-    kernels = [np.abs(w) for w in layer.get_weights() if w.ndim > 1]
+def per_channel(layer: keras.Layer, numbers: list[np.ndarray]) -> np.ndarray:
+    """For each channel that the layer makes, the sum over the kernels' weights that make it, of
+    numbers given for every weight of the layer."""
+    kernels = [w for w in numbers if w.ndim > 1]
     if isinstance(layer, _SEPARABLE):
         kernels = kernels[1:]
     if isinstance(layer, _RECURRENT):  # the gates of a unit are columns, one block after another
         kernels = [k.reshape(-1, k.shape[-1] // layer.units, layer.units) for k in kernels[:2]]
     out = -2 if isinstance(layer, _TRANSPOSED) else -1
-    norm = sum(np.moveaxis(k, out, -1).reshape(-1, k.shape[out]).sum(0) for k in kernels)
-    return norm / max(float(norm.mean()), 1e-12)
+    return sum(np.moveaxis(k, out, -1).reshape(-1, k.shape[out]).sum(0) for k in kernels)
 
 
 def sliced(layer: keras.Layer, ins: np.ndarray, outs: np.ndarray) -> list[np.ndarray]:
