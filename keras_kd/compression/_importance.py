@@ -125,8 +125,9 @@ class Taylor(Importance):
 
     def of(self, graph: Graph, layers: list[keras.Layer]) -> list[np.ndarray]:
         model, copies = still(graph)
-        for layer in layers:
-            copies[id(layer)].trainable = True
+        asked = {id(copies[id(layer)]) for layer in layers}
+        for copy in model.layers:
+            copy.trainable = id(copy) in asked
         softmax = last_activation(model) == "softmax"
         loss = self.loss or keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
         # At a rate of 0 nothing moves, and Adagrad adds up the squares of the gradients.

@@ -123,6 +123,7 @@ def recover(
             layer.trainable = True
     images = _checked(images, model)
     teacher, _ = still(Graph(model, "recover() reads"), _FLOAT)
+    teacher.trainable = False
     student = without_noise(aware)
     if terms is None:
         terms = _terms(model)

@@ -1,4 +1,4 @@
-"""A copy of a model in which nothing moves: what it computes in inference, and no more."""
+"""A copy of a model without noise."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _RATES = ("dropout", "recurrent_dropout")
 
 
 def still(graph: Graph, prefix: str = "") -> tuple[keras.Model, dict[int, Any]]:
-    """A frozen copy with weights of its own, and its layers by the `id` of those they copy.
+    """A copy with weights of its own, and its layers by the `id` of those they copy.
 
     It has no dropout, and its layers' names have the prefix.
     """
@@ -36,5 +36,4 @@ def still(graph: Graph, prefix: str = "") -> tuple[keras.Model, dict[int, Any]]:
     for step in graph.steps:
         if isinstance(made.get(id(step.operation)), L.Layer):
             made[id(step.operation)].set_weights(step.operation.get_weights())
-    copy.trainable = False
     return copy, made

@@ -1,0 +1,113 @@
+"""What few bits lose, and what images without labels win back: the curve over their number.
+
+    KERAS_BACKEND=tensorflow python benchmarks/recover.py --out recover.csv
+    python benchmarks/recover.py --out recover.csv --table
+
+A network of inverted residual blocks (`path.py`), trained with labels on 10,000 images of CIFAR-10,
+rounded to 4, 3 and 2 bits in its weights and 8 in its activations:
+
+- rounded: after training, the ranges of the activations read off 1,024 images;
+- whole: all steps on the divergence of the outputs from the float model's;
+- blocks and whole: `keras_kd.compression.recover`, half of the steps block by block.
+
+The two latter learn from other images than the network was trained on, without their labels, in as
+many steps of as many images. Accuracy on 4,000 test images in the rounded arithmetic. Rows are kept
+in `--out` as they come; run again, it goes on.
+"""
+
+import argparse
+import pathlib
+import statistics
+import time
+
+import numpy as np
+from path import IMAGES, Task
+from rows import Rows, points
+
+import keras_kd as kd
+from keras_kd.compression import quantize_aware, recover
+from keras_kd.report import paired
+
+STEPS = 600
+WAYS = {"whole": (0, STEPS), "blocks and whole": (STEPS // 2, STEPS // 2)}
+COUNTS = (64, 256, 1024, 4096)
+
+
+def rounded(model, images, bits):
+    """The model rounded, its ranges read off the images, and nothing learned."""
+    aware = quantize_aware(model, weight_bits=bits)
+    for start in range(0, len(images), 64):
+        aware(images[start : start + 64], training=True)
+    return aware
+
+
+def table(rows: list[dict]) -> str:
+    """A row for each number of images, the ways side by side."""
+    lines: list[str] = []
+    for bits in sorted({row["bits"] for row in rows}, reverse=True):
+        mine = [row for row in rows if row["bits"] == bits]
+        of: dict[tuple[str, str], dict[str, float]] = {}
+        for row in mine:
+            of.setdefault((row["way"], row["images"]), {})[row["seed"]] = float(row["accuracy"])
+        floats = statistics.mean({row["seed"]: float(row["float"]) for row in mine}.values())
+        plain = of.get(("rounded", "0"), {})
+        lines += [
+            f"{bits} bits: {floats:.2f} % in float, "
+            f"{statistics.mean(plain.values()):.2f} % rounded after training.\n",
+            "| images | whole, % | blocks and whole, % | blocks add, points |",
+            "|---:|---:|---:|---|",
+        ]
+        for count in map(str, COUNTS):
+            whole, blocks = (of.get((way, count), {}) for way in WAYS)
+            both = [seed for seed in whole if seed in blocks]
+            if both:
+                pair = [[values[seed] for seed in both] for values in (whole, blocks)]
+                cells = [f"{statistics.mean(values):.2f}" for values in pair]
+                over = points(paired(*pair)) if len(both) > 1 else ""
+                lines.append(f"| {int(count):,} | {cells[0]} | {cells[1]} | {over} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("recover.csv"))
+    parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 3])
+    parser.add_argument("--images", type=int, nargs="+", default=list(COUNTS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--table", action="store_true", help="print the table, no more")
+    options = parser.parse_args()
+    rows = Rows(options.out)
+    if not options.table:
+        task, data = Task("cifar10", None), kd.data.load("cifar10")
+        order = np.random.default_rng(0).permutation(len(data.y_train))[IMAGES:]
+        for bits in options.bits:
+            for seed in options.seeds:
+                model = task.whole(seed, options.out.parent)
+                known = {row["seed"]: row["float"] for row in rows}.get(str(seed))
+                floats = known or f"{task.accuracy(model):.2f}"
+                some = np.random.default_rng(seed).permutation(order)
+                x = data.x_train[some[: max(COUNTS)]].astype("float32")
+                runs = [("rounded", 0), *((way, n) for n in options.images for way in WAYS)]
+                for way, count in runs:
+                    which = {"bits": bits, "way": way, "images": count, "seed": seed}
+                    if rows.have(**which):
+                        continue
+                    start = time.perf_counter()
+                    if way == "rounded":
+                        aware = rounded(model, x[:1024], bits)
+                    else:
+                        blocks, steps = WAYS[way]
+                        aware = recover(
+                            model, x[:count], bits, block_steps=blocks, steps=steps,
+                            verbose=0, seed=seed,
+                        )  # fmt: skip
+                    seconds = f"{time.perf_counter() - start:.0f}"
+                    accuracy = f"{task.accuracy(aware):.2f}"
+                    rows.keep(**which, accuracy=accuracy, float=floats, seconds=seconds)
+                    print(which, accuracy, f"float {floats}, {seconds} s", flush=True)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
