@@ -74,16 +74,17 @@ def _cuts(
     weighs = False  # whether there is a layer that learns since the last cut
     at = dict(carriers(ours))
     for place, step in enumerate(ours.steps):
-        own = step.name.removesuffix(_RANGE)
+        # A layer with two ranges is two layers by now, and the first one is in its middle.
+        own = step.name.removesuffix("_2").removesuffix(_RANGE)
+        last = f"{own}{_RANGE}_2" if f"{own}{_RANGE}_2" in names else f"{own}{_RANGE}"
         same = named.get(prefix + own)
-        # A layer with two ranges is two layers by now, and its first range is in its middle.
         if (
             weighs
             and isinstance(step.operation, FakeQuant)
             and place in at
             and step.inputs[0] is at[place]
             and same is not None
-            and f"{own}{_RANGE}_2" not in names
+            and step.name == last
             and same.output.shape == at[place].shape
         ):
             cuts.append((place, at[place], same.output))
