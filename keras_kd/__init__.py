@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from keras_kd import report as report
     from keras_kd import sources as sources
     from keras_kd import stores as stores
+    from keras_kd import students as students
     from keras_kd import testing as testing
     from keras_kd.exporting import export as export
 
@@ -73,7 +74,9 @@ __version__ = "0.1.0"
 
 # Opened when first asked for: they hold nothing that a saved file needs to find, and importing
 # everything would make a user who only trains wait for it.
-_LATER = ("callbacks", "data", "export", "exporting", "report", "sources", "stores", "testing")
+_LATER = (
+    "callbacks", "data", "export", "exporting", "report", "sources", "stores", "students", "testing",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

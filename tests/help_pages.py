@@ -13,11 +13,13 @@ import keras_kd
 
 ROOMS = (
     "callbacks", "compression", "data", "exporting", "losses", "metrics", "procedures",
-    "projectors", "recipes", "report", "sources", "stores", "teachers", "testing",
+    "projectors", "recipes", "report", "sources", "stores", "students", "teachers", "testing",
 )  # fmt: skip
 #: Types that signatures name, and nothing to call.
 NO_PAGE = {"Terms"}
-LATER = ("callbacks", "data", "exporting", "report", "sources", "stores", "testing", "export")
+LATER = (
+    "callbacks", "data", "exporting", "report", "sources", "stores", "students", "testing", "export",
+)  # fmt: skip
 
 
 def names_of(module):

@@ -25,6 +25,7 @@ FLOORS = {
     "_core": 0,
     "_examples": 1,
     "losses": 1, "metrics": 1, "projectors": 1, "data": 1, "schedules": 1,
+    "students": 1,
     "recipes": 2, "terms": 2, "taps": 2, "teachers": 2, "_trainers": 2, "_participants": 2,
     "_checks": 2, "_compiled": 2, "_saving": 2, "_padding": 2, "_with_logits": 2, "_fit_methods": 2,
     "_dry_run": 2, "_term_inputs": 2,
@@ -179,7 +180,7 @@ def test_the_front_door():
     assert expected <= names
     later = {
         "ClassMap", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput",
-        "StackedEnsemble", "callbacks", "compression", "metrics", "report", "schedules", "sources", "stores", "teachers", "testing",
+        "StackedEnsemble", "callbacks", "compression", "metrics", "report", "schedules", "sources", "stores", "students", "teachers", "testing",
         "with_logits",
     }  # fmt: skip
     modules = {"distiller", "terms", "taps"}  # rooms that importing opens

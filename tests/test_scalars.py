@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd import callbacks, losses, projectors, recipes, schedules, teachers
+from keras_kd import callbacks, losses, projectors, recipes, schedules, students, teachers
 from tests.models import mlp
 
 ROOMS = {
     "losses": losses, "recipes": recipes, "projectors": projectors, "schedules": schedules,
-    "callbacks": callbacks, "teachers": teachers,
+    "callbacks": callbacks, "teachers": teachers, "students": students,
 }  # fmt: skip
 #: What arguments without a default are given.
 GIVEN = {
@@ -25,6 +25,14 @@ GIVEN = {
     "target": lambda: "teacher:hidden", "term": lambda: "soft_target", "key": lambda: "a",
     "levels": lambda: (4, 2), "classes": lambda: [0, 1, 2], "path": lambda: "s.keras",
     "function": lambda: np.tanh, "output_shape": lambda: (4,),
+}  # fmt: skip
+#: The same for a package in which they mean something else.
+GIVEN_IN = {
+    "students": {
+        "name": lambda: "tiny", "shape": lambda: (32, 32, 3), "classes": lambda: 3,
+        "vocabulary": lambda: 20,
+    },
+    "students.text_cnn": {"shape": lambda: (12,)},
 }  # fmt: skip
 #: Other values than their functions know to take, and those that read a file or train.
 LEFT_OUT = {
@@ -54,6 +62,12 @@ def parameters(thing):
     return [p for p in found if p.kind in kinds and p.name != "self"]
 
 
+def required(name, asked):
+    """What the arguments without a default are given."""
+    given = {**GIVEN, **GIVEN_IN.get(name.split(".")[0], {}), **GIVEN_IN.get(name, {})}
+    return {p.name: given[p.name]() for p in asked if p.default is inspect.Parameter.empty}
+
+
 def is_number(parameter):
     kinds = str(parameter.annotation)
     return any(kind in kinds for kind in ("float", "int", "LearningRateSchedule"))
@@ -62,12 +76,12 @@ def is_number(parameter):
 @pytest.mark.parametrize("name, thing", list(public()), ids=[name for name, _ in public()])
 def test_numbers_are_finite(name, thing):
     asked = parameters(thing)
-    required = {p.name: GIVEN[p.name]() for p in asked if p.default is inspect.Parameter.empty}
-    thing(**required)  # else the errors below would say nothing
+    needed = required(name, asked)
+    thing(**needed)  # else the errors below would say nothing
     for parameter in filter(is_number, asked):
         for value in (math.inf, -math.inf, math.nan):
             with pytest.raises((ValueError, TypeError)):
-                thing(**{**required, parameter.name: value})
+                thing(**{**needed, parameter.name: value})
                 pytest.fail(f"{name} takes {parameter.name}={value}")
 
 
@@ -78,15 +92,15 @@ def is_whole(parameter):
 @pytest.mark.parametrize("name, thing", list(public()), ids=[name for name, _ in public()])
 def test_whole_numbers_are_numpys_too_and_no_flags(name, thing):
     asked = [p for p in parameters(thing) if p.name != "seed"]
-    required = {p.name: GIVEN[p.name]() for p in asked if p.default is inspect.Parameter.empty}
+    needed = required(name, asked)
     whole = [p for p in asked if is_whole(p)]
     if not whole:
         pytest.skip("it takes none")
     for parameter in whole:
-        usual = required.get(parameter.name, parameter.default)
-        thing(**{**required, parameter.name: np.int64(2 if usual is None else usual)})
+        usual = needed.get(parameter.name, parameter.default)
+        thing(**{**needed, parameter.name: np.int64(2 if usual is None else usual)})
         with pytest.raises((ValueError, TypeError)):
-            thing(**{**required, parameter.name: True})
+            thing(**{**needed, parameter.name: True})
             pytest.fail(f"{name} takes {parameter.name}=True")
 
 

@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of all commands."""
     made = argparse.ArgumentParser(
         prog="keras-kd",
-        description="Knowledge distillation for Keras 3.",
+        description="Distill, quantize and prune Keras 3 models.",
         epilog=_EPILOG,
         formatter_class=RAW,
     )
@@ -105,6 +105,9 @@ one of `keras-kd pretrain`), or the name of a network:
                                images of any size; all of it is well done in 8-bit integers
   cnn-small, cnn-medium        6 and 61 thousand weights, for small images
   mlp-16, mlp-64               one hidden layer of 16 or 64 units
+  resnet8, mobilenet-v1        MLPerf Tiny's: 79 thousand weights; 0.2 million, from 32 pixels up
+  sound-tiny, sound-small,     convolutions for spectrograms, 4 thousand to 0.4 million weights;
+  sound-medium, sound-large    sound-small is MLPerf Tiny's DS-CNN
 
 Writes to the folder of --out:
   student.keras   the student of the best epoch, by the accuracy on the validation images

@@ -6,8 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-#: What may stand where a student's file may stand; `_students` builds them.
-STUDENTS = ("tiny", "small", "medium", "large", "cnn-small", "cnn-medium", "mlp-16", "mlp-64")
+#: What may stand where a student's file may stand; of `keras_kd.students` those for images.
+STUDENTS = (
+    "tiny", "small", "medium", "large", "cnn-small", "cnn-medium", "mlp-16", "mlp-64", "resnet8",
+    "mobilenet-v1", "sound-tiny", "sound-small", "sound-medium", "sound-large",
+)  # fmt: skip
 #: What a teacher of another framework may give; written here, for `keras-kd --help` imports nothing.
 KINDS = (
     "logits", "probabilities", "log_probabilities", "binary_probabilities", "values", "top_k"
