@@ -14,6 +14,7 @@ TensorFlow and tflite-micro.
 """
 
 import argparse
+import itertools
 import pathlib
 import statistics
 import tempfile
@@ -85,7 +86,7 @@ class Bench:
             y, test = file["label"].astype("int32"), file["index"] < 5
         waves = [
             audio[a:b].astype("float32") / 32768
-            for a, b in zip(offsets[:-1], offsets[1:], strict=True)
+            for a, b in itertools.pairwise(offsets)
         ]
         self.waves = [w for w, t in zip(waves, test, strict=True) if not t]
         self.y, self.y_test = y[~test], y[test]

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_kd as kd
 from keras_kd import recipes
 from keras_kd.cli._commands import parser
 from tests.project import PROJECT
@@ -269,3 +270,33 @@ def test_the_tables_of_sizes_are_those_of_their_measurement():
         assert table in page, "run: python benchmarks/install_size.py --table"
     for_users = set(PROJECT["optional-dependencies"]) - {"dev", "docs", "tutorials"}
     assert set(sizes.EXTRAS) == for_users
+
+
+def test_the_public_target_is_trained_in_slices(tmp_path, monkeypatch, capsys):
+    """A slice without time ends after each epoch; the next goes on, and what is done stays."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    mlperf = script("mlperf_tiny")
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(size=(48, 32, 32, 3)).astype("float32"), np.arange(48, dtype="int32") % 10
+    ids = np.array([f"i{n}" for n in range(48)])
+    part, info = kd.data.Part(x, y, ids), kd.data.load("digits").info
+    data = kd.data.Dataset(info, {"train": part, "test": part.take(np.arange(10))})
+    monkeypatch.setattr(mlperf.kd.data, "load", lambda *a, **k: data)
+    argv = [
+        "mlperf_tiny.py", "--folder", str(tmp_path), "--batch", "24", "--width", "2",
+        "--teacher-epochs", "2", "--views", "2", "--epochs", "2", "--minutes", "1e-9",
+        "--stages", "teacher", "answers", "student",
+    ]  # fmt: skip
+    monkeypatch.setattr("sys.argv", argv)
+    said = []
+    for _ in range(6):
+        mlperf.main()
+        said.append(capsys.readouterr().out)
+    assert "teacher: from epoch 0 of 2" in said[0] and "the slice is over" in said[0]
+    assert "teacher: from epoch 1 of 2" in said[1]
+    starts = [line for out in said for line in out.splitlines() if "student-1: from" in line]
+    assert starts == ["student-1: from epoch 0 of 2", "student-1: from epoch 1 of 2"]
+    rows = script("rows").Rows(tmp_path / "rows.csv")
+    assert [(row["stage"], row["epochs"]) for row in rows] == [("teacher", "2"), ("student", "2")]
+    assert rows[1]["weights"] == "78666"
+    assert "| student, seed 1 | 2 | 78666 |" in said[-1]
