@@ -108,7 +108,7 @@ class Bench:
             print(f"{name}: from epoch {done} of {epochs}", flush=True)
             look = self.test.take(np.arange(min(2000, len(self.test))))
             distiller.fit(
-                feed, epochs=epochs, initial_epoch=done, verbose=2,
+                feed, epochs=epochs, initial_epoch=done, verbose=2, shuffle=False,
                 validation_data=(look.x, look.y), validation_freq=self.options.look,
                 callbacks=[
                     checkpoint, deadline,
