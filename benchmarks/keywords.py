@@ -84,10 +84,7 @@ class Bench:
         with np.load(options.recordings) as file:
             audio, offsets = file["audio"], file["offsets"]
             y, test = file["label"].astype("int32"), file["index"] < 5
-        waves = [
-            audio[a:b].astype("float32") / 32768
-            for a, b in itertools.pairwise(offsets)
-        ]
+        waves = [audio[a:b].astype("float32") / 32768 for a, b in itertools.pairwise(offsets)]
         self.waves = [w for w, t in zip(waves, test, strict=True) if not t]
         self.y, self.y_test = y[~test], y[test]
         self.x_test = centered([w for w, t in zip(waves, test, strict=True) if t])

@@ -1,4 +1,4 @@
-"""keras_kd: knowledge distillation for Keras 3, on TensorFlow, JAX and PyTorch.
+"""keras_kd: distill, quantize and prune Keras 3 models, on TensorFlow, JAX and PyTorch.
 
 Names:
     callbacks
@@ -39,6 +39,9 @@ Names:
         Sources: what feeds `fit` beside data sets, such as teachers of other frameworks.
     stores
         Stores: the teacher is asked once, and its answers are read again by every later run.
+    students
+        Students: small networks for images, sound, text and tables, to be taught and to be
+        exported.
     teachers
         Teachers: models that stand where a teacher stands.
     Term
@@ -96,6 +99,6 @@ def __dir__() -> list[str]:
 __all__ = [
     "Distiller", "Ensemble", "Labels", "Momentum", "Term", "callbacks", "compression",
     "data", "export", "exporting", "losses", "metrics", "procedures", "projectors",
-    "recipes", "report", "schedules", "sources", "stores", "teachers", "testing",
-    "with_logits",
+    "recipes", "report", "schedules", "sources", "stores", "students", "teachers",
+    "testing", "with_logits",
 ]  # fmt: skip
