@@ -77,6 +77,24 @@ def test_takes_training():
     assert not keras_private.takes_training(Plain())
 
 
+def test_computing_with():
+    """`_kernel`, `_embeddings` gone: give each `Grid*` layer a `call` of its own that computes with
+    the rounded weight, as `keras.layers` does with its own."""
+    weights = {
+        "kernel": [layers.Dense(2), layers.EinsumDense("ab,bc->ac", 2), layers.LSTMCell(2)],
+        "embeddings": [layers.Embedding(3, 2)],
+    }
+    for name, made in weights.items():
+        for layer in made:
+            layer.build(*[] if name == "embeddings" else [(None, 3)])
+            variable = getattr(layer, name)
+            other = ops.zeros(variable.shape)
+            with keras_private.computing_with([(layer, name, other)]):
+                assert getattr(layer, name) is other
+            assert getattr(layer, name) is variable
+            assert len(layer.weights) in (1, 2, 3)
+
+
 @pytest.mark.skipif(not hasattr(keras, "RematScope"), reason="Keras has no RematScope yet")
 def test_is_rematerialized():
     """Without `_remat_mode`: hold `rematerialized_call` of every layer in `_core/layer_calls.py`."""

@@ -5,7 +5,7 @@ proves that no other module uses such a name.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -35,6 +35,25 @@ def own_variables(layer: keras.Layer) -> list[keras.Variable]:
 def is_rematerialized(layer: keras.Layer) -> bool:
     """Whether a `keras.RematScope` had the layer run again for the backward pass."""
     return getattr(layer, "_remat_mode", None) is not None
+
+
+@contextlib.contextmanager
+def computing_with(weights: Iterable[tuple[keras.Layer, str, Any]]) -> Iterator[None]:
+    """Has each layer compute with a tensor in place of its weight of that name, while this lasts.
+
+    Past Keras's attribute tracking, on purpose. Where `kernel` is a property, `_kernel` holds it.
+    """
+    before: list[tuple[dict[str, Any], str, Any]] = []
+    try:
+        for layer, name, tensor in weights:
+            held = vars(layer)
+            slot = f"_{name}" if f"_{name}" in held else name
+            before.append((held, slot, held[slot]))
+            held[slot] = tensor
+        yield
+    finally:
+        for held, slot, variable in reversed(before):
+            held[slot] = variable
 
 
 # The graph of Functional models.

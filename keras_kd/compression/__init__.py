@@ -10,14 +10,35 @@ Names:
         Rounds what passes to the steps of a range that follows what it sees.
     GridConv1D
         `keras.layers.Conv1D` with rounded weights.
+    GridConv1DTranspose
+        `keras.layers.Conv1DTranspose` with rounded weights.
     GridConv2D
         `keras.layers.Conv2D` with rounded weights.
+    GridConv2DTranspose
+        `keras.layers.Conv2DTranspose` with rounded weights.
     GridDense
         `keras.layers.Dense` with rounded weights.
     GridDepthwiseConv2D
         `keras.layers.DepthwiseConv2D` with rounded weights.
+    GridEinsumDense
+        `keras.layers.EinsumDense` with rounded weights: a step size for each output of a sum.
+    GridEmbedding
+        `keras.layers.Embedding` with a rounded table: one step size, from its least to its largest
+        entry.
+    GridGRU
+        `keras.layers.GRU` with rounded weights.
+    GridLSTM
+        `keras.layers.LSTM` with rounded weights.
+    GridMultiHeadAttention
+        `keras.layers.MultiHeadAttention` with rounded weights and ranges within.
+    GridSimpleRNN
+        `keras.layers.SimpleRNN` with rounded weights.
     L1Norm
         The L1 norm of the weights that make a channel: the largest count most.
+    LearnedQuant
+        Rounds what passes to steps whose size is learnt.
+    LearnedSteps
+        Step sizes that are learnt along with the weights, for weights and activations.
     Magnitude
         Any weights of a kernel may go: the smallest do.
     mask
@@ -32,6 +53,8 @@ Names:
         A copy of a student that computes as its int8 file will, and can be trained like that.
     recover
         A trained model in few bits that answers as it did in float, from images without labels.
+    RunningRanges
+        Step sizes from what is seen: the largest weight, the running range of an activation.
     shrink
         A smaller student of the same make as a teacher.
     sparsity
@@ -41,12 +64,21 @@ Names:
 """
 
 from keras_kd.compression._fake_quantization import FakeQuant as FakeQuant
-from keras_kd.compression._fake_quantization import GridConv1D as GridConv1D
-from keras_kd.compression._fake_quantization import GridConv2D as GridConv2D
-from keras_kd.compression._fake_quantization import GridDense as GridDense
-from keras_kd.compression._fake_quantization import GridDepthwiseConv2D as GridDepthwiseConv2D
+from keras_kd.compression._grid_layers import GridConv1D as GridConv1D
+from keras_kd.compression._grid_layers import GridConv1DTranspose as GridConv1DTranspose
+from keras_kd.compression._grid_layers import GridConv2D as GridConv2D
+from keras_kd.compression._grid_layers import GridConv2DTranspose as GridConv2DTranspose
+from keras_kd.compression._grid_layers import GridDense as GridDense
+from keras_kd.compression._grid_layers import GridDepthwiseConv2D as GridDepthwiseConv2D
+from keras_kd.compression._grid_layers import GridEinsumDense as GridEinsumDense
+from keras_kd.compression._grid_layers import GridEmbedding as GridEmbedding
+from keras_kd.compression._grid_sequences import GridGRU as GridGRU
+from keras_kd.compression._grid_sequences import GridLSTM as GridLSTM
+from keras_kd.compression._grid_sequences import GridMultiHeadAttention as GridMultiHeadAttention
+from keras_kd.compression._grid_sequences import GridSimpleRNN as GridSimpleRNN
 from keras_kd.compression._importance import L1Norm as L1Norm
 from keras_kd.compression._importance import Taylor as Taylor
+from keras_kd.compression._learned_steps import LearnedQuant as LearnedQuant
 from keras_kd.compression._patterns import Magnitude as Magnitude
 from keras_kd.compression._patterns import NOfM as NOfM
 from keras_kd.compression._patterns import mask as mask
@@ -57,9 +89,13 @@ from keras_kd.compression._quantize import plain as plain
 from keras_kd.compression._quantize import quantize_aware as quantize_aware
 from keras_kd.compression._recover import recover as recover
 from keras_kd.compression._shrink import shrink as shrink
+from keras_kd.compression._steps import LearnedSteps as LearnedSteps
+from keras_kd.compression._steps import RunningRanges as RunningRanges
 
 __all__ = [
-    "FakeQuant", "GridConv1D", "GridConv2D", "GridDense", "GridDepthwiseConv2D", "L1Norm",
-    "Magnitude", "NOfM", "Pruning", "Taylor", "compressed_bytes", "mask", "plain",
-    "quantize_aware", "recover", "shrink", "sparsity",
+    "FakeQuant", "GridConv1D", "GridConv1DTranspose", "GridConv2D", "GridConv2DTranspose",
+    "GridDense", "GridDepthwiseConv2D", "GridEinsumDense", "GridEmbedding", "GridGRU",
+    "GridLSTM", "GridMultiHeadAttention", "GridSimpleRNN", "L1Norm", "LearnedQuant",
+    "LearnedSteps", "Magnitude", "NOfM", "Pruning", "RunningRanges", "Taylor",
+    "compressed_bytes", "mask", "plain", "quantize_aware", "recover", "shrink", "sparsity",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
-"""Layers that compute in float what a device computes in integers."""
+"""Rounding as a device does it, with the gradient of no rounding: by ranges that are measured."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,14 +19,59 @@ def check_keras(who: str) -> None:
     require_keras("3.9", purpose=f"{who} rounds by keras.quantizers.fake_quant_with_min_max_vars")
 
 
-def on_grid(kernel: Any, bits: int) -> Any:
-    """`kernel` on symmetric steps, a step size for each channel along the last axis."""
-    axes = list(range(len(kernel.shape) - 1))
-    high = ops.max(ops.abs(ops.stop_gradient(kernel)), axis=axes) * _HEADROOM
+def on_grid(kernel: Any, bits: int, channels: Sequence[int] = (-1,)) -> Any:
+    """`kernel` on symmetric steps, a step size for each place along the axes `channels`."""
+    shape = tuple(kernel.shape)
+    last = [axis % len(shape) for axis in channels]
+    order = [axis for axis in range(len(shape)) if axis not in last] + last
+    inner = [shape[axis] for axis in order]
+    flat = ops.transpose(kernel, order) if order != sorted(order) else kernel
+    flat = ops.reshape(flat, (-1, _product(shape[axis] for axis in last)))
+    high = ops.max(ops.abs(ops.stop_gradient(flat)), axis=0) * _HEADROOM
     high = ops.cast(ops.maximum(high, _TINY), "float32")
-    return keras.quantizers.fake_quant_with_min_max_vars(
-        kernel, -high, high, num_bits=bits, narrow_range=True, axis=-1
+    rounded = keras.quantizers.fake_quant_with_min_max_vars(
+        flat, -high, high, num_bits=bits, narrow_range=True, axis=-1
     )
+    rounded = ops.reshape(rounded, inner)
+    back = [order.index(axis) for axis in range(len(shape))]
+    return ops.transpose(rounded, back) if order != sorted(order) else rounded
+
+
+def table_on_grid(table: Any, bits: int) -> Any:
+    """A table on the steps of one range, from its smallest to its largest entry."""
+    held = ops.cast(ops.stop_gradient(table), "float32")
+    low = ops.minimum(ops.min(held), 0.0) * _HEADROOM
+    high = ops.maximum(ops.max(held), _TINY) * _HEADROOM
+    return keras.quantizers.fake_quant_with_min_max_vars(table, low, high, num_bits=bits)
+
+
+def _product(sizes: Any) -> int:
+    product = 1
+    for size in sizes:
+        product *= size
+    return product
+
+
+class ChannelRange(keras.layers.Layer):
+    """Weights on symmetric steps up to the largest of their channel."""
+
+    def __init__(self, bits: int, channels: Sequence[int], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bits, self.channels = bits, tuple(channels)
+
+    def call(self, weight: Tensor) -> Tensor:
+        return on_grid(weight, self.bits, self.channels)
+
+
+class TableRange(keras.layers.Layer):
+    """The table of an embedding on the steps of its whole range, as a device looks it up."""
+
+    def __init__(self, bits: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bits = bits
+
+    def call(self, weight: Tensor) -> Tensor:
+        return table_on_grid(weight, self.bits)
 
 
 @serializable
@@ -100,104 +146,3 @@ class FakeQuant(keras.layers.Layer):
 
 def _constant(value: float) -> keras.initializers.Initializer:
     return keras.initializers.Constant(value)
-
-
-class OnGrid(keras.layers.Layer):
-    """A layer whose kernel is rounded, channel by channel, each time it is used.
-
-    Args:
-        bits: Number of bits of a weight. Defaults to `8`.
-        pruned: Whether weights are held at zero: those where `kept`, a weight of the layer, is 0.
-            Defaults to `False`.
-        **kwargs: As in the layer that this one stands for.
-    """
-
-    #: The layer that computes the same without rounding.
-    stands_for: type[keras.layers.Layer]
-
-    def __init__(self, *args: Any, bits: int = 8, pruned: bool = False, **kwargs: Any):
-        check_keras(type(self).__name__)
-        super().__init__(*args, **kwargs)
-        self.bits, self.pruned = bits, pruned
-
-    def build(self, input_shape: Any) -> None:
-        super().build(input_shape)
-        if self.pruned:
-            self.kept = self.add_weight(
-                name="kept", shape=self.kernel.shape, initializer="ones", trainable=False
-            )
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)  # Keras's layers list kernel and bias by hand
-        if self.pruned:
-            store["kept"] = self.kept
-
-    def load_own_variables(self, store: Any) -> None:
-        super().load_own_variables(store)
-        if self.pruned:
-            self.kept.assign(store["kept"])
-
-    def remaining(self) -> Any:
-        """The kernel, with zeros where it was pruned: they get no gradient."""
-        return self.kernel * self.kept if self.pruned else self.kernel
-
-    def rounded(self) -> Any:
-        return on_grid(self.remaining(), self.bits)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"bits": self.bits, "pruned": self.pruned}
-        return {**super().get_config(), **own}
-
-
-@serializable
-class GridConv1D(OnGrid, keras.layers.Conv1D):
-    """`keras.layers.Conv1D` with rounded weights."""
-
-    stands_for = keras.layers.Conv1D
-
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        return super().convolution_op(inputs, self.rounded())
-
-
-@serializable
-class GridConv2D(OnGrid, keras.layers.Conv2D):
-    """`keras.layers.Conv2D` with rounded weights."""
-
-    stands_for = keras.layers.Conv2D
-
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        return super().convolution_op(inputs, self.rounded())
-
-
-@serializable
-class GridDepthwiseConv2D(OnGrid, keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D` with rounded weights."""
-
-    stands_for = keras.layers.DepthwiseConv2D
-
-    def rounded(self) -> Any:
-        shape = tuple(self.kernel.shape)  # (height, width, in, multiplier): a step for each out
-        flat = ops.reshape(self.remaining(), (*shape[:2], shape[2] * shape[3]))
-        return ops.reshape(on_grid(flat, self.bits), shape)
-
-    def call(self, inputs: Any) -> Tensor:
-        outputs = ops.depthwise_conv(
-            inputs, self.rounded(), strides=self.strides, padding=self.padding,
-            dilation_rate=self.dilation_rate, data_format=self.data_format,
-        )  # fmt: skip
-        if self.bias is not None:
-            outputs = outputs + self.bias
-        return self.activation(outputs)
-
-
-@serializable
-class GridDense(OnGrid, keras.layers.Dense):
-    """`keras.layers.Dense` with rounded weights."""
-
-    stands_for = keras.layers.Dense
-
-    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
-        outputs = ops.matmul(inputs, self.rounded())
-        if self.bias is not None:
-            outputs = outputs + self.bias
-        return self.activation(outputs)

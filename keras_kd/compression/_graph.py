@@ -150,7 +150,8 @@ def _functional(model: keras.Model, purpose: str) -> _Functional:
         raise ValueError(
             f"{purpose} how layers follow one another in a Functional or a built Sequential model. "
             f"Model '{model.name}' of class {type(model).__name__} {what}. Start a Sequential with "
-            "keras.Input(...), and wire a class's layers with keras.Model(inputs, outputs)."
+            "keras.Input(...); of a class, x = keras.Input(...) and keras.Model(x, student.call(x)) "
+            "make a model of the same layers and weights, where `call` is made of layers alone."
         )
     return _Functional(model, model.input)
 

@@ -7,11 +7,15 @@ import keras
 
 from keras_kd._core.messages import listing
 from keras_kd._core.scalars import count
-from keras_kd.compression._fake_quantization import FakeQuant, OnGrid, check_keras
+from keras_kd.compression._fake_quantization import FakeQuant, check_keras
 from keras_kd.compression._graph import Graph, Step, again
+from keras_kd.compression._grid_layers import OnGrid
+from keras_kd.compression._kept_patterns import Kept
 from keras_kd.compression._layer_bits import bits_of_steps
-from keras_kd.compression._quantization_scheme import WITH_KERNEL, check_known
+from keras_kd.compression._learned_steps import LearnedQuant
+from keras_kd.compression._quantization_scheme import WITH_KERNEL, check_known, is_quantized
 from keras_kd.compression._quantizer import Quantizer
+from keras_kd.compression._steps import RunningRanges, Steps
 
 
 def quantize_aware(
@@ -20,6 +24,9 @@ def quantize_aware(
     weight_bits: int = 8,
     activation_bits: int = 8,
     bits: Mapping[str, int | None] | None = None,
+    steps: Steps | None = None,
+    keep_zeros: bool | None = None,
+    keep_clusters: bool | None = None,
     momentum: float = 0.99,
     name: str | None = None,
 ) -> keras.Model:
@@ -31,33 +38,46 @@ def quantize_aware(
     rounding loses. Begin from a trained student, and with about a tenth of its learning rate.
 
     The scheme is that of LiteRT's full int8: weights symmetric, a step size for each output
-    channel; activations asymmetric, one range for each tensor, which follows the batches and
-    is held still outside training; biases exact. `BatchNormalization` after a convolution or a
-    dense layer is folded into its weights, with its moving statistics; any other is frozen. No
-    range stands between a layer and the ReLU that a device computes with it. A `SeparableConv2D`
-    becomes two layers, and so does a layer with another activation than ReLU; nested models are
-    laid out flat.
+    channel (of an `Embedding` asymmetric and one for the whole table); activations asymmetric, one
+    range for each tensor, which follows the batches and is held still outside training; biases
+    exact. `BatchNormalization` after a convolution or a dense layer is folded into its weights,
+    with its moving statistics; any other is frozen. No range stands between a layer and the ReLU
+    that a device computes with it. `MultiHeadAttention` also has ranges within. Inside the loop of
+    a recurrent layer and inside `LayerNormalization` activations are exact, which they are not on a
+    device: the proof of `keras_kd.export` says what that costs. A `SeparableConv2D` becomes two
+    layers, and so does a layer with another activation than ReLU; nested models are laid out flat.
 
-    A student that was pruned keeps its zeros: where a twentieth of a kernel or more is exactly 0,
-    these weights are held at 0, and so they are in the file. The way to all three is to prune a
-    trained student under the `Distiller` (`Pruning`), and then to train its quantised copy under
-    another.
+    A student that was pruned keeps its zeros, and one that was clustered its clusters (see
+    `keep_zeros`, `keep_clusters`), and so does the file. The way to all three is to prune a trained
+    student under the `Distiller` (`Pruning`), and then to train its quantised copy under another.
+    Where a norm was folded, the weights of a cluster are equal up to the factor of their channel:
+    they have the same integer wherever the cluster's channels have the same largest weight.
 
     Until the first training batch the ranges are unknown (-6 to 6): train before you evaluate.
     For export, `plain` gives the student back.
 
     Args:
         student: A trained Functional or Sequential model (data format channels last) of layers
-            `Conv1D`, `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`, `Dense`,
-            `BatchNormalization`, activations, poolings, `Add` and other merges, `Flatten`,
-            `Reshape`, padding, dropout. It is left as it is.
+            `Conv1D`, `Conv2D`, `Conv1DTranspose`, `Conv2DTranspose`, `DepthwiseConv2D`,
+            `SeparableConv2D`, `Dense`, `EinsumDense`, `Embedding`, `LSTM`, `GRU`, `SimpleRNN`,
+            `Bidirectional` of these, `MultiHeadAttention`, `BatchNormalization`,
+            `LayerNormalization`, `Normalization`, `Rescaling`, activations, poolings, `Add` and
+            other merges, `Flatten`, `Reshape`, padding, dropout. It is left as it is.
         weight_bits: Bits of a weight, from 2 to 8. Defaults to `8`.
         activation_bits: Bits of an activation, from 2 to 16. Defaults to `8`.
         bits: Dict of what differs from `weight_bits`, by the name or path of a layer or of a model
             within (`"block3"`, `"backbone/conv4"`), or by how paths begin (`"block3"` for
             `"block3_conv"`): a number of bits, or `None` for a layer that stays in float, outputs
             too. The longest key decides. `{"block3": 4, "head": None}`. Defaults to none.
-        momentum: How slowly the ranges of activations move, in `[0, 1)`. Defaults to `0.99`.
+        steps: Where step sizes come from: `keras_kd.compression.RunningRanges()` or, for four bits
+            and fewer, `keras_kd.compression.LearnedSteps()`. Defaults to the former.
+        keep_zeros: Whether weights that are exactly 0 stay so, whatever their pattern. `None`: in
+            kernels of which a twentieth or more is 0, for learnt weights are hardly ever so.
+            `True`: every zero. `False`: none. Defaults to `None`.
+        keep_clusters: Whether weights of a kernel that are equal stay so, and move together.
+            `None` and `True`: in kernels of at most 256 distinct values, each of four weights on
+            average; `True` is an error where there are none. `False`: none. Defaults to `None`.
+        momentum: How slowly the running ranges move, in `[0, 1)`. Defaults to `0.99`.
         name: Name of the new model. Defaults to the student's.
 
     Returns:
@@ -85,8 +105,13 @@ def quantize_aware(
     check_keras("quantize_aware()")
     count(weight_bits, "weight_bits", least=2, most=8)
     count(activation_bits, "activation_bits", least=2, most=16)
-    if not 0.0 <= momentum < 1.0:
-        raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum!r}.")
+    ranges = RunningRanges(momentum)
+    if steps is not None and not hasattr(steps, "of_weights"):
+        raise TypeError(
+            "`steps` must be keras_kd.compression.RunningRanges() or LearnedSteps(). Received: "
+            f"{steps!r}."
+        )
+    kept = Kept(keep_zeros, keep_clusters)
     graph = Graph(student, "quantize_aware() reads")
     check_known(graph)
     rounded = [step for step in graph.steps if isinstance(step.operation, WITH_KERNEL)]
@@ -97,10 +122,11 @@ def quantize_aware(
             f"Nothing to quantise in student '{student.name}': {why}. Expected at least one of "
             f"{listing(k.__name__ for k in WITH_KERNEL)} with a number of bits."
         )
-    quantizer = Quantizer(graph, by_step, activation_bits, momentum)
+    kept.check([step.operation for step in rounded], student.name)
+    quantizer = Quantizer(graph, by_step, activation_bits, steps or ranges, kept)
     model = graph.assemble(quantizer.build, name=name or student.name, entry=quantizer.entry)
-    for layer, weights in quantizer.weights:
-        layer.set_weights(weights)
+    for begin in quantizer.begin:
+        begin()
     return model
 
 
@@ -135,7 +161,7 @@ def plain(
     ['InputLayer', 'Dense']
     """
     graph = Graph(student, "plain() reads")
-    if not any(isinstance(step.operation, (FakeQuant, OnGrid)) for step in graph.steps):
+    if not any(is_quantized(step.operation) for step in graph.steps):
         raise ValueError(
             f"plain() takes a model made by quantize_aware(). Model '{student.name}' has none of "
             "its layers."
@@ -144,7 +170,7 @@ def plain(
 
     def build(step: Step, args: tuple, kwargs: dict[str, Any]) -> Any:
         layer = step.operation
-        if isinstance(layer, FakeQuant) and not keep_ranges:
+        if isinstance(layer, (FakeQuant, LearnedQuant)) and not keep_ranges:
             return args[0]
         if id(layer) not in made:
             made[id(layer)] = _plain_layer(layer)
@@ -152,19 +178,29 @@ def plain(
 
     model = graph.assemble(build, name=name or student.name)
     for step in graph.steps:
-        layer = step.operation
-        if isinstance(layer, OnGrid):
-            rounded = keras.ops.convert_to_numpy(layer.rounded())
-            bias = [layer.bias] if layer.use_bias else []
-            made[id(layer)].set_weights([rounded, *map(keras.ops.convert_to_numpy, bias)])
-        elif isinstance(made.get(id(layer)), keras.Layer):
-            made[id(layer)].set_weights(layer.get_weights())
+        new = made.get(id(step.operation))
+        if isinstance(new, keras.Layer) and not isinstance(step.operation, LearnedQuant):
+            new.set_weights(_plain_weights(step.operation))
     return model
 
 
 def _plain_layer(layer: keras.Operation) -> keras.Operation:
+    if isinstance(layer, LearnedQuant):
+        return FakeQuant(layer.bits, fixed=layer.range(), name=layer.name)
+    if isinstance(layer, keras.layers.Bidirectional):
+        return keras.layers.Bidirectional(
+            _plain_layer(layer.forward_layer), layer.merge_mode, name=layer.name,
+            backward_layer=_plain_layer(layer.backward_layer), dtype=layer.dtype_policy,
+        )  # fmt: skip
     if not isinstance(layer, OnGrid):
         return again(layer, layer.name)
     config = layer.get_config()
-    del config["bits"], config["pruned"]
-    return layer.stands_for.from_config(config)
+    return layer.stands_for.from_config(
+        {name: value for name, value in config.items() if name not in layer.own_arguments}
+    )
+
+
+def _plain_weights(layer: Any) -> list[Any]:
+    if isinstance(layer, keras.layers.Bidirectional):
+        return [*_plain_weights(layer.forward_layer), *_plain_weights(layer.backward_layer)]
+    return layer.plain_weights() if isinstance(layer, OnGrid) else layer.get_weights()

@@ -1,27 +1,30 @@
 """Each step of a student, made anew with rounding."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_kd.compression._fake_quantization import (
-    FakeQuant,
-    GridConv2D,
-    GridDepthwiseConv2D,
-    OnGrid,
-)
 from keras_kd.compression._graph import Graph, Step, again
+from keras_kd.compression._grid_layers import GridConv2D, GridDepthwiseConv2D, OnGrid
+from keras_kd.compression._kept_patterns import Kept
 from keras_kd.compression._layer_bits import Bits
 from keras_kd.compression._quantization_scheme import (
+    ACTIVATED,
     ALONE,
     FIXED,
+    FOLDABLE,
     FUSED,
+    LOOKED_UP,
     ROUNDED,
     SAME_STEPS,
     WITH_KERNEL,
     activation_of,
+    is_rounded,
 )
+from keras_kd.compression._steps import Steps
 
 L = keras.layers
 
@@ -30,11 +33,17 @@ class Quantizer:
     """Makes each step anew with rounding, and notes which weights go where."""
 
     def __init__(
-        self, graph: Graph, weight_bits: dict[int, Bits], activation_bits: int, momentum: float
+        self,
+        graph: Graph,
+        weight_bits: dict[int, Bits],
+        activation_bits: int,
+        steps: Steps,
+        kept: Kept,
     ):
         self.graph, self.weight_bits = graph, weight_bits
-        self.bits, self.momentum = activation_bits, momentum
-        self.weights: list[tuple[keras.Layer, list[np.ndarray]]] = []
+        self.bits, self.steps, self.kept = activation_bits, steps, kept
+        #: To be called when the model is whole: they set its weights.
+        self.begin: list[Callable[[], Any]] = []
         self._made: dict[int, list[keras.Operation]] = {}
         self._folded: set[int] = set()  # the steps of BatchNorm that are in a kernel by now
         self._ranges: dict[str, int] = {}
@@ -54,7 +63,8 @@ class Quantizer:
                 output = layer(output)
         if (
             self._is_float(step)
-            or isinstance(step.operation, SAME_STEPS)
+            or not is_rounded(step)
+            or isinstance(step.operation, (*SAME_STEPS, *LOOKED_UP))
             or self._is_one_with_next(step)
         ):
             return output
@@ -64,10 +74,10 @@ class Quantizer:
     def _is_float(self, step: Step) -> bool:
         return self.weight_bits[id(step)] is None
 
-    def _range(self, name: str, fixed: tuple[float, float] | None = None) -> FakeQuant:
+    def _range(self, name: str, fixed: tuple[float, float] | None = None) -> keras.layers.Layer:
         count = self._ranges[name] = self._ranges.get(name, 0) + 1
         own = f"{name}_range" if count == 1 else f"{name}_range_{count}"  # a layer called again
-        return FakeQuant(self.bits, self.momentum, fixed, name=own)
+        return self.steps.of_activations(self.bits, fixed, name=own)
 
     def _is_one_with_next(self, step: Step) -> bool:
         """Whether a device computes the next step in the same breath, with no rounding between."""
@@ -84,27 +94,39 @@ class Quantizer:
 
     def _make(self, step: Step) -> list[keras.Operation]:
         layer, name = step.operation, step.name
-        if not isinstance(layer, WITH_KERNEL):
-            frozen = {"trainable": False} if isinstance(layer, L.BatchNormalization) else {}
-            new = again(layer, name, **frozen)
-            if isinstance(new, keras.Layer):
-                self.weights.append((new, layer.get_weights()))
-            return [new]
-        *kernels, bias = _kernels_of(layer)
-        kernel, bias = self._fold(step, kernels[-1], bias)
-        weights = [kernel] if bias is None else [kernel, bias]
-        if self._is_float(step):
-            new = again(layer, name, use_bias=bias is not None)
-            self.weights.append((new, [*kernels[:-1], *weights]))
-            return [new]
-        pruned = _is_pruned(kernel)
-        if pruned:
-            weights.append(np.not_equal(kernel, 0.0))
-        config = {**layer.get_config(), "bits": self.weight_bits[id(step)],
-                  "use_bias": bias is not None, "pruned": pruned}  # fmt: skip
-        activation = activation_of(layer)
+        if isinstance(layer, FOLDABLE):
+            return self._make_foldable(step)
+        if isinstance(layer, WITH_KERNEL) and not self._is_float(step):
+            return self._make_rounded(step, layer.get_weights(), 1.0, {})
+        frozen = {"trainable": False} if isinstance(layer, L.BatchNormalization) else {}
+        new = again(layer, name, **frozen)
+        if isinstance(new, keras.Layer):
+            self.begin.append(functools.partial(new.set_weights, layer.get_weights()))
+        return [new]
+
+    def _make_foldable(self, step: Step) -> list[keras.Operation]:
+        layer: Any = step.operation
+        *kernels, bias = [*layer.get_weights(), *([] if layer.use_bias else [None])]
+        factor, bias = self._fold(step, kernels[-1], bias)
+        with_bias = {"use_bias": bias is not None}
+        biases = [] if bias is None else [bias]
+        if not self._is_float(step):
+            return self._make_rounded(step, [*kernels, *biases], factor, with_bias)
+        new = again(layer, step.name, **with_bias)
+        weights = [*kernels[:-1], kernels[-1] * factor, *biases]
+        self.begin.append(functools.partial(new.set_weights, weights))
+        return [new]
+
+    def _make_rounded(
+        self, step: Step, weights: list[np.ndarray], factor: Any, changed: dict[str, Any]
+    ) -> list[keras.Operation]:
+        layer, name = step.operation, step.name
+        if isinstance(layer, L.Bidirectional):
+            return [self._both_ways(step, weights)]
+        config = {**layer.get_config(), **changed, **self._settings(step, layer)}
         after: list[keras.Operation] = []
-        if activation not in FUSED:
+        activation = activation_of(layer)
+        if isinstance(layer, ACTIVATED) and activation not in FUSED:
             config["activation"] = None
             own = L.Activation(
                 layer.activation, name=f"{name}_{activation}", dtype=layer.dtype_policy
@@ -112,16 +134,40 @@ class Quantizer:
             after = [self._range(name), own]
         if isinstance(layer, L.SeparableConv2D):
             depthwise, pointwise = _separated(layer, config, name)
-            self.weights.append((depthwise, [kernels[0]]))
-            chain = [depthwise, self._range(f"{name}_depthwise"), pointwise]
-        else:
-            made = ROUNDED[type(layer)]
-            chain = [made.from_config({**config, "name": name})]
-        self.weights.append((chain[-1], weights))
-        return [*chain, *after]
+            self.begin.append(functools.partial(depthwise.begin, weights[:1], 1.0))
+            self.begin.append(functools.partial(pointwise.begin, weights[1:], factor))
+            return [depthwise, self._range(f"{name}_depthwise"), pointwise, *after]
+        if isinstance(layer, L.MultiHeadAttention):
+            config["activation_bits"] = self.bits
+        new = ROUNDED[type(layer)].from_config({**config, "name": name})
+        self.begin.append(functools.partial(new.begin, weights, factor))
+        return [new, *after]
 
-    def _fold(self, step: Step, kernel: np.ndarray, bias: np.ndarray | None) -> tuple:
-        """Kernel and bias that do the work of the BatchNorm that follows as well."""
+    def _settings(self, step: Step, layer: Any) -> dict[str, Any]:
+        """What a layer on the grid is told beside what the layer itself was."""
+        pruned, clusters = self.kept.of(layer)
+        return {
+            "bits": self.weight_bits[id(step)], "pruned": pruned, "clusters": clusters,
+            "steps": self.steps,
+        }  # fmt: skip
+
+    def _both_ways(self, step: Step, weights: list[np.ndarray]) -> keras.Operation:
+        layer: Any = step.operation
+        ways = [
+            ROUNDED[type(way)].from_config({**way.get_config(), **self._settings(step, way)})
+            for way in (layer.forward_layer, layer.backward_layer)
+        ]
+        new = L.Bidirectional(
+            ways[0], layer.merge_mode, backward_layer=ways[1], name=step.name,
+            dtype=layer.dtype_policy, trainable=layer.trainable,
+        )  # fmt: skip
+        half = len(weights) // 2  # it has made the first way anew
+        self.begin.append(functools.partial(new.forward_layer.begin, weights[:half], 1.0))
+        self.begin.append(functools.partial(new.backward_layer.begin, weights[half:], 1.0))
+        return new
+
+    def _fold(self, step: Step, kernel: np.ndarray, bias: np.ndarray | None) -> tuple[Any, Any]:
+        """What the kernel is multiplied by, and the bias, to do the work of a BatchNorm as well."""
         follower = _only(self.graph.users(step.output))
         if (
             follower is None
@@ -130,18 +176,18 @@ class Quantizer:
             or activation_of(step.operation) != "linear"
             or self.graph.calls(step.operation) + self.graph.calls(follower.operation) > 2
         ):
-            return kernel, bias
+            return 1.0, bias
         self._folded.add(id(follower))
         factor, shift = _scale_and_shift(follower.operation)
-        shape = kernel.shape[-2:] if isinstance(step.operation, L.DepthwiseConv2D) else (-1,)
         start = 0.0 if bias is None else bias
-        return kernel * factor.reshape(shape), start * factor + shift
+        return factor.reshape(_along(step.operation, kernel)), start * factor + shift
 
 
-def _is_pruned(kernel: np.ndarray) -> bool:
-    """Whether zeros of a kernel are there on purpose: learnt weights are hardly ever exactly 0,
-    and a kernel of zeros alone is one that has yet to learn."""
-    return 0.05 <= float(np.mean(kernel == 0.0)) < 1.0
+def _along(layer: Any, kernel: np.ndarray) -> tuple[int, ...]:
+    """The shape in which one number for each output channel is multiplied with the kernel."""
+    if isinstance(layer, L.DepthwiseConv2D):
+        return kernel.shape[-2:]
+    return (-1, 1) if isinstance(layer, (L.Conv1DTranspose, L.Conv2DTranspose)) else (-1,)
 
 
 def _scale_and_shift(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
@@ -154,15 +200,10 @@ def _scale_and_shift(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray,
     return scale, shift + value(norm.beta) if norm.center else shift
 
 
-def _kernels_of(layer: keras.Layer) -> list[Any]:
-    """The layer's kernels, and last its bias or `None`."""
-    weights = layer.get_weights()
-    return weights if layer.use_bias else [*weights, None]
-
-
 def _separated(layer: keras.Layer, config: dict[str, Any], name: str) -> tuple[OnGrid, OnGrid]:
     """The two convolutions that a separable one is."""
-    both = {"bits": config["bits"], "dtype": layer.dtype_policy, "trainable": layer.trainable}
+    both = {"bits": config["bits"], "steps": config["steps"], "dtype": layer.dtype_policy,
+            "trainable": layer.trainable}  # fmt: skip
     depthwise = GridDepthwiseConv2D(
         layer.kernel_size, strides=layer.strides, padding=layer.padding, use_bias=False,
         depth_multiplier=layer.depth_multiplier, dilation_rate=layer.dilation_rate,
@@ -170,7 +211,7 @@ def _separated(layer: keras.Layer, config: dict[str, Any], name: str) -> tuple[O
     )  # fmt: skip
     pointwise = GridConv2D(
         layer.filters, 1, activation=config["activation"], use_bias=config["use_bias"],
-        pruned=config["pruned"], name=name, **both,
+        pruned=config["pruned"], clusters=config["clusters"], name=name, **both,
     )  # fmt: skip
     return depthwise, pointwise
 
