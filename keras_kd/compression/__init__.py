@@ -8,6 +8,8 @@ Names:
         The size of a model's weights after gzip, as a device would download them.
     FakeQuant
         Rounds what passes to the steps of a range that follows what it sees.
+    FoundBits
+        What `search_bits` found; `print` shows it as a table.
     GridConv1D
         `keras.layers.Conv1D` with rounded weights.
     GridConv1DTranspose
@@ -35,6 +37,8 @@ Names:
         `keras.layers.SimpleRNN` with rounded weights.
     L1Norm
         The L1 norm of the weights that make a channel: the largest count most.
+    LayerBits
+        A layer in the table of `FoundBits`.
     LearnedQuant
         Rounds what passes to steps whose size is learnt.
     LearnedSteps
@@ -55,6 +59,8 @@ Names:
         A trained model in few bits that answers as it did in float, from images without labels.
     RunningRanges
         Step sizes from what is seen: the largest weight, the running range of an activation.
+    search_bits
+        How many bits each layer's weights get, so that all fit into a size.
     shrink
         A smaller student of the same make as a teacher.
     sparsity
@@ -88,14 +94,18 @@ from keras_kd.compression._pruning import sparsity as sparsity
 from keras_kd.compression._quantize import plain as plain
 from keras_kd.compression._quantize import quantize_aware as quantize_aware
 from keras_kd.compression._recover import recover as recover
+from keras_kd.compression._search_bits import FoundBits as FoundBits
+from keras_kd.compression._search_bits import LayerBits as LayerBits
+from keras_kd.compression._search_bits import search_bits as search_bits
 from keras_kd.compression._shrink import shrink as shrink
 from keras_kd.compression._steps import LearnedSteps as LearnedSteps
 from keras_kd.compression._steps import RunningRanges as RunningRanges
 
 __all__ = [
-    "FakeQuant", "GridConv1D", "GridConv1DTranspose", "GridConv2D", "GridConv2DTranspose",
-    "GridDense", "GridDepthwiseConv2D", "GridEinsumDense", "GridEmbedding", "GridGRU",
-    "GridLSTM", "GridMultiHeadAttention", "GridSimpleRNN", "L1Norm", "LearnedQuant",
-    "LearnedSteps", "Magnitude", "NOfM", "Pruning", "RunningRanges", "Taylor",
-    "compressed_bytes", "mask", "plain", "quantize_aware", "recover", "shrink", "sparsity",
+    "FakeQuant", "FoundBits", "GridConv1D", "GridConv1DTranspose", "GridConv2D",
+    "GridConv2DTranspose", "GridDense", "GridDepthwiseConv2D", "GridEinsumDense",
+    "GridEmbedding", "GridGRU", "GridLSTM", "GridMultiHeadAttention", "GridSimpleRNN",
+    "L1Norm", "LayerBits", "LearnedQuant", "LearnedSteps", "Magnitude", "NOfM", "Pruning",
+    "RunningRanges", "Taylor", "compressed_bytes", "mask", "plain", "quantize_aware",
+    "recover", "search_bits", "shrink", "sparsity",
 ]  # fmt: skip
