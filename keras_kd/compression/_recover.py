@@ -1,14 +1,13 @@
 """What rounding to few bits loses, won back from the float model itself, without labels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_kd._core.last_activation import last_activation
-from keras_kd._core.messages import see
 from keras_kd._core.scalars import count, positive
 from keras_kd._with_logits import with_logits
 from keras_kd.compression._fake_quantization import check_keras
@@ -16,11 +15,11 @@ from keras_kd.compression._graph import Graph
 from keras_kd.compression._quantize import quantize_aware
 from keras_kd.compression._side_by_side import side_by_side, without_noise
 from keras_kd.compression._still import still
+from keras_kd.compression._unlabelled import checked, rows_of
 from keras_kd.distiller import Distiller
 from keras_kd.losses import BinarySoftTarget, FeatureMatch, SoftTarget
 from keras_kd.terms import Labels, Term
 
-LEAST = 32
 _LOOKED_AT = 256  # images that tell how far the outputs of a block spread
 _PARTS = 20  # of a phase: the loss that is shown is the mean of the last one
 _FLOAT = "float_"
@@ -32,6 +31,7 @@ def recover(
     bits: int = 4,
     *,
     activation_bits: int = 8,
+    layer_bits: Mapping[str, int | None] | None = None,
     block_steps: int = 500,
     steps: int = 500,
     batch_size: int = 32,
@@ -70,6 +70,8 @@ def recover(
             dict of arrays for a model of several inputs. At least 32 examples.
         bits: Bits of a weight, from 2 to 8. Defaults to `4`.
         activation_bits: Bits of an activation, from 2 to 16. Defaults to `8`.
+        layer_bits: Dict of what differs from `bits`, as the `bits` of `quantize_aware`:
+            `{"stem": 8, "logits": None}`. Defaults to none.
         block_steps: Number of steps of the first part; 0 leaves it out. Defaults to `500`.
         steps: Number of steps of the second part; 0 leaves it out. Defaults to `500`.
         batch_size: Number of examples in a step. Defaults to `32`.
@@ -117,11 +119,13 @@ def recover(
     rate = positive(learning_rate, "learning_rate")
     if not block_steps + steps:
         raise ValueError("`block_steps` and `steps` are both 0: there is nothing to learn in.")
-    aware = quantize_aware(model, weight_bits=bits, activation_bits=activation_bits)
+    aware = quantize_aware(
+        model, weight_bits=bits, activation_bits=activation_bits, bits=layer_bits
+    )
     for layer in aware.layers:  # a model that was a teacher is frozen
         if not isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = True
-    images = _checked(images, model)
+    images = checked(images, model)
     teacher, _ = still(Graph(model, "recover() reads"), _FLOAT)
     teacher.trainable = False
     student = without_noise(aware)
@@ -157,7 +161,7 @@ class _Batches(keras.utils.PyDataset):
     def __init__(self, images: Any, size: int, length: int, parts: int, rng: np.random.Generator):
         super().__init__()
         self._images, self._length, self._part = images, length, 0
-        rows, wanted = _rows(images), length * parts * size
+        rows, wanted = rows_of(images), length * parts * size
         order = [rng.permutation(rows) for _ in range(math.ceil(wanted / rows))]
         self._order = np.concatenate(order)[:wanted].reshape(parts, length, size)
         self.next_part = keras.callbacks.LambdaCallback(on_epoch_begin=self._begin)
@@ -236,55 +240,3 @@ def _terms(model: keras.Model) -> list[Term]:
         loss = BinarySoftTarget(1.0) if yes_or_no else SoftTarget(1.0)
         terms.append(Term(loss, pred=f"student:{address}", target=f"teacher:{address}"))
     return terms
-
-
-def _rows(images: Any) -> int:
-    return len(keras.tree.flatten(images)[0])
-
-
-def _checked(images: Any, model: keras.Model) -> Any:
-    """The images as arrays, proved to be inputs of the model, and no labels among them."""
-    wanted = keras.tree.flatten(model.inputs)
-    if isinstance(images, tuple) and len(images) == 2 and len(wanted) == 1:
-        raise ValueError(
-            "recover() learns without labels. Received a tuple of two, as of images and labels: "
-            "give the images alone, recover(model, x)." + see("recover")
-        )
-    given = keras.tree.flatten(images)
-    if not all(hasattr(x, "shape") and hasattr(x, "dtype") for x in given):
-        raise TypeError(
-            "`images` must be an array, (examples, ...), or one for each input of the model. "
-            f"Received: {type(images).__name__}. Of a data set give the arrays, such as x_train."
-        )
-    arrays = [np.asarray(x) for x in given]
-    shapes = [tuple(x.shape) for x in arrays]
-    fit = len(arrays) == len(wanted) and all(
-        len(a) == len(w.shape)
-        and all(size in (None, own) for own, size in zip(a[1:], w.shape[1:], strict=True))
-        for a, w in zip(shapes, wanted, strict=False)
-    )
-    if not fit:
-        raise ValueError(
-            f"`images` do not fit the inputs of '{model.name}': "
-            f"{_shapes(w.shape for w in wanted)}. Received: {_shapes(shapes)}. (They come without "
-            "labels.)"
-        )
-    rows = {len(x) for x in arrays}
-    if len(rows) > 1 or min(rows) < LEAST:
-        raise ValueError(
-            f"recover() needs {LEAST} images or more, as many for each input; a few hundred are "
-            f"better. Received: {_shapes(shapes)}." + see("recover")
-        )
-    for x in arrays:
-        if not np.isfinite(x).all():
-            raise ValueError("`images` hold NaN or infinite numbers. Take these examples out.")
-    if all((x == x[:1]).all() for x in arrays):
-        raise ValueError(
-            "All `images` are alike, so they tell nothing of what the model's layers do. Give "
-            "images of the kind that the model will see." + see("recover")
-        )
-    return keras.tree.pack_sequence_as(images, arrays)
-
-
-def _shapes(shapes: Any) -> str:
-    return ", ".join(str(tuple(shape)) for shape in shapes)

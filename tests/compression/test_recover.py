@@ -140,6 +140,15 @@ def test_a_seed_gives_the_same_weights_and_another_others(trained):
     assert not all(np.allclose(a, b, atol=1e-6) for a, b in zip(first, third, strict=True))
 
 
+def test_layers_may_have_bits_of_their_own():
+    model = small()
+    options = {"block_steps": 2, "steps": 2, "verbose": 0}
+    aware = recover(model, images(32), 3, layer_bits={"conv": 8, "logits": None}, **options)
+    kernel = plain(aware).get_layer("conv").get_weights()[0]
+    assert 7 < len(np.unique(kernel[..., 0])) <= 255
+    assert type(aware.get_layer("logits")) is L.Dense
+
+
 def test_a_model_that_was_a_teacher_learns_too():
     model = small()
     model.trainable = False
