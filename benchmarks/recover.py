@@ -28,7 +28,7 @@ import keras_kd as kd
 from keras_kd.compression import quantize_aware, recover
 from keras_kd.report import paired
 
-STEPS = 600
+STEPS = 400
 WAYS = {"whole": (0, STEPS), "blocks and whole": (STEPS // 2, STEPS // 2)}
 COUNTS = (64, 256, 1024, 4096)
 
@@ -81,13 +81,13 @@ def main() -> None:
     if not options.table:
         task, data = Task("cifar10", None), kd.data.load("cifar10")
         order = np.random.default_rng(0).permutation(len(data.y_train))[IMAGES:]
-        for bits in options.bits:
-            for seed in options.seeds:
-                model = task.whole(seed, options.out.parent)
-                known = {row["seed"]: row["float"] for row in rows}.get(str(seed))
-                floats = known or f"{task.accuracy(model):.2f}"
-                some = np.random.default_rng(seed).permutation(order)
-                x = data.x_train[some[: max(COUNTS)]].astype("float32")
+        for seed in options.seeds:
+            model = task.whole(seed, options.out.parent)
+            known = {row["seed"]: row["float"] for row in rows}.get(str(seed))
+            floats = known or f"{task.accuracy(model):.2f}"
+            some = np.random.default_rng(seed).permutation(order)
+            x = data.x_train[some[: max(COUNTS)]].astype("float32")
+            for bits in options.bits:
                 runs = [("rounded", 0), *((way, n) for n in options.images for way in WAYS)]
                 for way, count in runs:
                     which = {"bits": bits, "way": way, "images": count, "seed": seed}
