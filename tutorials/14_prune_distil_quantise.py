@@ -23,7 +23,7 @@ from keras_kd.compression import L1Norm, Taylor, plain, quantize_aware, recover,
 
 QUICK = os.environ.get("KERAS_KD_QUICK") == "1"  # fewer steps and seeds: a check, not a result
 SEEDS = [1] if QUICK else [1, 2, 3]
-STEPS = 50 if QUICK else 900
+STEPS = 50 if QUICK else 600
 OUT = Path("out")
 OUT.mkdir(exist_ok=True)
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # data sets are read in an old way
@@ -40,7 +40,7 @@ try:
     data = kd.data.load("fashion_mnist", download=not QUICK)
 except kd.data.NotAvailable:
     data = kd.data.load("digits")
-x, y = data.x_train[:8000], data.y_train[:8000]
+x, y = data.x_train[:6000], data.y_train[:6000]
 x_test, y_test = (part[: 640 if QUICK else 5000] for part in data.test)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -179,7 +179,7 @@ few = x[:512]
 rounded = quantize_aware(student, weight_bits=3)
 rounded(few, training=True)  # reads the ranges of the activations off these images
 found["3 bits, rounded"] = [accuracy(rounded)]
-steps_of = {"3 bits, as a whole": (0, 600), "3 bits, by blocks and whole": (300, 300)}
+steps_of = {"3 bits, as a whole": (0, 400), "3 bits, by blocks and whole": (200, 200)}
 if QUICK:
     steps_of = {"3 bits, by blocks and whole": (20, 20)}
 for name, (blocks, steps) in steps_of.items():

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_kd._core.last_activation import last_activation
 from keras_kd._core.scalars import count
+from keras_kd._with_logits import with_logits
 from keras_kd.compression._graph import Graph
 from keras_kd.compression._slices import per_channel
 from keras_kd.compression._still import still
@@ -128,11 +129,12 @@ class Taylor(Importance):
         asked = {id(copies[id(layer)]) for layer in layers}
         for copy in model.layers:
             copy.trainable = id(copy) in asked
-        softmax = last_activation(model) == "softmax"
-        loss = self.loss or keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+        if self.loss is None and last_activation(model):
+            model = with_logits(model)
+        loss = self.loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         # At a rate of 0 nothing moves, and Adagrad adds up the squares of the gradients.
         adagrad = keras.optimizers.Adagrad(0.0, initial_accumulator_value=0.0)
-        labels = self._drawn(model, softmax) if self.labels is None else self.labels
+        labels = self._drawn(model) if self.labels is None else self.labels
         model.compile(adagrad, loss)
         model.fit(
             self.images, labels, batch_size=self.batch_size, shuffle=False, verbose=0
@@ -150,7 +152,7 @@ class Taylor(Importance):
             found.append(per_channel(layer, products))
         return found
 
-    def _drawn(self, model: keras.Model, softmax: bool) -> np.ndarray:
+    def _drawn(self, model: keras.Model) -> np.ndarray:
         """A class for each example, by the model's own probabilities."""
         if len(model.outputs) != 1 or len(model.outputs[0].shape) != 2 or not (
             (model.outputs[0].shape[-1] or 0) > 1
@@ -162,8 +164,7 @@ class Taylor(Importance):
             )
         answers = model.predict(self.images, batch_size=self.batch_size, verbose=0)
         answers = np.asarray(answers, "float64")
-        if not softmax:
-            answers = np.exp(answers - answers.max(-1, keepdims=True))
+        answers = np.exp(answers - answers.max(-1, keepdims=True))
         share = np.cumsum(answers / answers.sum(-1, keepdims=True), -1)
         drawn = np.random.default_rng(self.seed).random((len(share), 1))
         return np.minimum((share < drawn).sum(-1), share.shape[-1] - 1).astype("int32")

@@ -35,7 +35,7 @@ def recover(
     block_steps: int = 500,
     steps: int = 500,
     batch_size: int = 32,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     terms: Sequence[Term | Labels] | None = None,
     verbose: int = 1,
     seed: int = 0,
@@ -56,6 +56,9 @@ def recover(
     2. Whole. The rounded model, from its input to its output, learns the float model's outputs:
        `KL(teacher ‖ student)` at temperature 1.
 
+    Weights have to cross half a step of their rounding to count, and with few bits that is far: the
+    optimizer is LAMB, which moves every layer by a share of its own weights' size.
+
     No labels, no augmentation: a few hundred images of the kind that the model will see are
     enough, and `benchmarks/README.md` has the curve over their number. Dropout rests. The float
     model is left as it is. On two cores a small convolutional network takes a minute or two.
@@ -75,8 +78,8 @@ def recover(
         block_steps: Number of steps of the first part; 0 leaves it out. Defaults to `500`.
         steps: Number of steps of the second part; 0 leaves it out. Defaults to `500`.
         batch_size: Number of examples in a step. Defaults to `32`.
-        learning_rate: Of Adam at the start of each part; it falls to 0 by a cosine. Defaults to
-            `0.001`.
+        learning_rate: Of LAMB at the start of each part: the share of its weights' size by which a
+            layer moves in a step. It falls to 0 by a cosine. Defaults to `0.003`.
         terms: List of terms for the second part, between `"student:output"` and
             `"teacher:output"`. Defaults to `None`: `SoftTarget(temperature=1.0)`, or
             `BinarySoftTarget` after a sigmoid, on each output, its softmax or sigmoid taken off.
@@ -109,7 +112,8 @@ def recover(
     Post-Training Quantization by Block Reconstruction", ICLR 2021, arXiv:2102.05426, section 3
     (without its Fisher weights and learned rounding); Mishra, Marr, "Apprentice", ICLR 2018,
     arXiv:1711.05852, section 5; Polino, Pascanu, Alistarh, "Model compression via distillation and
-    quantization", ICLR 2018, arXiv:1802.05668, section 3.
+    quantization", ICLR 2018, arXiv:1802.05668, section 3; LAMB: You et al., "Large Batch
+    Optimization for Deep Learning", ICLR 2020, arXiv:1904.00962.
     """
     check_keras("recover()")
     bits = count(bits, "bits", least=2, most=8)
@@ -137,7 +141,7 @@ def recover(
 
     def learn(distiller: Distiller, of: int, title: str, share: float = 1.0) -> None:
         falling = keras.optimizers.schedules.CosineDecay(rate, of)
-        distiller.compile(keras.optimizers.Adam(falling))
+        distiller.compile(keras.optimizers.Lamb(falling))
         parts = min(of, _PARTS)
         per_part = math.ceil(of / parts)
         batches = _Batches(images, batch_size, per_part, parts, rng)
