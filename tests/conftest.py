@@ -1,3 +1,4 @@
+import gc
 import importlib.metadata
 import os
 import pathlib
@@ -14,6 +15,8 @@ if os.environ.get("KERAS_BACKEND") == "jax":  # small programs that run once: co
 
 import keras
 import pytest
+
+gc.set_threshold(20_000, 20, 20)  # graphs are many small objects, and most of them stay
 
 #: What `-m "not slow"` runs: the mathematics, the terms, a step on each backend and the errors. A new
 #: file gets in if it takes seconds; the whole is to take less than a minute.

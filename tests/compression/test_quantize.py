@@ -1,5 +1,7 @@
 """Quantisation-aware students: steps, ranges, folding, and the file that comes of it."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -198,6 +200,7 @@ def test_pruned_and_rounded_at_once():
     assert np.isclose(sparsity(plain(aware)), 0.5, atol=0.02)
 
 
+@functools.cache
 def pruned_and_quantised():
     """A student pruned under the Distiller, whose quantised copy learns on under another."""
     teacher, student = randomised(residual("teacher"), seed=1), residual("student")
