@@ -2,6 +2,7 @@ import gc
 import importlib.metadata
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one worker a core: threads of their own would only queue
@@ -45,6 +46,22 @@ def seeded():
         import tensorflow as tf
 
         tf.compat.v1.get_variable_scope()._caching_device = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def conversions():
+    """Exports are converted in processes that are forked, but where everything is run."""
+    if os.environ.get("KERAS_KD_SLOW") or not sys.platform.startswith("linux"):
+        yield
+        return
+    from keras_kd.exporting import _subprocess
+    from tests import forked
+
+    server = forked.Server()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_subprocess, "ended", server.ended)
+        yield
+    server.stop()
 
 
 @pytest.fixture
