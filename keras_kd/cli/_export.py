@@ -13,8 +13,6 @@ from keras_kd.cli._load_models import load
 from keras_kd.exporting import export
 
 _CALIBRATION = 1000
-#: What a proof was made on, in words.
-_KINDS = {"examples": "images", "calibration": "calibration images", "random": "random inputs"}
 
 
 def run(options: argparse.Namespace) -> None:
@@ -44,9 +42,4 @@ def run(options: argparse.Namespace) -> None:
         **inputs,
     )
     result = {**json.loads(proof.as_json()), "path": str(proof.path)}
-    text = (
-        f"{proof.path}: {proof.bytes / 1000:.1f} kB. It decides as the student on "
-        f"{proof.agreement:.1%} of {proof.examples:,} {_KINDS[proof.proven_on]} and takes {proof.milliseconds:.3f} ms "
-        "for one."
-    )
-    give(options, result, text, *proof.notes)
+    give(options, result, str(proof))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_kd._core.last_activation import ending_of
+from keras_kd.exporting._endings import endings_of
 from keras_kd.exporting._labels import Decision, by_output
 from keras_kd.exporting._proof import Answer, ExportError
 from keras_kd.exporting._signature import Arrays
@@ -31,14 +31,12 @@ def decisions_of(student: keras.Model, ours: Arrays, asked: Any) -> dict[str, De
         if unknown:
             raise ValueError(f"`decision` names {sorted(unknown)}, the outputs are {sorted(ours)}.")
     given = asked if isinstance(asked, Mapping) else dict.fromkeys(ours, asked)
-    outputs = getattr(student, "outputs", None) or []
-    known = len(outputs) == len(ours)
-    endings = dict(zip(ours, map(ending_of, outputs), strict=True)) if known else {}
+    endings = endings_of(student, ours)
     found = {}
     for name, wanted in ours.items():
         decision = given.get(name)
         if decision is None:
-            if endings.get(name) == "sigmoid":
+            if endings[name] == "sigmoid":
                 decision = 0.5
             else:
                 decision = "classes" if wanted.ndim > 1 and wanted.shape[-1] > 1 else "values"

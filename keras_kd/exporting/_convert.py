@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def convert(
     integer_io: bool = False,
     unroll: bool = False,
     free_batch: bool = False,
+    softmax: Sequence[str] = (),
 ) -> None:
     """Has `form` write `student` to `path`, in a process of its own on `backend`.
 
@@ -59,6 +61,7 @@ def convert(
             structure=examples.signature.structure,
             outputs=outputs,
             calibration=None if calibration is None else str(ranges),
+            softmax=list(softmax),
         )
         described.write_text(json.dumps(asdict(job)))
         what = f"The conversion of the student '{student.name}' to {path.suffix or 'a SavedModel'}"

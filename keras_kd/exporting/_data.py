@@ -33,13 +33,18 @@ class Examples(NamedTuple):
 
 
 def examples_of(
-    student: keras.Model, data: Any, labels: Any, seed: int, argument: str = "examples"
+    student: keras.Model,
+    data: Any,
+    labels: Any,
+    seed: int,
+    argument: str = "examples",
+    span: tuple[float, float] = (0.0, 1.0),
 ) -> Examples:
-    """All examples of `data`; random ones when there are none."""
+    """All examples of `data`; random ones, floats within `span`, when there are none."""
     if data is None and labels is not None:
         raise ValueError("`labels` are those of `examples`. Give both.")
     if data is None:
-        inputs = _random(student, seed)
+        inputs = _random(student, seed, span)
     elif _is_dataset(data):
         if labels is not None:
             raise ValueError(f"`labels` go with arrays; a dataset as `{argument}` has its own.")
@@ -50,19 +55,29 @@ def examples_of(
     return Examples(signature, arrays_of(student, signature, inputs, argument), labels)
 
 
-def calibration_of(student: keras.Model, data: Any, batches: int, seed: int) -> Examples:
-    """`batches` batches of `data`, drawn with `seed` where its length is known."""
+class Drawn(NamedTuple):
+    """Calibration examples: how many of them at most are for the ranges, and whether they are in an
+    order of no meaning (else all, in order)."""
+
+    examples: Examples
+    most: int | None
+    shuffled: bool
+
+
+def drawn_of(student: keras.Model, data: Any, batches: int, seed: int) -> Drawn:
+    """The arrays, or `batches` batches of a dataset, drawn with `seed` where its length is known."""
+    if isinstance(data, Part):
+        data = data.x
     if not _is_dataset(data):
         every = examples_of(student, data, None, seed, "calibration")
-        length = len(next(iter(every.inputs.values())))
-        which = np.random.default_rng(seed).permutation(length)[: batches * _BATCH]
-        return every._replace(inputs={name: x[which] for name, x in every.inputs.items()})
+        return Drawn(every, batches * _BATCH, shuffled=True)
     inputs, _ = _joined(_drawn(student, data, batches, seed), "calibration")
     signature = signature_of(student, inputs)
-    return Examples(signature, arrays_of(student, signature, inputs, "calibration"))
+    examples = Examples(signature, arrays_of(student, signature, inputs, "calibration"))
+    return Drawn(examples, None, shuffled=False)
 
 
-def _random(student: keras.Model, seed: int) -> Any:
+def _random(student: keras.Model, seed: int, span: tuple[float, float]) -> Any:
     """Random examples in the structure of the student's inputs."""
     tensors = tensors_of(student)
     if not tensors:
@@ -82,7 +97,9 @@ def _random(student: keras.Model, seed: int) -> Any:
                 f"{(None, *shape)}. Give `examples` of the size that the file is to take."
             )
         drawn = rng.random((_RANDOM_EXAMPLES, *shape))
-        if kind != "float32":
+        if kind == "float32":
+            drawn = span[0] + drawn * (span[1] - span[0])
+        else:
             drawn = np.floor(drawn * min(sizes, default=2))
         arrays.append(drawn.astype(kind))
     return keras.tree.pack_sequence_as(input_structure(student), arrays)
@@ -123,10 +140,6 @@ def _batches(student: keras.Model, data: Any) -> Iterator[Any]:
 
 def _drawn(student: keras.Model, data: Any, batches: int, seed: int) -> Iterator[Any]:
     """Some batches: drawn where the number of all is known, else the first ones."""
-    if isinstance(data, Part):
-        which = np.random.default_rng(seed).permutation(len(data.x))[: batches * _BATCH]
-        yield data.x[which]
-        return
     if _is_tf_data(data):
         data = _in_batches(student, data)
         length = int(data.cardinality())
@@ -192,42 +205,3 @@ def _joined(batches: Iterator[Any], argument: str) -> tuple[Any, Any]:
             "same shape."
         ) from error
     return x, y
-
-
-# What calibration data must be.
-
-
-def check_calibration(student: keras.Model, calibration: Examples, examples: Examples) -> None:
-    """An error where ranges read off `calibration` would not be those of real inputs."""
-    sizes = [
-        layer.input_dim for layer in layers_of(student) if isinstance(layer, keras.layers.Embedding)
-    ]
-    for name, x in calibration.inputs.items():
-        other = examples.inputs[name]
-        if x.shape[1:] != other.shape[1:]:
-            raise ValueError(
-                f"`calibration` has examples of the shape {x.shape[1:]} for the input '{name}', "
-                f"`examples` has {other.shape[1:]}."
-            )
-        if x.dtype.kind != "f":
-            if sizes and (x.min() < 0 or x.max() >= max(sizes)):
-                raise ValueError(
-                    f"`calibration` has numbers from {x.min()} to {x.max()} for the input "
-                    f"'{name}', which the student's Embedding, of {max(sizes)} rows, has not."
-                )
-            continue
-        if not np.isfinite(x).all():
-            raise ValueError(f"`calibration` is not finite for the input '{name}'.")
-        span, reach = float(np.ptp(x)), float(np.ptp(other))
-        if span == 0:
-            raise ValueError(
-                f"`calibration` is {x.flat[0]:g} throughout for the input '{name}': no range can "
-                "be read off it. Give real inputs."
-            )
-        apart = max(x.min() - other.max(), other.min() - x.max())
-        if (reach and not 0.1 < span / reach < 10) or apart > span:
-            raise ValueError(
-                f"`calibration` runs from {x.min():g} to {x.max():g} for the input '{name}', "
-                f"`examples` from {other.min():g} to {other.max():g}. Give both as the student is "
-                "to get them."
-            )

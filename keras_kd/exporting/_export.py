@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,18 +11,23 @@ from keras_kd._core.files import named
 from keras_kd.exporting._acceptance import check_agreement
 from keras_kd.exporting._atomic_write import checked_path, staged
 from keras_kd.exporting._checks import check_numbers, check_student, check_timeout
-from keras_kd.exporting._class_names import check_class_names
 from keras_kd.exporting._compare import decisions_of
 from keras_kd.exporting._convert import convert
-from keras_kd.exporting._data import calibration_of, check_calibration, examples_of
+from keras_kd.exporting._endings import endings_of, softmax_outputs, with_softmax
+from keras_kd.exporting._examples import data_of
 from keras_kd.exporting._formats import format_of, quantization_of
 from keras_kd.exporting._labels import check_labels
 from keras_kd.exporting._litert_micro import c_header as c_header_of
+from keras_kd.exporting._metadata import Metadata, check_card
 from keras_kd.exporting._prepare import notes_on, recurrent
+from keras_kd.exporting._preprocessing import preprocessing_of
 from keras_kd.exporting._proof import ExportError, Proof, proof_path
+from keras_kd.exporting._read_metadata import check_class_names
 from keras_kd.exporting._signature import count, outputs_of, tensors_of
+from keras_kd.exporting._tensors import described
 from keras_kd.exporting._text import check_text, write_text
 from keras_kd.exporting._verify import prove
+from keras_kd.stores import fingerprint
 
 
 def export(
@@ -37,12 +42,15 @@ def export(
     target: str | None = None,
     examples: Any = None,
     labels: Any = None,
+    softmax: bool = False,
+    preprocessing: Any = None,
     teacher: Any = None,
     decision: Any = None,
     tolerance: float | None = None,
     min_agreement: float | None = None,
     text: Any = None,
     class_names: Sequence[str] | None = None,
+    card: Mapping[str, Any] | None = None,
     c_header: bool = False,
     timeout: float | None = 600.0,
     seed: int = 0,
@@ -57,9 +65,14 @@ def export(
 
     Then the file is run, and its answers are compared with the student's. Whatever goes wrong,
     nothing is left at `path` but what was there before. The proof is also written beside the file,
-    as `path` + `.json`. It says on what the answers were compared: without `examples` an int8 file
-    is proven on the calibration data only, and others on random inputs only. Where `path` is a
-    symbolic link, the file that it leads to is replaced.
+    as `path` + `.json`. Where `path` is a symbolic link, the file that it leads to is replaced.
+
+    A proof is worth as much as its examples, and says what they were. Without `examples` a quarter
+    of the calibration data, at most 256, is held out of it for the proof; a file without calibration
+    is proven on random inputs. Inputs of another scale than in training are an error wherever
+    something knows that scale: the statistics of the student's first BatchNormalization or
+    Normalization, the range in `preprocessing`, or `examples` beside `calibration`. Where nothing
+    does, and where most examples are calibration data themselves, a warning says so.
 
     What quantization is for:
 
@@ -84,8 +97,8 @@ def export(
             for a SavedModel. Its folder exists.
         format: `"litert"`, `"onnx"` or `"tf_saved_model"`. Defaults to what the suffix says.
         quantization: One of the above; all but `"float32"` need LiteRT. Defaults to `"float32"`.
-        calibration: Inputs off which the ranges of int8 and int16x8 are read: training examples,
-            in any form that `examples` may have.
+        calibration: Inputs off which the ranges of int8 and int16x8 are read: at least 16 training
+            examples, better some hundred, in any form that `examples` may have.
         calibration_batches: How many batches of it: of a dataset its own, of arrays batches of 32.
             They are drawn with `seed` where the number of all is known. Defaults to `8`.
         integer_io: Whether a file of int8 or int16x8 also takes and gives integers (token ids stay
@@ -95,11 +108,19 @@ def export(
         examples: Inputs to compare on, as the student takes them: arrays; or a dataset that gives
             batches `x` or `(x, y)` (`tf.data.Dataset`, `keras.utils.PyDataset`,
             `keras_kd.data.Part`, an iterable, a function that returns one). They also settle sizes
-            that the student leaves open. Defaults to the calibration inputs; without these to 128
-            random ones, from 0 to 1 for floats, below the smallest `Embedding`'s size for integers.
+            that the student leaves open. Defaults to a part of the calibration inputs; without these
+            to 128 random ones, from 0 to 1 (or over the range in `preprocessing`) for floats, below
+            the smallest `Embedding`'s size for integers.
         labels: The true answers to arrays of `examples`, for the accuracy: the number of a class
             for each decision, below 0 where it is not known, or one-hot rows; 0 or 1 for a
             threshold. Defaults to `None`.
+        softmax: Whether the file ends in a softmax that the student has not: its outputs of classes
+            are then probabilities. Defaults to `False`.
+        preprocessing: What was done to inputs before the student got them: words, with the range in
+            brackets, such as `"float images in [0, 1]"`; or a dict with the `"mean"` and the `"std"`
+            of pixels from 0 to 255, for all channels or for each, and, if need be, `"color_order"`
+            (`"RGB"`, `"BGR"` or `"GRAY"`) and `"text"`. It goes into the proof, and inputs that are
+            out of its range are an error. Defaults to `None`.
         teacher: A `keras.Model`, or its answers to the examples, for the divergence from it.
             Defaults to `None`.
         decision: What must agree: `"classes"`, the largest entry along the last axis; a number,
@@ -118,6 +139,11 @@ def export(
         class_names: Names of the classes, in the order of the outputs. They are put into the proof
             and into the file, where `keras_kd.exporting.class_names` finds them (of a file for a
             microcontroller, or with `c_header`, into the proof alone). Defaults to `None`.
+        card: What is to be said of the student: a dict of texts, numbers, lists and dicts, such as
+            `"data"`, `"teacher"`, `"recipe"`, `"accuracy"` with its interval. It goes into the proof
+            and into the file, where `keras_kd.exporting.card` finds it; `"author"`, `"license"`,
+            `"description"` and `"version"`, texts, also where the format has a place for them. Not
+            for a microcontroller or with `c_header`. Defaults to `None`.
         c_header: Whether a LiteRT file is also written as an array for C, `.h` instead of
             `.tflite`. Defaults to `False`.
         timeout: Seconds after which work in a process of its own, above all the conversion, is ended and an
@@ -154,16 +180,17 @@ def export(
         raise ValueError("`c_header` needs a LiteRT file ('.tflite').")
     place = checked_path(path, form.marker)
 
-    ranges = None
-    if settings.calibrated:
-        ranges = calibration_of(student, calibration, calibration_batches, seed)
-    if ranges and examples is None and labels is None:
-        given, proven_on = ranges, "calibration"
-    else:
-        given = examples_of(student, examples, labels, seed)
-        proven_on = "random" if examples is None else "examples"
-    if ranges:
-        check_calibration(student, ranges, given)
+    told = preprocessing_of(preprocessing, student)
+    about = check_card(card)
+    ranges, given, proven_on = data_of(
+        student,
+        examples,
+        labels,
+        calibration if settings.calibrated else None,
+        batches=calibration_batches,
+        told=told,
+        seed=seed,
+    )
     form.require_packages(settings, tokens=any(x.dtype.kind in "iu" for x in given.inputs.values()))
     if text is not None:
         text = check_text(text, given.inputs)
@@ -175,6 +202,8 @@ def export(
     outputs = outputs_of(student, given.signature, given.inputs)
     decisions = decisions_of(student, outputs, decision)
     check_labels(given.labels, outputs, decisions)
+    added = softmax_outputs(softmax, student, outputs, decisions)
+    outputs = with_softmax(outputs, added)
     classes = check_class_names(class_names, outputs)
     with staged(place) as folder:
         unfinished = folder / place.name
@@ -191,10 +220,23 @@ def export(
             integer_io=integer_io,
             unroll=unrolled,
             free_batch=free_batch,
+            softmax=added,
         )
-        if classes and not c_header:
-            form.write_class_names(unfinished, classes)
-        notes = notes_on(student, given.inputs, unrolled=unrolled, free_batch=free_batch)
+        if not c_header:
+            stored = form.tensors(unfinished)
+            endings = {**endings_of(student, outputs), **dict.fromkeys(added, "softmax")}
+            metadata = Metadata(
+                name=student.name,
+                fingerprint=fingerprint(student),
+                quantization=quantization,
+                inputs=described(given.inputs, stored, {}),
+                outputs=described(outputs, stored, endings),
+                classes=classes,
+                preprocessing=told,
+                card=about,
+            )
+            form.write_metadata(unfinished, metadata)
+        notes = notes_on(student, unrolled=unrolled, free_batch=free_batch)
         if ranges:
             notes.append(f"Ranges were read off {count(ranges.inputs)} examples.")
         if len(form.converters) > 1:
@@ -209,6 +251,9 @@ def export(
             decisions=decisions,
             tolerance=settings.tolerance if tolerance is None else tolerance,
             proven_on=proven_on,
+            added=added,
+            preprocessing=told,
+            card=about,
             timeout=timeout,
             teacher=teacher,
             notes=tuple(notes),
@@ -217,7 +262,7 @@ def export(
         try:
             notes = check_agreement(proof, comparison, settings, min_agreement)
         except ExportError as error:
-            layers = form.worst_layers(unfinished, student, given)
+            layers = form.worst_layers(unfinished, student, given, added)
             raise ExportError(f"{error}{layers}") from None
         proof = dataclasses.replace(proof, path=place, notes=(*proof.notes, *notes))
         proof_path(unfinished).write_text(proof.as_json())

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 
@@ -15,9 +15,11 @@ from keras_kd._core.optional import require
 from keras_kd.exporting._data import Examples
 from keras_kd.exporting._job import Job
 from keras_kd.exporting._labels import Decision
+from keras_kd.exporting._metadata import Metadata
 from keras_kd.exporting._proof import Micro
 from keras_kd.exporting._running import Times
 from keras_kd.exporting._signature import Arrays
+from keras_kd.exporting._tensors import Stored
 
 _ROOM = "keras_kd.exporting"
 
@@ -165,8 +167,16 @@ class Format:
         """What is inside the file."""
         return Contents()
 
-    def write_class_names(self, path: Path, names: Sequence[str]) -> None:
-        """Puts the names of the classes into the file, where it has a place for them."""
+    def tensors(self, path: Path) -> dict[str, Stored]:
+        """The inputs and outputs by name, as far as the file tells."""
+        return {}
+
+    def write_metadata(self, path: Path, metadata: Metadata) -> None:
+        """Puts what a file says of itself into it, where it has a place for that."""
+
+    def card(self, path: Path) -> dict[str, Any] | None:
+        """The metadata in the file, as `Metadata.as_json` gave them; `None` when it has none."""
+        return None
 
     def class_names(self, path: Path) -> tuple[str, ...] | None:
         """The names of the classes in the file; `None` when it has none."""
@@ -174,8 +184,13 @@ class Format:
 
     # The proof.
 
-    def worst_layers(self, path: Path, student: keras.Model, examples: Examples) -> str:
-        """The layers that lose most, as the end of an error; empty where nothing can be told."""
+    def worst_layers(
+        self, path: Path, student: keras.Model, examples: Examples, softmax: Sequence[str] = ()
+    ) -> str:
+        """The layers that lose most, as the end of an error; empty where nothing can be told.
+
+        The outputs `softmax` have one that the student has not.
+        """
         return ""
 
     def micro_proof(

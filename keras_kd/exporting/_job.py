@@ -29,6 +29,7 @@ class Job:
         structure: How the student takes them.
         outputs: Names of the outputs.
         calibration: Where the calibration inputs are, if any.
+        softmax: Names of the outputs that end in a softmax of the file's own.
     """
 
     student: str
@@ -42,6 +43,7 @@ class Job:
     structure: Any
     outputs: list[str]
     calibration: str | None
+    softmax: list[str]
 
     @classmethod
     def read(cls, path: str) -> "Job":
@@ -61,10 +63,13 @@ class Job:
         return {n: keras.InputSpec(shape=s, dtype=d, name=n) for n, s, d in self.inputs}
 
     def outputs_of(self, student: keras.Model, tensors: dict[str, Any]) -> list[Any]:
-        """The student's outputs on `tensors`, which go to where it takes them."""
+        """The file's outputs on `tensors`, which go to where the student takes them."""
         values = list(tensors.values())
         arranged = keras.tree.map_structure(lambda place: values[place], self.structure)
-        return keras.tree.flatten(student(arranged, training=False))
+        outputs = zip(
+            self.outputs, keras.tree.flatten(student(arranged, training=False)), strict=True
+        )
+        return [keras.ops.softmax(y) if name in self.softmax else y for name, y in outputs]
 
     def with_names(self, student: keras.Model) -> keras.Model:
         """The student with named inputs and outputs."""

@@ -1,10 +1,11 @@
 """LiteRT, formerly TensorFlow Lite: the files of phones, small computers and accelerators."""
 
+import json
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 
@@ -12,15 +13,16 @@ from keras_kd.exporting._data import Examples
 from keras_kd.exporting._format import Contents, Format, Package, Quantization
 from keras_kd.exporting._job import Job
 from keras_kd.exporting._litert_converter import convert
-from keras_kd.exporting._litert_interpreter import run
+from keras_kd.exporting._litert_interpreter import run, tensors
 from keras_kd.exporting._litert_layers import worst_layers
+from keras_kd.exporting._litert_metadata import LABELS, write_litert_metadata
 from keras_kd.exporting._litert_operators import integer_share, operators_in, quantization_in
+from keras_kd.exporting._metadata import CARD, Metadata
 from keras_kd.exporting._proof import reading
 from keras_kd.exporting._running import Times
 from keras_kd.exporting._signature import Arrays
+from keras_kd.exporting._tensors import Stored
 
-#: As the files that go with TensorFlow Lite's metadata are called.
-_LABELS = "labels.txt"
 _QUANTIZER = Package("ai_edge_quantizer", "quant", "quantizes this student")
 _TRAINING = ", or by training with keras_kd.compression.quantize_aware"
 
@@ -67,24 +69,41 @@ class LiteRT(Format):
     def run(self, path: Path, inputs: Arrays, timeout: float | None) -> tuple[Arrays, Times]:
         return run(path, inputs)
 
+    def tensors(self, path: Path) -> dict[str, Stored]:
+        return tensors(path)
+
     def contents(self, path: Path) -> Contents:
         found = operators_in(path)
         names = Counter(operator.name for operator in found)
         return Contents(dict(names.most_common()), integer_share(found), quantization_in(found))
 
-    def write_class_names(self, path: Path, names: Sequence[str]) -> None:
-        # What comes after the model is not read by the interpreters: TensorFlow Lite's own
-        # metadata, and what Android's libraries take labels from, is such an archive too.
+    def write_metadata(self, path: Path, metadata: Metadata) -> None:
+        write_litert_metadata(path, metadata)
+        # What comes after the model is not read by the interpreters: the files that go with
+        # TensorFlow Lite's metadata are such an archive.
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(zipfile.ZipInfo(_LABELS), "\n".join(names))
+            if metadata.classes:
+                archive.writestr(zipfile.ZipInfo(LABELS), "\n".join(metadata.classes))
+            archive.writestr(zipfile.ZipInfo(CARD), metadata.as_json())
 
     def class_names(self, path: Path) -> tuple[str, ...] | None:
-        if not zipfile.is_zipfile(path):
-            return None
-        with reading(path), zipfile.ZipFile(path) as archive:
-            if _LABELS not in archive.namelist():
-                return None
-            return tuple(archive.read(_LABELS).decode("utf-8").split("\n"))
+        found = _from_archive(path, LABELS)
+        return None if found is None else tuple(found.split("\n"))
 
-    def worst_layers(self, path: Path, student: keras.Model, examples: Examples) -> str:
-        return worst_layers(path, student, examples.signature, examples.inputs)
+    def card(self, path: Path) -> dict[str, Any] | None:
+        found = _from_archive(path, CARD)
+        with reading(path):
+            return None if found is None else json.loads(found)
+
+    def worst_layers(
+        self, path: Path, student: keras.Model, examples: Examples, softmax: Sequence[str] = ()
+    ) -> str:
+        return worst_layers(path, student, examples.signature, examples.inputs, softmax)
+
+
+def _from_archive(path: Path, name: str) -> str | None:
+    """A file of the archive behind the model; `None` when there is none."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with reading(path), zipfile.ZipFile(path) as archive:
+        return archive.read(name).decode("utf-8") if name in archive.namelist() else None

@@ -10,6 +10,7 @@ from keras_kd.exporting._proof import ExportError
 from keras_kd.exporting._running import Times, cannot_run, stacked
 from keras_kd.exporting._signature import Arrays
 from keras_kd.exporting._standalone_runner import quantized, timed
+from keras_kd.exporting._tensors import Stored
 
 
 def run(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
@@ -23,6 +24,26 @@ def run(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
         raise ExportError(cannot_run(path, error)) from error
     # By now it has its runner back, without which it would not run.
     return outputs, Times.of(timed(interpreter.invoke))
+
+
+def tensors(path: Path) -> dict[str, Stored]:
+    """The inputs and outputs by name, as the interpreter tells."""
+    module = importlib.import_module("ai_edge_litert.interpreter")
+    interpreter = module.Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner()
+    return {
+        name: _stored(detail)
+        for details in (runner.get_input_details(), runner.get_output_details())
+        for name, detail in details.items()
+    }
+
+
+def _stored(detail: dict[str, Any]) -> Stored:
+    scale, zero = detail["quantization"]
+    code = (float(scale), int(zero)) if scale else (None, None)
+    kind = np.dtype(detail["dtype"]).name
+    return Stored(kind, tuple(int(size) for size in detail["shape"]), *code)
 
 
 def _outputs(interpreter: Any, inputs: Arrays) -> Arrays:

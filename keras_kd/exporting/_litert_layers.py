@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,9 +33,16 @@ class LayerLoss(NamedTuple):
 
 
 def layer_losses(
-    path: Path, student: keras.Model, signature: Signature, inputs: Arrays
+    path: Path,
+    student: keras.Model,
+    signature: Signature,
+    inputs: Arrays,
+    softmax: Sequence[str] = (),
 ) -> list[LayerLoss]:
-    """The layers that the file keeps a tensor of, the one that loses most first."""
+    """The layers that the file keeps a tensor of, the one that loses most first.
+
+    The outputs `softmax` have one that the student has not, so they are no layer's.
+    """
     few = {name: x[:_MAX_EXAMPLES] for name, x in inputs.items()}
     layer_outputs = _layer_outputs(student, signature, few)
     outputs, tensors = _tensors(path, few)
@@ -43,7 +51,9 @@ def layer_losses(
         layer: outputs[name]
         for name, wanted in outputs_of(student, signature, few).items()
         for layer, recorded in layer_outputs.items()
-        if recorded.shape == wanted.shape and np.allclose(recorded, wanted, rtol=1e-4, atol=1e-4)
+        if name not in softmax
+        and recorded.shape == wanted.shape
+        and np.allclose(recorded, wanted, rtol=1e-4, atol=1e-4)
     }
     found, before = [], 0.0
     for layer, wanted in layer_outputs.items():
@@ -61,10 +71,16 @@ def layer_losses(
     return sorted(found, key=lambda loss: -loss.grown)
 
 
-def worst_layers(path: Path, student: keras.Model, signature: Signature, inputs: Arrays) -> str:
+def worst_layers(
+    path: Path,
+    student: keras.Model,
+    signature: Signature,
+    inputs: Arrays,
+    softmax: Sequence[str] = (),
+) -> str:
     """The three layers that lose most, as the end of an error."""
     try:
-        losses = layer_losses(path, student, signature, inputs)
+        losses = layer_losses(path, student, signature, inputs, softmax)
     except (ValueError, RuntimeError, KeyError):  # this only adds to another error
         return ""
     largest = [loss for loss in losses if loss.grown > _WORTH_NAMING][:3]

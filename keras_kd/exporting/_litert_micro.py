@@ -1,7 +1,6 @@
 """LiteRT for microcontrollers: run by their interpreter, and written as an array for C."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from keras_kd.exporting._labels import Decision
 from keras_kd.exporting._litert import LiteRT
 from keras_kd.exporting._litert_interpreter import decoded
 from keras_kd.exporting._litert_operators import litert_model
+from keras_kd.exporting._metadata import Metadata
 from keras_kd.exporting._prepare import plain_embeddings, why_not_micro
 from keras_kd.exporting._proof import ExportError, Micro, reading
 from keras_kd.exporting._running import run_alone
@@ -45,7 +45,7 @@ class LiteRTMicro(LiteRT):
         plain_embeddings(student)
         super().convert(job, student)
 
-    def write_class_names(self, path: Path, names: Sequence[str]) -> None:
+    def write_metadata(self, path: Path, metadata: Metadata) -> None:
         """Not here: in flash, every byte of the file is paid for."""
 
     def micro_proof(

@@ -3,7 +3,6 @@
 import importlib
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,12 +10,16 @@ import keras
 
 from keras_kd.exporting._format import Contents, Format, Package
 from keras_kd.exporting._job import ROOT, Job
+from keras_kd.exporting._metadata import CARD, Metadata
 from keras_kd.exporting._proof import ExportError, reading
 from keras_kd.exporting._running import Times, cannot_run, stacked
 from keras_kd.exporting._signature import Arrays
 from keras_kd.exporting._standalone_runner import timed
+from keras_kd.exporting._tensors import Stored
 
-_KEY = "class_names"
+_CLASSES = "class_names"
+#: As the format itself calls what a card says.
+_OWN_KEYS = {"author": "model_author", "license": "model_license", "version": "model_version_label"}
 
 
 class Onnx(Format):
@@ -76,20 +79,50 @@ class Onnx(Format):
             names = [node.op_type for node in onnx.load(path).graph.node]
         return Contents(dict(Counter(names).most_common()))
 
-    def write_class_names(self, path: Path, names: Sequence[str]) -> None:
-        import onnx
-
-        model = onnx.load(path, load_external_data=False)
-        model.metadata_props.add(key=_KEY, value=json.dumps(list(names), ensure_ascii=False))
-        path.write_bytes(model.SerializeToString())
-
-    def class_names(self, path: Path) -> tuple[str, ...] | None:
+    def tensors(self, path: Path) -> dict[str, Stored]:
         import onnx
 
         with reading(path):
-            model = onnx.load(path, load_external_data=False)
-            found = {entry.key: entry.value for entry in model.metadata_props}
-            return tuple(json.loads(found[_KEY])) if _KEY in found else None
+            graph = onnx.load(path, load_external_data=False).graph
+            return {
+                value.name: Stored(
+                    onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+                    tuple(d.dim_value or None for d in value.type.tensor_type.shape.dim),
+                )
+                for value in (*graph.input, *graph.output)
+            }
+
+    def write_metadata(self, path: Path, metadata: Metadata) -> None:
+        import onnx
+
+        model = onnx.load(path, load_external_data=False)
+        model.doc_string = metadata.text("description")
+        entries = {_OWN_KEYS[key]: metadata.text(key) for key in _OWN_KEYS}
+        if metadata.classes:
+            entries[_CLASSES] = json.dumps(list(metadata.classes), ensure_ascii=False)
+        for key, value in {**entries, CARD: metadata.as_json()}.items():
+            if value:
+                model.metadata_props.add(key=key, value=value)
+        path.write_bytes(model.SerializeToString())
+
+    def class_names(self, path: Path) -> tuple[str, ...] | None:
+        found = _entries(path).get(_CLASSES)
+        with reading(path):
+            return None if found is None else tuple(json.loads(found))
+
+    def card(self, path: Path) -> dict[str, Any] | None:
+        found = _entries(path).get(CARD)
+        with reading(path):
+            return None if found is None else json.loads(found)
+
+
+def _entries(path: Path) -> dict[str, str]:
+    """The metadata of a file."""
+    import onnx
+
+    with reading(path):
+        model = onnx.load(path, load_external_data=False)
+        return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def _rename(graph: Any, job: Job) -> None:

@@ -9,7 +9,7 @@ import keras
 
 from keras_kd._core.keras_private import layers_of
 from keras_kd.exporting._proof import ExportError
-from keras_kd.exporting._signature import NOT_FLOAT32, Arrays
+from keras_kd.exporting._signature import NOT_FLOAT32
 
 
 def save_portable(student: keras.Model, path: Path) -> list[str]:
@@ -109,9 +109,7 @@ def why_not_micro(student: keras.Model) -> str | None:
     return None
 
 
-def notes_on(
-    student: keras.Model, arrays: Arrays, *, unrolled: bool, free_batch: bool
-) -> list[str]:
+def notes_on(student: keras.Model, *, unrolled: bool, free_batch: bool) -> list[str]:
     """What was chosen for the student, in words."""
     notes = []
     loops = recurrent(student)
@@ -126,8 +124,4 @@ def notes_on(
         notes.append(
             f"The recurrent layers {names} are a loop over steps, which needs the fixed batch of 1."
         )
-    shapes = ", ".join(
-        f"'{name}' {(None if free_batch else 1, *x.shape[1:])}" for name, x in arrays.items()
-    )
-    notes.append(f"The file takes {shapes}.")
     return notes

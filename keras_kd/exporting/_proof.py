@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_kd.exporting._preprocessing import NOTHING, Preprocessing
+from keras_kd.exporting._show_proof import shown
+from keras_kd.exporting._tensors import Tensor
+
 _MAKERS = (
     "keras", "numpy", "tensorflow", "jax", "torch", "ai-edge-litert", "ai-edge-quantizer",
     "tflite-micro", "tf2onnx", "jax2onnx", "onnxscript", "onnxruntime",
@@ -90,6 +94,8 @@ class Micro:
 class Proof:
     """What a file is, and how it was found to answer.
 
+    `print(proof)` shows it; the file beside the student's has all of it, for programs.
+
     Args:
         path: The file (a folder, for a SavedModel).
         format: `"litert"`, `"onnx"` or `"tf_saved_model"`.
@@ -106,13 +112,16 @@ class Proof:
         operators: How often each operator occurs in the file.
         integer_operators: Share of the operators that touch no floating-point number, those aside
             that turn the one into the other. `None` for a file of another format than LiteRT.
-        inputs: Names of the inputs.
-        outputs: Names of the outputs.
+        inputs: A `Tensor` for each input: name, type, shape, scale.
+        outputs: A `Tensor` for each output.
         notes: What was chosen on the way, in words.
         micro: A `Micro`, when the file is for microcontrollers.
         classes: Names of the classes, in the order of the outputs, where they were given.
-        proven_on: What the examples are: `"examples"`, given as such; `"calibration"`, the data off
-            which the ranges of integers were read, and no other; or `"random"`.
+        proven_on: What the examples are: `"examples"`, given as such; `"held_out"`, a part of the
+            calibration data that no range was read off; `"calibration"`, for the most part data
+            off which the ranges were read; or `"random"`.
+        preprocessing: A `Preprocessing`: what is done to inputs before the file gets them.
+        card: What was given to `export(card=)`.
     """
 
     path: Path
@@ -129,12 +138,17 @@ class Proof:
     threads: int
     operators: dict[str, int]
     integer_operators: float | None
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
     notes: tuple[str, ...] = ()
     micro: Micro | None = None
     classes: tuple[str, ...] = ()
     proven_on: str = "examples"
+    preprocessing: Preprocessing = NOTHING
+    card: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return shown(self)
 
     @property
     def agreement(self) -> float:
@@ -182,13 +196,15 @@ def proof_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def check_digest(path: Path) -> None:
-    """An error when a proof lies beside the file and is not of these very bytes."""
+def check_digest(path: Path) -> dict[str, Any]:
+    """The proof that lies beside the file, as it was written; empty when there is none. An error
+    when it is not of these very bytes."""
     beside = proof_path(path)
     if not beside.exists():
-        return
+        return {}
     try:
-        proven = json.loads(beside.read_text(encoding="utf-8"))["sha256"]
+        record = json.loads(beside.read_text(encoding="utf-8"))
+        proven = record["sha256"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExportError(
             f"The proof '{beside}' cannot be read: it is damaged, or no proof. Export the student "
@@ -203,6 +219,7 @@ def check_digest(path: Path) -> None:
             "belongs to another. Export the student again, or remove the proof to compare the "
             "file as it is."
         )
+    return record
 
 
 def measured(path: Path) -> dict[str, Any]:

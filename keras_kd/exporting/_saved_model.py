@@ -1,12 +1,14 @@
 """SavedModel: TensorFlow's folder, as servers take it."""
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from keras_kd.exporting._format import Format
 from keras_kd.exporting._job import Job
+from keras_kd.exporting._metadata import CARD, Metadata
 from keras_kd.exporting._proof import reading
 from keras_kd.exporting._running import Times, run_alone
 from keras_kd.exporting._signature import Arrays
@@ -33,11 +35,18 @@ class SavedModel(Format):
         seconds = outputs.pop("_seconds")
         return outputs, Times.of(seconds)
 
-    def write_class_names(self, path: Path, names: Sequence[str]) -> None:
+    def write_metadata(self, path: Path, metadata: Metadata) -> None:
         (path / _FOLDER).mkdir(exist_ok=True)
-        (path / _FOLDER / _FILE).write_text("\n".join(names), encoding="utf-8")
+        if metadata.classes:
+            (path / _FOLDER / _FILE).write_text("\n".join(metadata.classes), encoding="utf-8")
+        (path / _FOLDER / CARD).write_text(metadata.as_json(), encoding="utf-8")
 
     def class_names(self, path: Path) -> tuple[str, ...] | None:
         file = path / _FOLDER / _FILE
         with reading(path):
             return tuple(file.read_text(encoding="utf-8").split("\n")) if file.exists() else None
+
+    def card(self, path: Path) -> dict[str, Any] | None:
+        file = path / _FOLDER / CARD
+        with reading(path):
+            return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None

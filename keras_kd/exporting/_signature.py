@@ -1,5 +1,6 @@
 """What goes into a student and what comes out of it: named arrays, and their structure."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ import numpy as np
 from keras_kd._core.messages import listing
 
 Arrays = dict[str, np.ndarray]
+
+#: Names that Keras gave, not the student.
+_NOBODYS = re.compile(r"(keras_tensor|input|input_layer)(_\d+)?")
 
 NOT_FLOAT32 = {"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"}
 
@@ -35,7 +39,10 @@ class Signature:
 def signature_of(student: keras.Model, inputs: Any) -> Signature:
     """The signature of `student`, called with a structure such as `inputs`."""
     structure = _places(inputs)
-    names = _named(structure, [tensor.name for tensor in tensors_of(student)] or None, "input")
+    tensors = tensors_of(student)
+    names = _named(structure, [tensor.name for tensor in tensors] or None, "input")
+    if len(names) == len(tensors):
+        names = _telling(names, tensors)
     return Signature(structure, tuple(names))
 
 
@@ -135,6 +142,26 @@ def outputs_of(student: keras.Model, signature: Signature, arrays: Arrays) -> Ar
 
 
 # Names.
+
+
+def _telling(names: list[str], tensors: list[Any]) -> list[str]:
+    """The names that the student gave its inputs, and for others one that says what they are."""
+    told: list[str] = []
+    for name, tensor in zip(names, tensors, strict=True):
+        if _NOBODYS.fullmatch(name):
+            kind = _kind(tensor)
+            others = {*told, *(n for n in names if n != name)}
+            numbered = (kind if n == 1 else f"{kind}_{n}" for n in itertools.count(1))
+            name = next(n for n in numbered if n not in others)
+        told.append(name)
+    return told
+
+
+def _kind(tensor: Any) -> str:
+    """What an input is, by its type and shape."""
+    if not str(tensor.dtype).startswith(("float", "bfloat")):
+        return "image" if len(tensor.shape) == 4 else "tokens"
+    return {2: "features", 3: "sequence", 4: "image", 5: "video"}.get(len(tensor.shape), "input")
 
 
 def _leaves(structure: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """`verify`: a file is run on examples, and its outputs are compared with the student's."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,21 @@ from keras_kd._core.files import named
 from keras_kd.exporting._checks import check_timeout
 from keras_kd.exporting._compare import Comparison, Decision, compared, decisions_of
 from keras_kd.exporting._data import Examples, examples_of
+from keras_kd.exporting._endings import endings_of, with_softmax
 from keras_kd.exporting._format import Format
 from keras_kd.exporting._formats import FORMATS, format_of
 from keras_kd.exporting._labels import check_labels
+from keras_kd.exporting._preprocessing import NOTHING, Preprocessing
 from keras_kd.exporting._proof import Proof, check_digest, measured
 from keras_kd.exporting._signature import Arrays, count, outputs_of
+from keras_kd.exporting._tensors import described
 
 #: What a proof does not prove, by what it was made on.
 _CAVEATS = {
-    "calibration": "Proven on the calibration data only, off which its ranges were read: data of "
-    "another scale may be answered otherwise. Give real `examples` to know.",
+    "held_out": "Proven on a part of the calibration data only, which was held out of it: where that "
+    "data is not as real inputs are, this proves nothing. Give real `examples` to know.",
+    "calibration": "Proven on the calibration data itself, off which its ranges were read: no proof for "
+    "other inputs. Give other `examples`, or none: a part of the calibration is then held out.",
     "random": "Proven on random inputs only. Give real `examples` to know how it answers them.",
 }
 
@@ -81,12 +87,14 @@ def verify(
         raise ValueError(f"There is no file '{path}'.")
     check_timeout(timeout)
     form = format_of(path, format, target)
-    check_digest(path)
+    record = check_digest(path)
     form.require_packages()
     given = examples_of(student, examples, labels, seed)
     outputs = outputs_of(student, given.signature, given.inputs)
     decisions = decisions_of(student, outputs, decision)
     check_labels(given.labels, outputs, decisions)
+    added = _added(record, endings_of(student, outputs))
+    outputs = with_softmax(outputs, added)
     stored = form.contents(path).quantization
     settings = FORMATS[form.name].quantizations[stored]  # for a target, too, any may be in a file
     proof, _ = prove(
@@ -102,6 +110,9 @@ def verify(
         timeout=timeout,
         teacher=teacher,
         classes=form.class_names(path) or (),
+        added=added,
+        preprocessing=_recorded(record),
+        card=(form.card(path) or record).get("card"),
     )
     return proof
 
@@ -121,8 +132,12 @@ def prove(
     teacher: Any = None,
     notes: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
+    added: tuple[str, ...] = (),
+    preprocessing: Preprocessing = NOTHING,
+    card: Mapping[str, Any] | None = None,
 ) -> tuple[Proof, Comparison]:
-    """The proof of the file at `path`, given the student's outputs."""
+    """The proof of the file at `path`, given the student's outputs, those `added` with a softmax
+    that only the file has."""
     found, times = form.run(path, examples.inputs, timeout)
     contents = form.contents(path)
     if contents.quantization != quantization:
@@ -132,6 +147,8 @@ def prove(
         )
     notes += (_CAVEATS[proven_on],) if proven_on in _CAVEATS else ()
     soft_labels = _soft_labels(teacher, examples, list(outputs))
+    stored = form.tensors(path)
+    endings = {**endings_of(student, outputs), **dict.fromkeys(added, "softmax")}
     comparison = compared(outputs, found, decisions, tolerance, examples.labels, soft_labels)
     proof = Proof(
         path=path,
@@ -147,13 +164,31 @@ def prove(
         threads=1,
         operators=dict(contents.operators),
         integer_operators=contents.integer_operators,
-        inputs=tuple(examples.inputs),
-        outputs=tuple(outputs),
+        inputs=described(examples.inputs, stored, {}),
+        outputs=described(found, stored, endings),
         notes=notes,
         micro=form.micro_proof(path, examples.inputs, outputs, decisions, tolerance, timeout),
         classes=classes,
+        preprocessing=preprocessing,
+        card=dict(card or {}),
     )
     return proof, comparison
+
+
+def _added(record: dict[str, Any], endings: dict[str, str | None]) -> tuple[str, ...]:
+    """The outputs that end in a softmax by the file's proof, and not by the student's layers."""
+    told = record.get("outputs", [])
+    return tuple(
+        output["name"]
+        for output in told
+        if output["ending"] == "softmax" and endings.get(output["name"], "softmax") is None
+    )
+
+
+def _recorded(record: dict[str, Any]) -> Preprocessing:
+    """What the proof beside the file says was done to inputs."""
+    found = record.get("preprocessing") or {}
+    return Preprocessing(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
 def _soft_labels(teacher: Any, examples: Examples, names: list[str]) -> Arrays | None:

@@ -10,7 +10,7 @@ import pytest
 import keras_kd
 from keras_kd.cli import main
 from keras_kd.cli._images import images
-from keras_kd.exporting import Answer, ExportError, Proof
+from keras_kd.exporting import Answer, ExportError, Proof, Tensor
 from tests.cli.conftest import ORDER
 
 # The store.
@@ -127,7 +127,8 @@ def exported(monkeypatch):
         answer = Answer("output", "classes", 0.995, 0.25, 0.125)
         return Proof(
             path, "litert", kwargs["quantization"], 4300, 2100, "0f", 640, 637, (answer,), 0.0421,
-            (0.04, 0.05), 1, {"CONV_2D": 1}, None, ("x",), ("output",), ("A note.",),
+            (0.04, 0.05), 1, {"CONV_2D": 1}, None, (Tensor("x", "float32", (1, 8)),),
+            (Tensor("output", "float32", (1, 10)),), ("A note.",),
         )  # fmt: skip
 
     monkeypatch.setattr("keras_kd.cli._export.export", export)
@@ -138,10 +139,9 @@ def test_export_is_the_librarys(exported, folder, digits, capsys):
     student, path = folder / "teacher.keras", folder / "schüler.tflite"
     argv = ["export", str(student), str(path), "--quantization", "int8", "--data", "digits"]
     assert main([*argv, "--integer-io", "--min-agreement", "0.9"]) == 0
-    assert capsys.readouterr().out == (
-        f"{path}: 4.3 kB. It decides as the student on 99.5% of 640 images and takes 0.042 ms for "
-        "one.\nA note.\n"
-    )
+    said = capsys.readouterr().out
+    assert said.startswith(f"{path}: litert, int8, 4,300 bytes (2,100 compressed)\n")
+    assert "It decides as the student on 637 of 640 examples.\n" in said and "A note.\n" in said
     assert exported["path"] == path and exported["student"].name == "big"
     np.testing.assert_array_equal(exported["examples"], digits.x_test)
     np.testing.assert_array_equal(exported["labels"], digits.y_test)

@@ -44,9 +44,9 @@ class Matrices(Format):
         kind = "half" if matrices[0].dtype == "float16" else "float32"
         return Contents({"MATMUL": len(matrices) // 2}, quantization=kind)
 
-    def write_class_names(self, path, names):
+    def write_metadata(self, path, metadata):
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr("classes", "\n".join(names))
+            archive.writestr("classes", "\n".join(metadata.classes))
 
     def class_names(self, path):
         with zipfile.ZipFile(path) as archive:

@@ -158,7 +158,12 @@ def test_calibration_that_does_not_fit(student, digits, tmp_path, error):
     assert said(x / 1000).startswith("`calibration` runs from 0 to 0.001 for the input 'image'")
     assert said(np.zeros_like(x)).startswith("`calibration` is 0 throughout for the input 'image'")
     assert said(np.full_like(x, np.nan)) == "`calibration` is not finite for the input 'image'."
-    tokens = np.arange(60).reshape(10, 6)
+    assert said(np.repeat(x[:1], 20, axis=0)) == (
+        "`calibration` is one and the same example throughout: no range can be read off it. Give "
+        "real inputs."
+    )
+    assert said(x[:15]).startswith("`calibration` has 15 examples: too few to read ranges off.")
+    tokens = np.arange(120).reshape(20, 6) % 60
     assert said(tokens, reader(layers.LSTM(4)), tokens % 20) == (
         "`calibration` has numbers from 0 to 59 for the input 'tokens', which the student's "
         "Embedding, of 20 rows, has not."

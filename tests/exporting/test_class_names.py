@@ -8,7 +8,9 @@ import pytest
 
 import keras_kd as kd
 from keras_kd import exporting
+from keras_kd.exporting._metadata import Metadata
 from keras_kd.exporting._onnx import Onnx
+from keras_kd.exporting._preprocessing import NOTHING
 from tests.exporting.conftest import answers, converts, needs, once
 
 NAMES = [f"Ziffer {name}" for name in ("Ø", "eins, 1", "zwei", *"3456789")]
@@ -22,10 +24,9 @@ def test_a_file_says_what_its_outputs_are(student, digits, exported, tmp_path):
     told = json.loads((tmp_path / "student.tflite.json").read_text())
     assert told["classes"] == NAMES
     with zipfile.ZipFile(path) as archive:  # as any other program finds them
-        assert archive.namelist() == ["labels.txt"]
+        assert archive.namelist() == ["labels.txt", "student.json"]
         assert archive.read("labels.txt").decode().split("\n") == NAMES
-    # The model is the same, and the proof is of the file as it is now.
-    assert path.read_bytes().startswith(exported.path.read_bytes())
+    # The proof is of the file as it is now, and the model in it the same.
     assert proof.bytes == path.stat().st_size
     one = digits.x_test[:1]
     np.testing.assert_array_equal(
@@ -38,7 +39,8 @@ def test_a_file_says_what_its_outputs_are(student, digits, exported, tmp_path):
 @once
 def test_a_saved_model_has_them_as_an_asset(student, tmp_path):
     path = tmp_path / "served"
-    proof = kd.export(student, path, class_names=NAMES)
+    proof = kd.export(student, path, class_names=NAMES, card={"data": "digits"})
+    assert exporting.card(path)["card"] == proof.card == {"data": "digits"}
     assert (path / "assets.extra" / "labels.txt").read_text().split("\n") == NAMES
     assert exporting.class_names(path) == proof.classes == tuple(NAMES)
 
@@ -54,11 +56,17 @@ def test_onnx_has_them_as_metadata(tmp_path):
     path = tmp_path / "student.onnx"
     path.write_bytes(helper.make_model(graph).SerializeToString())
     assert exporting.class_names(path) is None
-    Onnx().write_class_names(path, NAMES)
+    said = {"author": "A. Person", "license": "CC0", "data": ["digits"]}
+    Onnx().write_metadata(
+        path, Metadata("cnn", "0f", "float32", (), (), tuple(NAMES), NOTHING, said)
+    )
     assert exporting.class_names(path) == tuple(NAMES)
     model = onnx.load(path)
     onnx.checker.check_model(model)
     assert [node.op_type for node in model.graph.node] == ["Neg"]
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    assert (entries["model_author"], entries["model_license"]) == ("A. Person", "CC0")
+    assert exporting.card(path)["card"] == said and exporting.card(path)["name"] == "cnn"
 
 
 @converts
@@ -66,6 +74,7 @@ def test_a_microcontroller_is_not_given_what_it_cannot_read(student, digits, tmp
     path = tmp_path / "student.tflite"
     proof = kd.export(student, path, examples=digits.x_test, class_names=NAMES, c_header=True)
     assert proof.classes == tuple(NAMES) and exporting.class_names(path) is None
+    assert exporting.card(path) is None
 
 
 @pytest.mark.parametrize(

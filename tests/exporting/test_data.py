@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import keras_kd as kd
-from keras_kd.exporting._data import calibration_of, examples_of
+from keras_kd.exporting._calibration import calibration_of
+from keras_kd.exporting._data import examples_of
 from tests.exporting.conftest import needs
 from tests.exporting.students import reader
 
@@ -69,15 +70,15 @@ def test_tf_data_in_batches_or_one_by_one(small):
         np.testing.assert_array_equal(labels, Y)
     with pytest.raises(ValueError, match=r"without an end. Take what is to be compared"):
         examples_of(small, single.repeat(), None, 0)
-    drawn = calibration_of(small, single.batch(10), 2, 0).inputs["x"]
+    drawn = calibration_of(small, single.batch(10), 2, 0).ranges.inputs["x"]
     assert {row[0] // 30 for row in drawn} in [{a, b} for a in range(4) for b in range(a)]
-    endless = calibration_of(small, single.batch(10).repeat(), 5, 0).inputs["x"]
+    endless = calibration_of(small, single.batch(10).repeat(), 5, 0).ranges.inputs["x"]
     assert len(endless) == 50
 
 
 def test_calibration_is_drawn_with_a_seed(small):
     def drawn(data, seed, batches=1):
-        return calibration_of(small, data, batches, seed).inputs["x"]
+        return calibration_of(small, data, batches, seed).ranges.inputs["x"]
 
     for make in (lambda: X, Batches, lambda: next(forms())):
         np.testing.assert_array_equal(drawn(make(), 0), drawn(make(), 0))

@@ -34,9 +34,12 @@ def test_report(exported, digits):
     low, high = exported.milliseconds_spread
     assert 0 < low <= exported.milliseconds <= high < 50
     assert exported.threads == 1
-    assert exported.inputs == ("image",)
-    assert exported.outputs == ("output",)
-    assert exported.notes == ("The file takes 'image' (1, 8, 8, 1).",)
+    (image,), (output,) = exported.inputs, exported.outputs
+    assert image == exporting.Tensor("image", "float32", (1, 8, 8, 1), "NHWC", low=0.0, high=1.0)
+    assert (output.name, output.dtype, output.shape) == ("output", "float32", (1, 10))
+    assert (output.layout, output.scale, output.zero_point, output.ending) == (None,) * 4
+    assert output.low < 0 < output.high  # logits
+    assert exported.notes == ()
 
 
 @converts
@@ -157,8 +160,8 @@ def test_names_types_and_custom_layers_of_several_inputs_and_outputs(tmp_path):
     right = layers.Dense(1, name="right", activation="sigmoid")(marks)
     student = keras.Model([tokens, marks], [left, right])
     report = exporting.export(student, tmp_path / "two.tflite", seed=3)
-    assert report.inputs == ("tokens", "marks")
-    assert report.outputs == ("left", "right")
+    assert [(t.name, t.dtype) for t in report.inputs] == [("tokens", "int32"), ("marks", "float32")]
+    assert [(t.name, t.ending) for t in report.outputs] == [("left", None), ("right", "sigmoid")]
     assert [a.decision for a in report.answers] == ["classes", 0.5]
     assert report.agreement == 1.0
     assert report.examples == 128
@@ -186,7 +189,7 @@ def test_a_subclassed_student_of_mixed_precision(tmp_path):
     finally:
         keras.config.set_dtype_policy(before)
     report = exporting.export(student, tmp_path / "heads.tflite", examples=x, min_agreement=0.9)
-    assert set(report.outputs) == {"three", "four"}
+    assert {t.name for t in report.outputs} == {"three", "four"}
     # Equal to the student computed in float32, closer than bfloat16 could be.
     weights = {w.path.split("/", 1)[-1]: keras.ops.convert_to_numpy(w) for w in student.weights}
     kernels = [w for w in weights.values() if w.ndim == 2]

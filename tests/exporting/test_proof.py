@@ -124,7 +124,7 @@ def test_what_is_decided_by_default():
 def proof(result, micro=None, examples=4):
     return Proof(
         None, "litert", "int8", 1, 1, "", examples, result.agreeing, result.answers, 1.0,
-        (1.0, 1.0), 1, {}, 1.0, ("i",), ("o",), (), micro,
+        (1.0, 1.0), 1, {}, 1.0, (), (), (), micro,
     )  # fmt: skip
 
 
@@ -223,7 +223,10 @@ def test_a_proof_says_on_what_it_was_made(student, digits, kernel, tampered, tmp
     kind, (note,) = told()
     assert kind == "random" and note.startswith("Proven on random inputs only.")
     kind, (note,) = told(**int8)
-    assert kind == "calibration" and note.startswith("Proven on the calibration data only")
+    assert kind == "held_out" and note.startswith("Proven on a part of the calibration data only")
+    with pytest.warns(UserWarning, match="Most of `examples` are calibration data"):
+        kind, (note,) = told(quantization="int8", calibration=x, examples=x)
+    assert kind == "calibration" and note.startswith("Proven on the calibration data itself")
     assert exporting.verify(path, student, x).proven_on == "examples"
     assert exporting.verify(path, student).proven_on == "random"
 

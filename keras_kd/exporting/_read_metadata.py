@@ -1,4 +1,4 @@
-"""The names of the classes, kept in the file where its format has a place for them."""
+"""What a file says of itself, read again: the names of its classes, and its card."""
 
 import os
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def class_names(
     """The names of the classes in a file that `export` wrote with `class_names`.
 
     They are where other programs find them too: `labels.txt` in the archive at the end of a LiteRT
-    file (any program that opens zip files reads it) or in the folder `assets.extra` of a
+    file (any program that opens zip files reads it), to which TensorFlow Lite's metadata point, or in the folder `assets.extra` of a
     SavedModel, and the metadata `"class_names"`, as JSON, of an ONNX file.
 
     Args:
@@ -63,3 +63,36 @@ def class_names(
     if not path.exists():
         raise ValueError(f"There is no file '{path}'.")
     return format_of(path, format).class_names(path)
+
+
+def card(path: str | os.PathLike[str], *, format: str | None = None) -> dict[str, Any] | None:
+    """What a file that `export` wrote says of itself and of its student.
+
+    The student's name and fingerprint, what it takes and gives, the classes, and under `"card"`
+    what its maker gave to `export(card=)`. It is `student.json` in the archive at the end of a
+    LiteRT file or in the folder `assets.extra` of a SavedModel, and the metadata of that name of an
+    ONNX file. Author, licence, description and version stand where the format itself has places for
+    them, too.
+
+    Args:
+        path: The file, or the folder of a SavedModel.
+        format: `"litert"`, `"onnx"` or `"tf_saved_model"`. Defaults to what the suffix says.
+
+    Returns:
+        A dict; `None` when the file has none (a file for a microcontroller has none).
+
+    Raises:
+        ValueError: If there is no such file.
+        keras_kd.exporting.ExportError: If it is damaged.
+
+    Example:
+
+    ```python
+    keras_kd.export(student, "student.tflite", card={"author": "A. Person", "data": "digits"})
+    keras_kd.exporting.card("student.tflite")["card"]["data"]  # "digits"
+    ```
+    """
+    path = named(path)
+    if not path.exists():
+        raise ValueError(f"There is no file '{path}'.")
+    return format_of(path, format).card(path)
