@@ -23,6 +23,7 @@ from keras_kd.exporting._prepare import notes_on, recurrent
 from keras_kd.exporting._preprocessing import preprocessing_of
 from keras_kd.exporting._proof import ExportError, Proof, proof_path
 from keras_kd.exporting._read_metadata import check_class_names
+from keras_kd.exporting._readme import write_readme
 from keras_kd.exporting._signature import count, outputs_of, tensors_of
 from keras_kd.exporting._tensors import described
 from keras_kd.exporting._text import check_text, write_text
@@ -52,6 +53,7 @@ def export(
     class_names: Sequence[str] | None = None,
     card: Mapping[str, Any] | None = None,
     c_header: bool = False,
+    readme: bool = False,
     timeout: float | None = 600.0,
     seed: int = 0,
 ) -> Proof:
@@ -146,6 +148,10 @@ def export(
             for a microcontroller or with `c_header`. Defaults to `None`.
         c_header: Whether a LiteRT file is also written as an array for C, `.h` instead of
             `.tflite`. Defaults to `False`.
+        readme: Whether a page is written beside the file, `.README.md` instead of its suffix, that
+            says what it takes and gives, with the lines of Python (for LiteRT also of Kotlin, Swift
+            and C++) that load it; and the first example, as `.NAME.bin` for each input. Defaults to
+            `False`.
         timeout: Seconds after which work in a process of its own, above all the conversion, is ended and an
             error. `None`: never. Defaults to `600`.
         seed: Seed of the random examples and of the draw of calibration batches. Defaults to `0`.
@@ -268,6 +274,10 @@ def export(
         proof_path(unfinished).write_text(proof.as_json())
         if text is not None:
             write_text(text, unfinished)
+        if readme:
+            one = {name: x[:1] for name, x in given.inputs.items()}
+            answer, _ = form.run(unfinished, one, timeout)
+            write_readme(proof, unfinished, one, answer, form.order(unfinished))
         if c_header:
             array = c_header_of(place, unfinished.read_bytes(), proof.sha256)
             unfinished.with_suffix(".h").write_text(array)

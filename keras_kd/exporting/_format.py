@@ -171,6 +171,10 @@ class Format:
         """The inputs and outputs by name, as far as the file tells."""
         return {}
 
+    def order(self, path: Path) -> tuple[list[str], list[str]]:
+        """The names of the inputs and of the outputs, in the order that the file has them in."""
+        return [], []
+
     def write_metadata(self, path: Path, metadata: Metadata) -> None:
         """Puts what a file says of itself into it, where it has a place for that."""
 

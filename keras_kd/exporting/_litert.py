@@ -16,7 +16,12 @@ from keras_kd.exporting._litert_converter import convert
 from keras_kd.exporting._litert_interpreter import run, tensors
 from keras_kd.exporting._litert_layers import worst_layers
 from keras_kd.exporting._litert_metadata import LABELS, write_litert_metadata
-from keras_kd.exporting._litert_operators import integer_share, operators_in, quantization_in
+from keras_kd.exporting._litert_operators import (
+    integer_share,
+    operators_in,
+    order_in,
+    quantization_in,
+)
 from keras_kd.exporting._metadata import CARD, Metadata
 from keras_kd.exporting._proof import reading
 from keras_kd.exporting._running import Times
@@ -71,6 +76,9 @@ class LiteRT(Format):
 
     def tensors(self, path: Path) -> dict[str, Stored]:
         return tensors(path)
+
+    def order(self, path: Path) -> tuple[list[str], list[str]]:
+        return order_in(path)
 
     def contents(self, path: Path) -> Contents:
         found = operators_in(path)

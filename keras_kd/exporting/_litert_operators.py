@@ -42,6 +42,15 @@ def litert_model(path: Path) -> Any:
         return schema.ModelT.InitFromPackedBuf(content, 0)
 
 
+def order_in(path: Path) -> tuple[list[str], list[str]]:
+    """The inputs and the outputs, by their names in the signature, in the file's own order."""
+    model = litert_model(path)
+    with reading(path):
+        graph, signature = model.subgraphs[0], model.signatureDefs[0]
+        names = {m.tensorIndex: m.name.decode() for m in (*signature.inputs, *signature.outputs)}
+        return [names[i] for i in graph.inputs], [names[i] for i in graph.outputs]
+
+
 def _operators(model: Any) -> Iterator[Operator]:
     from ai_edge_litert import schema_py_generated as schema
 
