@@ -14,6 +14,8 @@ Names:
         damaged.
     Micro
         How the file does in the interpreter for microcontrollers.
+    page
+        A page that runs a student in a browser: one file, `.html` instead of `.tflite`.
     Preprocessing
         How pixels become what the student takes: `(pixel - mean) / std`, of pixels from 0 to 255.
     Proof
@@ -25,6 +27,7 @@ Names:
 """
 
 from keras_kd.exporting._export import export as export
+from keras_kd.exporting._page import page as page
 from keras_kd.exporting._preprocessing import Preprocessing as Preprocessing
 from keras_kd.exporting._proof import Answer as Answer
 from keras_kd.exporting._proof import ExportError as ExportError
@@ -37,5 +40,5 @@ from keras_kd.exporting._verify import verify as verify
 
 __all__ = [
     "Answer", "ExportError", "Micro", "Preprocessing", "Proof", "Tensor", "card",
-    "class_names", "export", "verify",
+    "class_names", "export", "page", "verify",
 ]  # fmt: skip
