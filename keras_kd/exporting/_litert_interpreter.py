@@ -29,9 +29,12 @@ def run(path: Path, inputs: Arrays) -> tuple[Arrays, Times]:
 def tensors(path: Path) -> dict[str, Stored]:
     """The inputs and outputs by name, as the interpreter tells."""
     module = importlib.import_module("ai_edge_litert.interpreter")
-    interpreter = module.Interpreter(str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    runner = interpreter.get_signature_runner()
+    try:
+        interpreter = module.Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        runner = interpreter.get_signature_runner()
+    except Exception as error:  # of whatever kind it makes of a damaged file
+        raise ExportError(cannot_run(path, error)) from error
     return {
         name: _stored(detail)
         for details in (runner.get_input_details(), runner.get_output_details())

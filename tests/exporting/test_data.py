@@ -77,13 +77,13 @@ def test_tf_data_in_batches_or_one_by_one(small):
 
 
 def test_calibration_is_drawn_with_a_seed(small):
-    def drawn(data, seed, batches=1):
+    def drawn(data, seed, batches=2):
         return calibration_of(small, data, batches, seed).ranges.inputs["x"]
 
     for make in (lambda: X, Batches, lambda: next(forms())):
         np.testing.assert_array_equal(drawn(make(), 0), drawn(make(), 0))
         assert any((drawn(make(), 0) != drawn(make(), seed)).any() for seed in range(1, 6))
-    assert len(drawn(X, 0)) == 32  # of arrays, batches of 32
+    assert len(drawn(X, 0, 1)) == 32  # of arrays, batches of 32
     assert len(drawn(X, 0, 2)) == 40
     assert len(drawn(Batches(), 0, 3)) == 30
     assert len({tuple(row) for row in drawn(Batches(), 0, 3)}) == 30
