@@ -296,6 +296,7 @@ _EXPORT_EXAMPLES = """\
   keras-kd export student.keras student.tflite
   keras-kd export student.keras student.tflite --quantization int8 --data digits
   keras-kd export student.keras student.onnx --data photos/ --json
+  keras-kd export student.keras student.tflite --data digits --softmax --readme --page
 
 """
 
@@ -312,6 +313,21 @@ def _export(commands: Any) -> None:
         help="float32, float16, dynamic, int8, int16x8 or int4 (default: float32)")  # fmt: skip
     add("--target", choices=("micro",), help="micro: for a microcontroller")
     add("--integer-io", action="store_true", help="integers in and out as well, with int8, int16x8")
+    add("--softmax", action="store_true", help="end the file in a softmax that the student has not")
+    add("--preprocessing", metavar="TEXT",
+        help="what was done to inputs, such as 'float images in [0, 1]'")  # fmt: skip
+    add("--card", type=place, metavar="FILE",
+        help="a JSON file of what is to be said of the student: author, license, data, teacher")  # fmt: skip
+    add(
+        "--readme",
+        action="store_true",
+        help="write a page of how to load the file, with an example",
+    )
+    add(
+        "--page",
+        action="store_true",
+        help="write a page that runs the student in a browser, FILE.html",
+    )
     add("--min-agreement", type=share, metavar="A",
         help="share of the decisions that must agree (default: 0.99; with integers 0.97)")  # fmt: skip
     add("--timeout", type=seconds, default=600.0, metavar="S",

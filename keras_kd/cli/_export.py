@@ -2,21 +2,25 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_kd.cli._class_order import images_for, kept_beside, tell_of_others
-from keras_kd.cli._console import bad_input, give
+from keras_kd.cli._console import BadInput, bad_input, give
 from keras_kd.cli._images import input_shape
 from keras_kd.cli._load_models import load
-from keras_kd.exporting import export
+from keras_kd.exporting import export, page
 
 _CALIBRATION = 1000
 
 
 def run(options: argparse.Namespace) -> None:
     with bad_input():
+        card = _card(options.card) if options.card else None
+        if options.page and options.file.suffix != ".tflite":
+            raise BadInput(f"--page runs a .tflite file, not '{options.file}'")
         student = load(options.student)
         inputs: dict[str, Any] = {}
         if options.data:
@@ -38,8 +42,26 @@ def run(options: argparse.Namespace) -> None:
         target=options.target,
         integer_io=options.integer_io,
         min_agreement=options.min_agreement,
+        softmax=options.softmax,
+        preprocessing=options.preprocessing,
+        card=card,
+        readme=options.readme,
         timeout=options.timeout,
         **inputs,
     )
+    made = page(proof.path) if options.page else None
     result = {**json.loads(proof.as_json()), "path": str(proof.path)}
-    give(options, result, str(proof))
+    if made:
+        result["page"] = str(made)
+    give(options, result, str(proof), *([f"{made}: the student in a browser."] if made else []))
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """What the file of a card says."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"the card '{path}' cannot be read as JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"the card '{path}' must be a JSON object: {{\"author\": ...}}")
+    return found

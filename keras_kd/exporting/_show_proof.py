@@ -26,7 +26,8 @@ def shown(proof: Any) -> str:
     )
     console.print(
         f"{proof.path}: {proof.format}, {proof.quantization}, {proof.bytes:,} bytes "
-        f"({proof.gzip_bytes:,} compressed)"
+        f"({proof.gzip_bytes:,} compressed)",
+        soft_wrap=True,  # a path stays in one piece
     )
     console.print(
         f"It decides as the student on {proof.agreeing:,} of {proof.examples:,} "

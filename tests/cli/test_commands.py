@@ -153,12 +153,33 @@ def test_export_is_the_librarys(exported, folder, digits, capsys):
     assert (exported["quantization"], exported["integer_io"], exported["min_agreement"]) == (
         "int8", True, 0.9,
     )  # fmt: skip
+    assert (exported["softmax"], exported["readme"], exported["card"]) == (False, False, None)
     assert exported["timeout"] == 600.0
     assert main([*argv[:3], "--timeout", "0", "--json"]) == 0
     assert exported["timeout"] is None
     found = json.loads(capsys.readouterr().out)
     assert (found["path"], found["bytes"], found["agreement"]) == (str(path), 4300, 0.995)
     assert exported["quantization"] == "float32"
+
+
+def test_export_with_a_card_a_readme_and_a_page(exported, folder, tmp_path, monkeypatch, capsys):
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps({"author": "A. Person"}))
+    monkeypatch.setattr("keras_kd.cli._export.page", lambda path: path.with_suffix(".html"))
+    argv = ["export", str(folder / "teacher.keras"), str(tmp_path / "s.tflite")]
+    more = ["--softmax", "--readme", "--page", "--preprocessing", "images in [0, 1]"]
+    assert main([*argv, *more, "--card", str(card)]) == 0
+    assert capsys.readouterr().out.endswith(f"{tmp_path / 's.html'}: the student in a browser.\n")
+    assert (exported["softmax"], exported["readme"]) == (True, True)
+    assert exported["card"] == {"author": "A. Person"}
+    assert exported["preprocessing"] == "images in [0, 1]"
+    card.write_text("[]")
+    assert main([*argv, "--card", str(card)]) == 2
+    assert "must be a JSON object" in capsys.readouterr().err
+    assert main([*argv, "--card", str(tmp_path / "none.json")]) == 2
+    assert "cannot be read as JSON" in capsys.readouterr().err
+    assert main([*argv[:2], str(tmp_path / "s.onnx"), "--page"]) == 2
+    assert "--page runs a .tflite file" in capsys.readouterr().err
 
 
 def test_export_keeps_the_order_of_the_run(exported, folder, tmp_path, digits, capsys):
