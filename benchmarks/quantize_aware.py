@@ -8,6 +8,12 @@ more epochs of distillation in float, and after as many quantisation-aware. All 
 of LiteRT files, run on the whole test set. "int8": weights and activations; "int4": weights of four
 bits, float activations (needs ai-edge-quantizer).
 
+With `--steps`: running ranges and learnt step sizes at four and two bits of weight, from the same
+students and for as many epochs. Accuracies are those of the student with rounded weights and float
+activations, and for four bits of the int4 file as well.
+
+    KERAS_BACKEND=tensorflow python benchmarks/quantize_aware.py --steps --seeds 3
+
 Needs TensorFlow (which writes the files) and ai-edge-litert (which runs them).
 """
 
@@ -122,11 +128,50 @@ class Bench:
             right += interpreter.get_tensor(o["index"])[0].argmax() == y
         return right / len(self.test[1])
 
+    def right(self, model: keras.Model) -> float:
+        """The accuracy of a model on the test set, without a file."""
+        x, y = self.test
+        return float((model.predict(x, batch_size=500, verbose=0).argmax(-1) == y).mean())
+
 
 def copied(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def compare_steps(bench: Bench, teacher: keras.Model, options: argparse.Namespace) -> None:
+    ways = {
+        "running ranges": compression.RunningRanges(),
+        "learnt steps": compression.LearnedSteps(),
+    }
+    found: dict[str, list[float]] = {}
+
+    def note(row: str, accuracy: float) -> None:
+        found.setdefault(row, []).append(accuracy)
+        print(f"  {row}: {accuracy:.4f}", flush=True)
+
+    for seed in range(1, options.seeds + 1):
+        print(f"seed {seed}", flush=True)
+        keras.utils.set_random_seed(seed)
+        student = student_of(bench.x.shape[1:], options.channels, options.blocks)
+        bench.distil(student, teacher, options.epochs, 2e-2)
+        note("student in float32", bench.right(student))
+        for bits in (4, 2):
+            rounded = compression.plain(compression.quantize_aware(student, weight_bits=bits))
+            note(f"{bits} bits, plain", bench.right(rounded))
+            for name, steps in ways.items():
+                aware = compression.quantize_aware(student, weight_bits=bits, steps=steps)
+                bench.distil(aware, teacher, options.more, 2e-3)
+                ready = compression.plain(aware)
+                note(f"{bits} bits, {name}", bench.right(ready))
+                if bits == 4:
+                    note(f"the int4 file of {name}", bench.accuracy(bench.int4(ready)))
+    print(f"\nstudent: {student.count_params()} parameters; {options.data}\n")
+    print("| | accuracy, % | ± |\n|---|---:|---:|")
+    for row, values in found.items():
+        spread = 100 * statistics.stdev(values) if len(values) > 1 else 0.0
+        print(f"| {row} | {100 * statistics.mean(values):.2f} | {spread:.2f} |")
 
 
 def main() -> None:
@@ -138,12 +183,15 @@ def main() -> None:
     parser.add_argument("--more", type=int, default=3, help="epochs after that")
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--steps", action="store_true", help="running ranges or learnt steps")
     options = parser.parse_args()
 
     bench = Bench(options.data, options.images)
     keras.utils.set_random_seed(100)
     teacher = bench.distil(teacher_of(bench.x.shape[1:]), None, options.epochs, 3e-3)
     print(f"teacher: {bench.accuracy(bench.file(teacher)):.4f}", flush=True)
+    if options.steps:
+        return compare_steps(bench, teacher, options)
     found: dict[str, list[float]] = {row: [] for row in ROWS}
     for seed in range(1, options.seeds + 1):
         keras.utils.set_random_seed(seed)
