@@ -1,6 +1,7 @@
 """How a device computes in integers: which layers it knows, and where it rounds."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -118,33 +119,34 @@ def is_quantized(operation: Any) -> bool:
 
 def is_rounded(step: Step) -> bool:
     """Whether the step gives numbers that a device would round: no masks, and no ids."""
-    output = step.output
-    return not isinstance(output, keras.KerasTensor) or keras.backend.is_float_dtype(output.dtype)
+    return keras.backend.is_float_dtype(step.output.dtype)
 
 
-def check_known(graph: Graph) -> None:
-    """An error for the first step that a rounded model would get wrong."""
+def check_known(graph: Graph, bits: Mapping[int, int | None]) -> None:
+    """An error for the first step that a rounded model would get wrong; any that stays in float,
+    for which `bits` has `None` by its `id`, is right."""
     known = (*WITH_KERNEL, *SAME_STEPS, *_NEW_STEPS)
     for step in graph.steps:
         layer, where = step.operation, f"layer '{step.path}' of student '{graph.model.name}'"
         if is_quantized(layer):
             raise ValueError(f"The {where} is quantised already. Begin from the float student.")
-        if not is_rounded(step):
+        if not isinstance(step.output, keras.KerasTensor):
+            raise ValueError(f"The {where} returns several tensors; one was expected.")
+        if not is_rounded(step) or bits[id(step)] is None:
             continue
         kind = type(layer)
         if kind not in known and kind.__name__ not in _OPERATIONS:
             names = [k.__name__ for k in known]
             raise ValueError(
                 f"quantize_aware() does not know how a device rounds {where}, which is of class "
-                f"{kind.__name__}.{_nearest(kind, names)} It knows: {listing(names, most=len(known))}."
+                f"{kind.__name__}.{_nearest(kind, names)} bits={{'{step.path}': None}} leaves it in "
+                f"float. It knows: {listing(names, most=len(known))}."
             )
         if getattr(layer, "data_format", "channels_last") == "channels_first":
             raise ValueError(
                 f"The {where} has data_format='channels_first', which int8 files do not. Build the "
                 "student with data_format='channels_last'."
             )
-        if not isinstance(step.output, keras.KerasTensor):
-            raise ValueError(f"The {where} returns several tensors; one was expected.")
         if why := _why_not(step):
             raise ValueError(f"quantize_aware() does not know how to round {why} of the {where}.")
 

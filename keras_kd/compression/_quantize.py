@@ -84,8 +84,8 @@ def quantize_aware(
         A Functional model. It saves, loads, trains and evaluates like any other.
 
     Raises:
-        ValueError: If the student has a layer that is not among these, or is quantised already,
-            or nothing to quantise; if a key of `bits` names no layer, or a number layers without
+        ValueError: If the student has a layer that is not among these and is not left in float by
+            `bits`, or is quantised already, or has nothing to quantise; if a key of `bits` names no layer, or a number layers without
             weights; if an argument is out of its bounds.
 
     Example:
@@ -113,16 +113,16 @@ def quantize_aware(
         )
     kept = Kept(keep_zeros, keep_clusters)
     graph = Graph(student, "quantize_aware() reads")
-    check_known(graph)
     rounded = [step for step in graph.steps if isinstance(step.operation, WITH_KERNEL)]
     by_step = bits_of_steps(graph, rounded, bits, weight_bits)
+    check_known(graph, by_step)
     if all(by_step[id(step)] is None for step in rounded):
         why = "`bits` leaves all of them in float" if rounded else "none of its layers has weights"
         raise ValueError(
             f"Nothing to quantise in student '{student.name}': {why}. Expected at least one of "
             f"{listing(k.__name__ for k in WITH_KERNEL)} with a number of bits."
         )
-    kept.check([step.operation for step in rounded], student.name)
+    kept.check([s.operation for s in rounded if by_step[id(s)] is not None], student.name)
     quantizer = Quantizer(graph, by_step, activation_bits, steps or ranges, kept)
     model = graph.assemble(quantizer.build, name=name or student.name, entry=quantizer.entry)
     for begin in quantizer.begin:

@@ -344,7 +344,6 @@ def _whole(signals: Mapping[str, Any]) -> np.ndarray:
 def _batches(data: Any) -> Iterator[Any]:
     if isinstance(data, tuple):  # (x, y)
         data = [data]
-    if isinstance(data, keras.utils.PyDataset):
-        data = (data[place] for place in range(len(data)))
-    for batch in data:
+    indexed = isinstance(data, keras.utils.PyDataset)
+    for batch in map(data.__getitem__, range(len(data))) if indexed else data:
         yield batch[0] if isinstance(batch, tuple) else batch

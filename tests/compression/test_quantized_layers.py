@@ -231,6 +231,18 @@ def test_layers_without_a_rounded_form_are_named():
         quantize_aware(keras.Model(x, L.Bidirectional(L.RNN(L.LSTMCell(2)), name="ways")(x)))
 
 
+def test_a_layer_without_a_rounded_form_stays_in_float():
+    x = inputs = keras.Input((8, 8, 2))
+    x = L.PReLU(shared_axes=[1, 2], name="bent")(L.Conv2D(4, 3, name="conv")(x))
+    student = randomised(keras.Model(inputs, L.Dense(3, name="logits")(L.Flatten()(x))))
+    aware = quantize_aware(student, bits={"bent": None}, activation_bits=16)
+    x = np.random.default_rng(0).normal(size=(16, 8, 8, 2)).astype("float32")
+    aware(x, training=True)
+    wanted, came = answers(student, x), answers(aware, x)
+    assert 0 < np.abs(wanted - came).max() < 0.03 * np.ptp(wanted)
+    assert [layer.name for layer in rounded_layers(aware)] == ["conv", "logits"]
+
+
 def test_quantized_twice():
     for name in ("Bidirectional", "MultiHeadAttention"):
         with pytest.raises(ValueError, match=r"quantised already. Begin from the float student"):
