@@ -14,6 +14,7 @@ from keras_kd.compression._fake_quantization import check_keras
 from keras_kd.compression._graph import Graph
 from keras_kd.compression._quantize import quantize_aware
 from keras_kd.compression._side_by_side import side_by_side, without_noise
+from keras_kd.compression._steps import LearnedSteps, RunningRanges, Steps
 from keras_kd.compression._still import still
 from keras_kd.compression._unlabelled import checked, rows_of
 from keras_kd.distiller import Distiller
@@ -22,6 +23,7 @@ from keras_kd.terms import Labels, Term
 
 _LOOKED_AT = 256  # images that tell how far the outputs of a block spread
 _PARTS = 20  # of a phase: the loss that is shown is the mean of the last one
+_FEW = 2  # bits, where the largest weight is a bad measure of the others
 _FLOAT = "float_"
 
 
@@ -32,8 +34,9 @@ def recover(
     *,
     activation_bits: int = 8,
     layer_bits: Mapping[str, int | None] | None = None,
-    block_steps: int = 500,
-    steps: int = 500,
+    steps: Steps | None = None,
+    block_steps: int = 250,
+    whole_steps: int = 750,
     batch_size: int = 32,
     learning_rate: float = 3e-3,
     terms: Sequence[Term | Labels] | None = None,
@@ -75,8 +78,12 @@ def recover(
         activation_bits: Bits of an activation, from 2 to 16. Defaults to `8`.
         layer_bits: Dict of what differs from `bits`, as the `bits` of `quantize_aware`:
             `{"stem": 8, "logits": None}`. Defaults to none.
-        block_steps: Number of steps of the first part; 0 leaves it out. Defaults to `500`.
-        steps: Number of steps of the second part; 0 leaves it out. Defaults to `500`.
+        steps: Where the size of a step of the rounding comes from, as in `quantize_aware`. Defaults
+            to `None`: `LearnedSteps()` for 2 bits, and `RunningRanges()` for more.
+        block_steps: Number of training steps of the first part; 0 leaves it out. Defaults to
+            `250`.
+        whole_steps: Number of training steps of the second part; 0 leaves it out. Defaults to
+            `750`.
         batch_size: Number of examples in a step. Defaults to `32`.
         learning_rate: Of LAMB at the start of each part: the share of its weights' size by which a
             layer moves in a step. It falls to 0 by a cosine. Defaults to `0.003`.
@@ -103,7 +110,7 @@ def recover(
     ...     keras.layers.Dense(3)])
     >>> x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
     >>> aware = keras_kd.compression.recover(
-    ...     model, x, bits=4, block_steps=5, steps=5, verbose=0
+    ...     model, x, bits=4, block_steps=5, whole_steps=5, verbose=0
     ... )
     >>> len(np.unique(keras_kd.compression.plain(aware).layers[-1].kernel[:, 0])) <= 15
     True
@@ -118,13 +125,17 @@ def recover(
     check_keras("recover()")
     bits = count(bits, "bits", least=2, most=8)
     block_steps = count(block_steps, "block_steps", least=0)
-    steps = count(steps, "steps", least=0)
+    whole_steps = count(whole_steps, "whole_steps", least=0)
     batch_size = count(batch_size, "batch_size")
     rate = positive(learning_rate, "learning_rate")
-    if not block_steps + steps:
-        raise ValueError("`block_steps` and `steps` are both 0: there is nothing to learn in.")
+    if not block_steps + whole_steps:
+        raise ValueError(
+            "`block_steps` and `whole_steps` are both 0: there is nothing to learn in."
+        )
+    if steps is None:
+        steps = LearnedSteps() if bits == _FEW else RunningRanges()
     aware = quantize_aware(
-        model, weight_bits=bits, activation_bits=activation_bits, bits=layer_bits
+        model, weight_bits=bits, activation_bits=activation_bits, bits=layer_bits, steps=steps
     )
     for layer in aware.layers:  # a model that was a teacher is frozen
         if not isinstance(layer, keras.layers.BatchNormalization):
@@ -154,8 +165,8 @@ def recover(
             Distiller(student=both.model, terms=_block_terms(both, images)),
             block_steps, f"{len(both.pairs)} blocks", 1.0 / len(both.pairs),
         )  # fmt: skip
-    if steps:
-        learn(Distiller(student=student, teacher=teacher, terms=terms), steps, "whole")
+    if whole_steps:
+        learn(Distiller(student=student, teacher=teacher, terms=terms), whole_steps, "whole")
     return aware
 
 

@@ -13,6 +13,7 @@ import keras
 from keras_kd.compression._blocks import carriers
 from keras_kd.compression._fake_quantization import FakeQuant
 from keras_kd.compression._graph import Graph, Step, tensors
+from keras_kd.compression._learned_steps import LearnedQuant
 from keras_kd.compression._still import NOISE
 
 _RANGE = "_range"
@@ -80,7 +81,7 @@ def _cuts(
         same = named.get(prefix + own)
         if (
             weighs
-            and isinstance(step.operation, FakeQuant)
+            and isinstance(step.operation, (FakeQuant, LearnedQuant))
             and place in at
             and step.inputs[0] is at[place]
             and same is not None

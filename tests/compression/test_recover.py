@@ -107,8 +107,8 @@ def test_it_wins_back_what_rounding_loses(trained):
     weights = [w.copy() for w in model.get_weights()]
     x, few = data.x_test, data.x_train[:128]
     lost = divergence(model, rounded(model, few, 3), x)
-    blocks = recover(model, few, 3, block_steps=100, steps=0, verbose=0)
-    both = recover(model, few, 3, block_steps=100, steps=100, verbose=0)
+    blocks = recover(model, few, 3, block_steps=100, whole_steps=0, verbose=0)
+    both = recover(model, few, 3, block_steps=100, whole_steps=100, verbose=0)
     assert lost > 0.05
     assert divergence(model, blocks, x) < lost / 2
     assert divergence(model, both, x) < lost / 3
@@ -118,7 +118,7 @@ def test_it_wins_back_what_rounding_loses(trained):
 
 def test_it_is_a_model_like_those_of_quantize_aware(trained, tmp_path):
     model, data = trained
-    aware = recover(model, data.x_train[:64], block_steps=5, steps=5, verbose=0)
+    aware = recover(model, data.x_train[:64], block_steps=5, whole_steps=5, verbose=0)
     for layer in plain(aware).layers:
         if layer.weights:
             kernel = layer.get_weights()[0]
@@ -132,7 +132,7 @@ def test_it_is_a_model_like_those_of_quantize_aware(trained, tmp_path):
 def test_a_seed_gives_the_same_weights_and_another_others(trained):
     model, data = trained
     found = [
-        recover(model, data.x_train[:64], block_steps=4, steps=4, verbose=0, seed=seed)
+        recover(model, data.x_train[:64], block_steps=4, whole_steps=4, verbose=0, seed=seed)
         for seed in (1, 1, 2)
     ]
     first, second, third = (aware.get_weights() for aware in found)
@@ -142,7 +142,7 @@ def test_a_seed_gives_the_same_weights_and_another_others(trained):
 
 def test_layers_may_have_bits_of_their_own():
     model = small()
-    options = {"block_steps": 2, "steps": 2, "verbose": 0}
+    options = {"block_steps": 2, "whole_steps": 2, "verbose": 0}
     aware = recover(model, images(32), 3, layer_bits={"conv": 8, "logits": None}, **options)
     kernel = plain(aware).get_layer("conv").get_weights()[0]
     assert 7 < len(np.unique(kernel[..., 0])) <= 255
@@ -152,7 +152,7 @@ def test_layers_may_have_bits_of_their_own():
 def test_a_model_that_was_a_teacher_learns_too():
     model = small()
     model.trainable = False
-    aware = recover(model, images(32), 2, block_steps=3, steps=3, verbose=0)
+    aware = recover(model, images(32), 2, block_steps=3, whole_steps=3, verbose=0)
     before = quantize_aware(model, weight_bits=2).get_layer("conv").kernel
     assert not np.allclose(aware.get_layer("conv").kernel, before)
     assert not model.trainable
@@ -161,7 +161,7 @@ def test_a_model_that_was_a_teacher_learns_too():
 def test_probabilities_are_compared_as_logits():
     body = small()
     model = keras.Model(body.input, L.Softmax(name="p")(body.output))
-    aware = recover(model, images(64), 8, block_steps=0, steps=60, verbose=0)
+    aware = recover(model, images(64), 8, block_steps=0, whole_steps=60, verbose=0)
     assert np.allclose(answers(aware, images(8)).sum(-1), 1.0, atol=0.02)
     assert np.abs(answers(aware, images(64)) - answers(model, images(64))).mean() < 0.01
 
@@ -169,7 +169,7 @@ def test_probabilities_are_compared_as_logits():
 def test_several_inputs_and_outputs():
     model = two_of_each()
     x = {"a": images(64, shape=(4,)), "b": images(64, seed=1, shape=(4,))}
-    aware = recover(model, x, 8, block_steps=20, steps=20, verbose=0)
+    aware = recover(model, x, 8, block_steps=20, whole_steps=20, verbose=0)
     mine, wanted = (m.predict(x, verbose=0) for m in (aware, model))
     assert np.abs(mine["kind"] - wanted["kind"]).mean() < 0.05 * np.abs(wanted["kind"]).mean()
     assert np.abs(mine["sure"] - wanted["sure"]).mean() < 0.02
@@ -181,14 +181,14 @@ def test_terms_of_ones_own():
     with pytest.raises(ValueError, match=r"has one number, which says nothing of classes. Pass te"):
         recover(model, x, verbose=0)
     terms = [kd.Term(kd.losses.FeatureMatch())]
-    aware = recover(model, x, 8, terms=terms, block_steps=0, steps=60, verbose=0)
+    aware = recover(model, x, 8, terms=terms, block_steps=0, whole_steps=60, verbose=0)
     assert np.abs(answers(aware, x) - answers(model, x)).mean() < 0.03
 
 
 def test_progress_is_shown_and_not(capsys):
-    recover(small(), images(32), block_steps=2, steps=2, verbose=0)
+    recover(small(), images(32), block_steps=2, whole_steps=2, verbose=0)
     assert capsys.readouterr().out == ""
-    recover(small(), images(32), block_steps=2, steps=2)
+    recover(small(), images(32), block_steps=2, whole_steps=2)
     said = capsys.readouterr().out
     assert "recover: 2 blocks" in said and "recover: whole" in said and "2/2" in said
 
@@ -218,6 +218,6 @@ def test_other_bad_input():
     with pytest.raises(ValueError, match=r"`bits` must be a whole number from 2 to 8"):
         recover(small(), images(64), 1)
     with pytest.raises(ValueError, match="both 0: there is nothing to learn in"):
-        recover(small(), images(64), steps=0, block_steps=0)
+        recover(small(), images(64), whole_steps=0, block_steps=0)
     with pytest.raises(ValueError, match="`learning_rate` must be a number above 0"):
         recover(small(), images(64), learning_rate=float("inf"))
