@@ -42,14 +42,8 @@ PAGES = {
     ),
     "files": (
         "Files for devices",
-        "students in every form of file, training for few bits, pruning, the whole path",
-        [
-            "Students as files",
-            "Quantisation-aware distillation",
-            "Recovering without labels",
-            "Pruning and distillation",
-            "Prune, distil, quantise, prove",
-        ],
+        "students in every form of file, training for few bits, pruning",
+        ["Students as files", "Quantisation-aware distillation", "Pruning and distillation"],
     ),
     "peers": (
         "Beside other packages",
@@ -70,9 +64,6 @@ PLOTS = {
     "The founding paper's table": [("temperatures", "Errors on MNIST by temperature")],
     "The CIFAR protocol": [("cifar", "Accuracy on CIFAR-10, each seed and the mean")],
     "Film reviews": [("reviews", "Accuracy on film reviews, each seed and the mean")],
-    "Recovering without labels": [
-        ("recovered", "Accuracy after rounding to few bits, by the number of images")
-    ],
     "Students as files": [("files", "Size and agreement of each form of file")],
 }
 

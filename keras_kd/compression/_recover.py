@@ -63,8 +63,8 @@ def recover(
     optimizer is LAMB, which moves every layer by a share of its own weights' size.
 
     No labels, no augmentation: a few hundred images of the kind that the model will see are
-    enough, and `benchmarks/README.md` has the curve over their number. Dropout rests. The float
-    model is left as it is. On two cores a small convolutional network takes a minute or two.
+    enough (`benchmarks/recover.py`). Dropout rests. The float model is left as it is. On two cores
+    a small convolutional network takes a minute or two.
 
     Where the images differ from those of later use, the model is right for the images: take them
     from where it will work.
