@@ -31,9 +31,10 @@ def write_litert_metadata(path: Path, metadata: Metadata) -> None:
 
     model = litert_model(path)
     kept = [entry for entry in model.metadata or [] if entry.name != _ENTRY]
-    model.metadata = [*kept, schema.MetadataT(name=_ENTRY, buffer=len(model.buffers))]
-    buffers = [*model.buffers, schema.BufferT(data=_flatbuffer(metadata))]
-    model.buffers = [_Aligned(buffer) for buffer in buffers]
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    entry.name, entry.buffer, buffer.data = _ENTRY, len(model.buffers), _flatbuffer(metadata)
+    model.metadata = [*kept, entry]
+    model.buffers = [_Aligned(one) for one in (*model.buffers, buffer)]
     builder = flatbuffers.Builder(path.stat().st_size + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(builder.Output())
@@ -47,20 +48,18 @@ class _Aligned:
         self._buffer = buffer
 
     def Pack(self, builder: Any) -> int:
-        from ai_edge_litert import schema_py_generated as schema
-
         data = None if self._buffer.data is None else bytes(self._buffer.data)
+        place = 0
         if data is not None:
             builder.StartVector(1, len(data), _DATA_ALIGNMENT)
             builder.head -= len(data)
             builder.Bytes[builder.head : builder.head + len(data)] = data
             place = builder.EndVector()
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, place)
-        schema.BufferAddOffset(builder, self._buffer.offset)
-        schema.BufferAddSize(builder, self._buffer.size)
-        return schema.BufferEnd(builder)
+        builder.StartObject(3)
+        builder.PrependUOffsetTRelativeSlot(0, place, 0)
+        builder.PrependUint64Slot(1, self._buffer.offset, 0)  # of data behind the model
+        builder.PrependUint64Slot(2, self._buffer.size, 0)
+        return builder.EndObject()
 
 
 def _flatbuffer(metadata: Metadata) -> bytes:
