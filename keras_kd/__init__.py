@@ -32,7 +32,7 @@ Names:
     recipes
         Recipes: papers as functions that return a list of terms.
     report
-        Report: what models did, as numbers, as tables, as pictures, and in one sentence.
+        Report: models compared on one test set, as numbers, tables, pictures and one sentence.
     schedules
         Schedules: numbers that follow the training step, legal wherever a float is.
     sources

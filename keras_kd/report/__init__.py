@@ -1,43 +1,43 @@
-"""Report: what models did, as numbers, as tables, as pictures, and in one sentence.
+"""Report: models compared on one test set, as numbers, tables, pictures and one sentence.
 
 Names:
     bootstrap
         The paired difference `after - before` over the examples of one test set.
     Changed
-        Examples that one of two models answers rightly.
+        Examples that exactly one of two models predicts rightly.
     check_class_order
-        Raises when a model answers in another class order than the labels, or by chance.
+        Raises when a model predicts in another class order than the labels, or by chance.
     cka
-        Linear centred kernel alignment of two sets of features of the same examples.
+        Linear centered kernel alignment of two sets of features of the same examples.
     class_order
-        Finds whether answers to labelled examples are in the order of the labels.
+        Finds whether outputs for labelled examples are in the order of the labels.
     ClassOrder
-        How a model's outputs and the labels go together.
+        Whether a model's outputs are in the order of the labels.
     compare
         What distillation was worth: every model on one test set, and the verdict in one sentence.
     Confusion
-        One way to err, and how often, in each model's mean over its runs.
+        One class predicted as another, and how often: the mean over each model's runs.
     Costs
-        What a model costs.
+        The costs of a model.
     draw_pairs
         A picture of paired errors, with a few examples beside it.
     Example
-        One image with the two answers to it.
+        One image with two predictions of it.
     examples_to_check
-        Which examples to check a teacher's order of classes on: of each class as many, where there
+        Which examples to check a teacher's class order on: equally many of each class, if there
         are.
     Group
-        Some of the examples, and how each model fares on them.
+        Some of the examples, and how often each model is right on them.
     Importance
-        How much the answers of a model depend on each channel of a layer.
+        How much the predictions of a model depend on each channel of a layer.
     importance
-        Which channels of an intermediate layer the answers depend on.
+        How much the predictions of a model depend on each channel of an intermediate layer.
     mcnemar
         McNemar's exact test: how likely such a split would be if both models erred alike.
     ModelReport
         One model of a report.
     Paired
-        What changed from one way to the other, over pairs of runs or of answers.
+        What changed from one model to another, over pairs of runs or of predictions.
     paired
         The paired difference `after - before` of numbers, such as errors by seed, with its
         interval.
@@ -55,11 +55,11 @@ Names:
     Spread
         A median and its quartiles, over calls.
     table
-        The rows as a `rich` table; `examples` is how many the test set has.
+        The rows as a `rich` table; `examples` is the size of the test set.
     Work
-        What one example asks of a model, by its layers' shapes.
+        The operations and the memory for one example, from the shapes of a model's layers.
     work
-        The work for one example like those of the batch `x` (an array, or a structure of them).
+        The work for one example such as those of the batch `x` (an array, or a structure of them).
 """
 
 from keras_kd.report._class_order import ClassOrder as ClassOrder
@@ -80,6 +80,7 @@ from keras_kd.report._intervals import Paired as Paired
 from keras_kd.report._intervals import bootstrap as bootstrap
 from keras_kd.report._intervals import paired as paired
 from keras_kd.report._intervals import proportion as proportion
+from keras_kd.report._mcnemar import mcnemar as mcnemar
 from keras_kd.report._plots_pairs import Example as Example
 from keras_kd.report._plots_pairs import draw_pairs as draw_pairs
 from keras_kd.report._report import Report as Report
@@ -89,7 +90,6 @@ from keras_kd.report._similarity import cka as cka
 from keras_kd.report._similarity import similarity as similarity
 from keras_kd.report._tables import Row as Row
 from keras_kd.report._tables import table as table
-from keras_kd.report._won_and_lost import mcnemar as mcnemar
 
 __all__ = [
     "Changed", "ClassOrder", "Confusion", "Costs", "Example", "Group", "Importance",

@@ -1,4 +1,4 @@
-"""Whether a model's outputs stand in the order of the labels: found before it teaches anybody."""
+"""Whether a model's outputs are in the order of the labels: checked before it is a teacher."""
 
 import math
 from collections.abc import Sequence
@@ -10,29 +10,28 @@ import numpy as np
 
 from keras_kd._core.external import ExternalTeacher
 from keras_kd._core.messages import listing
-from keras_kd.report._won_and_lost import at_least
+from keras_kd.report._mcnemar import binomial_tail
 
-#: Examples of one class, of all classes, and the fewest that can tell.
-_EACH, _MOST, _FEWEST = 50, 2000, 20
-_UNLIKELY = 1e-3
-#: Of the way from chance to always right: a model further up than this is not said to guess.
-_WEAK = 0.2
+#: The most examples of one class, the most of all classes, and the fewest for a verdict.
+_PER_CLASS, _MOST_EXAMPLES, _FEWEST_EXAMPLES = 50, 2000, 20
+_SIGNIFICANT = 1e-3
+#: A model whose accuracy is more than this share of the way from chance to 1 does not guess.
+_WEAK_SKILL = 0.2
 
 
 @dataclass(frozen=True)
 class ClassOrder:
-    """How a model's outputs and the labels go together.
+    """Whether a model's outputs are in the order of the labels.
 
     Args:
         verdict: `"right"`; `"permuted"`, when another order of the outputs makes it right much more
             often; `"chance"`, when it is right no more often than chance; `"unclear"`, when there
-            are too few examples to tell.
-        accuracy: Share of the examples about which it is right.
-        reordered: The same in the order found. That is found on one half of the examples and
-            counted on the other, in turns.
-        chance: The share about which it would be right if its answers and the labels had nothing
-            to do with each other.
-        order: For each class of the labels, the output that stands for it by the answers; what
+            are too few examples for a verdict.
+        accuracy: Share of right predictions.
+        reordered: The same with the outputs in the order found; each half of the examples is
+            counted in the order found on the other.
+        chance: The accuracy if predictions and labels were independent.
+        order: For each class of the labels, the output that predicts it; what
             `keras_kd.teachers.ClassMap` takes.
         examples: Number of examples.
     """
@@ -49,7 +48,7 @@ class ClassOrder:
         return [class_names[label] for label in np.argsort(self.order)]
 
     def problem(self, name: str, class_names: Sequence[str]) -> str:
-        """What is wrong, in words; empty when nothing is."""
+        """A sentence about what is wrong; empty when nothing is."""
         right = (
             f"'{name}' is right about {self.accuracy:.1%} of {self.examples:,} labelled examples"
         )
@@ -68,20 +67,20 @@ class ClassOrder:
 
 
 def class_order(answers: Any, labels: Any) -> ClassOrder:
-    """Finds whether answers to labelled examples are in the order of the labels.
+    """Finds whether outputs for labelled examples are in the order of the labels.
 
-    A teacher trained in another order of the classes is a teacher of wrong answers, and nothing in
-    training says so. Here the examples of each class are counted by answer, and the outputs are
-    given to the classes so that most of these pairs are met, largest count first. Two halves of
-    the examples judge each other's order; another order than that of the labels is believed when
-    a sign test on the examples that the two orders decide differently gives p < 0.001, and when on
-    the classes that change places it is right at least half as often again as it is on all: a weak
-    model that takes some examples of two classes for one another has no other order. Answers are
-    right by chance where a binomial test gives p >= 0.001 and they are less than a fifth of the way
-    up from chance; above that, so few examples cannot tell.
+    A teacher trained in another order of the classes teaches wrong predictions, and no loss shows
+    it. Here the predictions for each class are counted, and each class is matched with an output,
+    largest count first. Each half of the examples is tested in the order found on the other.
+    The verdict is `"permuted"` when a sign test on the examples that the two orders predict
+    differently gives p < 0.001, and when the new order adds to the accuracy at least half of what it
+    predicts rightly among the examples whose output changes: a weak model that confuses some
+    examples of two classes has no other order. It is `"chance"` where a binomial test gives p >=
+    0.001 and the accuracy is less than a fifth of the way from chance to 1; above that, so few
+    examples are `"unclear"`.
 
     Args:
-        answers: Logits or probabilities, `(examples, classes)`.
+        answers: Outputs, logits or probabilities, `(examples, classes)`.
         labels: Class numbers, `(examples,)`, or one-hot rows. Those below 0 are left out.
 
     Returns:
@@ -93,47 +92,48 @@ def class_order(answers: Any, labels: Any) -> ClassOrder:
     Example:
 
     >>> labels = np.arange(300) % 3
-    >>> answers = np.eye(3)[(labels + 1) % 3]  # a model that has learnt in another order
+    >>> answers = np.eye(3)[(labels + 1) % 3]  # a model trained in another order
     >>> found = keras_kd.report.class_order(answers, labels)
     >>> found.verdict, found.accuracy, found.reordered, found.order
     ('permuted', 0.0, 1.0, (1, 2, 0))
     """
-    answers, labels = _array(answers), _numbers(labels)
+    answers, labels = _to_numpy(answers), _class_numbers(labels)
     if answers.ndim != 2 or len(answers) != len(labels):
         raise ValueError(
             "`answers` must be of shape (examples, classes) and `labels` as many. Received shapes: "
             f"{answers.shape} and {labels.shape}."
         )
     known = labels >= 0
-    decided, labels, classes = answers[known].argmax(axis=1), labels[known], answers.shape[1]
+    predicted, labels, classes = answers[known].argmax(axis=1), labels[known], answers.shape[1]
     if labels.size and labels.max() >= classes:
         raise ValueError(
             f"`labels` hold class {labels.max()}, and the answers have {classes} classes, from 0 on."
         )
     n = len(labels)
-    if n < _FEWEST:
-        accuracy = float((decided == labels).mean()) if n else math.nan
+    if n < _FEWEST_EXAMPLES:
+        accuracy = float((predicted == labels).mean()) if n else math.nan
         return ClassOrder("unclear", accuracy, accuracy, math.nan, tuple(range(classes)), n)
     halves = _halves(labels)
-    plain = decided == labels
-    other = np.zeros(n, bool)
+    right = predicted == labels
+    right_reordered = np.zeros(n, bool)
     for half in (halves, ~halves):
-        other[~half] = (
-            decided[~half] == _matched(decided[half], labels[half], classes)[labels[~half]]
+        right_reordered[~half] = (
+            predicted[~half]
+            == _match_outputs(predicted[half], labels[half], classes)[labels[~half]]
         )
-    shares = [np.bincount(side, minlength=classes) / n for side in (decided, labels)]
+    shares = [np.bincount(side, minlength=classes) / n for side in (predicted, labels)]
     chance = float(shares[0] @ shares[1])
-    accuracy, reordered = float(plain.mean()), float(other.mean())
-    won, lost = int((other & ~plain).sum()), int((plain & ~other).sum())
+    accuracy, reordered = float(right.mean()), float(right_reordered.mean())
+    won, lost = int((right_reordered & ~right).sum()), int((right & ~right_reordered).sum())
     verdict: Literal["right", "permuted", "chance", "unclear"] = "right"
-    order = _matched(decided, labels, classes)
-    moved = float((order[labels] != labels).mean())
-    sure = won > lost and _by_chance(won, won + lost, 0.5) < _UNLIKELY
-    if sure and reordered - accuracy >= 0.5 * moved * reordered:
+    order = _match_outputs(predicted, labels, classes)
+    share_moved = float((order[labels] != labels).mean())
+    significant = won > lost and _probability_by_chance(won, won + lost, 0.5) < _SIGNIFICANT
+    if significant and reordered - accuracy >= 0.5 * share_moved * reordered:
         verdict = "permuted"
-    elif _by_chance(int(plain.sum()), n, chance) >= _UNLIKELY:
-        # Few examples cannot tell a weak model from chance: what looks better is not refused.
-        verdict = "chance" if accuracy < chance + _WEAK * (1.0 - chance) else "unclear"
+    elif _probability_by_chance(int(right.sum()), n, chance) >= _SIGNIFICANT:
+        # Few examples cannot distinguish a weak model from chance: a better one is not refused.
+        verdict = "chance" if accuracy < chance + _WEAK_SKILL * (1.0 - chance) else "unclear"
     if verdict != "permuted":
         order = np.arange(classes)
     return ClassOrder(verdict, accuracy, reordered, chance, tuple(map(int, order)), n)
@@ -146,14 +146,14 @@ def check_class_order(
     class_names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> ClassOrder:
-    """Raises when a model answers in another class order than the labels, or by chance.
+    """Raises when a model predicts in another class order than the labels, or by chance.
 
-    To be called with a teacher before the first epoch. Some hundred examples are enough: at most
-    50 of each class and 2,000 in all are drawn.
+    Call it with a teacher before the first epoch. It predicts some hundred examples: at most
+    50 of each class, and 2,000 in all.
 
     Args:
-        model: A trained `keras.Model`, or a teacher of `keras_kd.sources`; it answers with one
-            number for each class.
+        model: A trained `keras.Model`, or a teacher of `keras_kd.sources`; it has one output for
+            each class.
         data: A pair `(x, y)` of arrays, or a `keras_kd.data.Part`. Labels as in `class_order`.
         class_names: Names of the classes, in the order of the labels. Defaults to their numbers.
         seed: Seed of the draw. Defaults to `0`.
@@ -175,11 +175,13 @@ def check_class_order(
     'right'
     """
     x, y = (data.x, data.y) if hasattr(data, "ids") else data
-    y = _numbers(y)
-    drawn = examples_to_check(y, seed)
-    some = keras.tree.map_structure(lambda leaf: leaf[drawn], x)
-    answers = model(some) if isinstance(model, ExternalTeacher) else model.predict(some, verbose=0)
-    found = class_order(answers, y[drawn])
+    y = _class_numbers(y)
+    indices = examples_to_check(y, seed)
+    inputs = keras.tree.map_structure(lambda leaf: leaf[indices], x)
+    outputs = (
+        model(inputs) if isinstance(model, ExternalTeacher) else model.predict(inputs, verbose=0)
+    )
+    found = class_order(outputs, y[indices])
     names = [str(i) for i in range(len(found.order))] if class_names is None else list(class_names)
     if len(names) != len(found.order):
         raise ValueError(
@@ -207,7 +209,7 @@ def check_class_order(
 
 
 def examples_to_check(labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Which examples to check a teacher's order of classes on: of each class as many, where there are.
+    """Which examples to check a teacher's class order on: equally many of each class, if there are.
 
     Args:
         labels: Class numbers, `(examples,)`; those below 0 are left out.
@@ -225,9 +227,9 @@ def examples_to_check(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     classes, counts = np.unique(labels[labels >= 0], return_counts=True)
     if not len(classes):
         return np.zeros(0, int)
-    each = min(_EACH, max(10, counts.min()), max(1, _MOST // len(classes)))
-    drawn = [rng.permutation(np.flatnonzero(labels == c))[:each] for c in classes]
-    return np.sort(np.concatenate(drawn))
+    per_class = min(_PER_CLASS, max(10, counts.min()), max(1, _MOST_EXAMPLES // len(classes)))
+    indices = [rng.permutation(np.flatnonzero(labels == c))[:per_class] for c in classes]
+    return np.sort(np.concatenate(indices))
 
 
 def _halves(labels: np.ndarray) -> np.ndarray:
@@ -238,31 +240,31 @@ def _halves(labels: np.ndarray) -> np.ndarray:
     return half
 
 
-def _matched(decided: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """For each class the output that answers for it, largest count first; its own when in doubt."""
-    counts = np.bincount(labels * classes + decided, minlength=classes**2).astype("float64")
+def _match_outputs(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """For each class the output that predicts it, largest count first; its own among equal counts."""
+    counts = np.bincount(labels * classes + predicted, minlength=classes**2).astype("float64")
     counts[:: classes + 1] += 0.5
-    taken = np.full(classes, -1)
-    free = np.ones(classes, bool)
+    output_of = np.full(classes, -1)
+    is_free = np.ones(classes, bool)
     for cell in np.argsort(-counts, kind="stable"):
         label, output = divmod(int(cell), classes)
-        if taken[label] < 0 and free[output]:
-            taken[label], free[output] = output, False
-    return taken
+        if output_of[label] < 0 and is_free[output]:
+            output_of[label], is_free[output] = output, False
+    return output_of
 
 
-def _by_chance(k: int, n: int, p: float) -> float:
-    """The chance of `k` or more successes of `n`, each of them with probability `p`."""
-    return float(at_least(k, n, np.array([p]))[0])
+def _probability_by_chance(k: int, n: int, p: float) -> float:
+    """The probability of `k` or more successes in `n` trials of probability `p`."""
+    return float(binomial_tail(k, n, np.array([p]))[0])
 
 
-def _array(x: Any) -> np.ndarray:
+def _to_numpy(x: Any) -> np.ndarray:
     return x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x)
 
 
-def _numbers(labels: Any) -> np.ndarray:
+def _class_numbers(labels: Any) -> np.ndarray:
     """Labels as class numbers."""
-    labels = _array(labels)
+    labels = _to_numpy(labels)
     if labels.ndim == 2 and labels.shape[1] > 1:
         return labels.argmax(axis=1)
     return labels.reshape(len(labels)).astype("int64")

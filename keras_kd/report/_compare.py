@@ -1,4 +1,4 @@
-"""`compare`: models, a test set, one call."""
+"""`compare`: from models and a test set to a report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,22 +9,20 @@ import numpy as np
 
 from keras_kd._core.scalars import count
 from keras_kd.report import _differences
-from keras_kd.report._costs import costs, measured, timed
-from keras_kd.report._from_logits import FromLogits, reads_logits
-from keras_kd.report._image_examples import pictures_of
+from keras_kd.report._costs import costs_without_running, measured_memory, with_times
+from keras_kd.report._from_logits import FromLogits, task_and_predictions
+from keras_kd.report._image_examples import images_of_changed
 from keras_kd.report._importance import Importance
-from keras_kd.report._importance import importance as channels
-from keras_kd.report._intervals import Paired
-from keras_kd.report._models import known, layer_asked_for, parts, runs_of
+from keras_kd.report._importance import importance as channel_importance
+from keras_kd.report._models import check_name, choose_roles, model_and_layer, runs_by_name
 from keras_kd.report._participants import Participants, check_has_layers
-from keras_kd.report._predictions import Read, picked, read
+from keras_kd.report._predictions import predict, select_output
 from keras_kd.report._report import Report
 from keras_kd.report._results import ModelReport
 from keras_kd.report._scores import reliability
 from keras_kd.report._similarity import Similarity
-from keras_kd.report._similarity import similarity as alignment
-from keras_kd.report._tasks import Classes, Task, task_of
-from keras_kd.report._won_and_lost import mcnemar
+from keras_kd.report._similarity import similarity as layer_similarity
+from keras_kd.report._tasks import Classification, Scores, Task
 
 
 def compare(
@@ -48,21 +46,21 @@ def compare(
     latency: bool = True,
     memory: bool = False,
     seed: int = 0,
-) -> "Report":
+) -> Report:
     """What distillation was worth: every model on one test set, and the verdict in one sentence.
 
-    Each model answers each example once. Its answers are scored by scikit-learn's definitions and
-    compared with the teacher's; its costs are counted; the judged model is compared with the
-    baseline, with an interval that says what chance could do. With single models the interval is
+    Each model predicts each example once. Its predictions are scored by scikit-learn's definitions
+    and compared with the teacher's; its costs are counted; the judged model is compared with the
+    baseline, with a 95 % interval. With single models the interval is
     over the examples, and leaves out 0 exactly when McNemar's exact test gives p < 0.05; with
     equally many runs of both, in the same order of seeds, over the runs, of which it takes five.
 
-    Whether outputs are logits is seen from the model's last layer, and may be told by
-    `from_logits`. Those of `keras_kd.sources` are; those of a function and arrays are probabilities
-    when every row sums to 1. Labels that are class numbers or one-hot rows make it a classification (one
-    output: of two classes), rows of 0 and 1 questions with several answers, other numbers a
-    regression; `task` overrules that. Answers for each position of a sequence or map are not
-    judged.
+    Whether outputs are logits is seen from the model's last layer, unless `from_logits` gives it.
+    Teachers of `keras_kd.sources` give logits; outputs of a function or an array are probabilities
+    when every row sums to 1. With labels that are class numbers or one-hot rows the task is a
+    classification (of two classes where models have one output), with other rows of 0 and 1 a
+    multi-label classification, with other numbers a regression; `task` overrules that. Outputs for
+    each position of a sequence or map are not scored.
 
     Args:
         models: By name, a `keras.Model` or a list of several runs of it. Beside models: teachers
@@ -74,8 +72,9 @@ def compare(
         teacher: Name of the teacher. Defaults to `"teacher"` when there is one of that name.
         baseline: Name of the model to compare with. Defaults to the last but one of those that are
             not the teacher; to the teacher when there is none.
-        judged: Name of the model to judge. Defaults to the last that is not the teacher.
-        output: Of models with several outputs, the one to judge: its key, or its place as a
+        judged: Name of the model that the verdict is about. Defaults to the last that is not the
+            teacher.
+        output: Of models with several outputs, the one to score: its key, or its index as a
             string. Defaults to `None`.
         task: `"classification"`, `"multi_label"` or `"regression"`. Defaults to what the labels
             look like.
@@ -104,7 +103,7 @@ def compare(
 
     Raises:
         TypeError: If one of `models` is none of these.
-        ValueError: If names, labels, answers or slices do not fit each other, or `examples` or
+        ValueError: If names, labels, outputs or slices do not fit each other, or `examples` or
             `batch_size` is below 1; if `importance` or `similarity` name what has no layers.
 
     Example:
@@ -126,64 +125,71 @@ def compare(
     Learning Algorithms", Neural Computation 10(7), 1998.
     """
     examples, batch_size = count(examples, "examples"), count(batch_size, "batch_size")
-    runs = runs_of(models)
-    teacher, baseline, judged = parts(list(runs), teacher, baseline, judged)
-    asked_layer = layer_asked_for(importance, runs)
+    runs = runs_by_name(models)
+    teacher, baseline, judged = choose_roles(list(runs), teacher, baseline, judged)
+    importance_layer = model_and_layer(importance, runs)
     for name in similarity or ():
-        known(name, "similarity", runs)
+        check_name(name, "similarity", runs)
         check_has_layers(runs, name, "similarity")
-    found = read(runs, data, batch_size=batch_size, output=output)
-    job, answers, reads = _answers(runs, found, output, task, from_logits, class_names)
-    sliced = _differences.check_slices(slices or {}, len(job))
+    found = predict(runs, data, batch_size=batch_size, output=output)
+    labels, predictions, formats = task_and_predictions(
+        runs, found, output, task, from_logits, class_names
+    )
+    slice_values = _differences.check_slices(slices or {}, len(labels))
 
-    target = answers[teacher][0] if teacher else None
+    teacher_predictions = predictions[teacher][0] if teacher else None
 
-    def choose(name: str) -> Callable[[Any], np.ndarray]:
-        return lambda raw: job.decisions(job.answers(picked(raw, output, name), reads[name][0]))
+    def decisions_of(name: str) -> Callable[[Any], np.ndarray]:
+        return lambda raw_outputs: labels.decisions(
+            labels.predictions(select_output(raw_outputs, output, name), formats[name][0])
+        )
 
     reports = {}
     sample = keras.tree.map_structure(lambda leaf: leaf[:examples], found.x)
-    spent = {name: costs(models[0], sample) for name, models in runs.items()}
+    costs = {name: costs_without_running(models[0], sample) for name, models in runs.items()}
     if memory:
-        spent = {
-            n: replace(c, measured_memory=measured(runs[n][0], sample)) for n, c in spent.items()
+        costs = {
+            n: replace(c, measured_memory=measured_memory(runs[n][0], sample))
+            for n, c in costs.items()
         }
     if latency:
-        spent = timed({n: m[0] for n, m in runs.items()}, spent, sample, batch_size)
-    for name, predicted in answers.items():
-        scores: dict[str, list[float | None]] = {}
-        for one in predicted:
-            row = job.scores(one)
-            if target is not None and name != teacher:
-                row |= job.likeness(one, target, temperature)
-            for key, value in row.items():
-                scores.setdefault(key, []).append(value)
-        sure = job.confidence(predicted[0])
+        costs = with_times({n: m[0] for n, m in runs.items()}, costs, sample, batch_size)
+    for name, predictions_of_runs in predictions.items():
+        to_compare = teacher_predictions if name != teacher else None
+        scores = [_scores(labels, run, to_compare, temperature) for run in predictions_of_runs]
+        confidence = labels.confidence(predictions_of_runs[0])
         reports[name] = ModelReport(
             name=name,
-            scores=scores,
-            wrong=np.stack([job.wrong(one) for one in predicted]),
-            reads=reads[name][1],
-            costs=spent[name],
+            scores={key: [run[key] for run in scores] for key in scores[0]},
+            wrong=np.stack([labels.errors(predicted) for predicted in predictions_of_runs]),
+            reads=formats[name][1],
+            costs=costs[name],
             seconds=found.seconds[name],
-            bins=reliability(*sure) if sure else None,
+            bins=reliability(*confidence) if confidence else None,
         )
 
-    pair = (baseline, judged) if baseline else None
-    change, p_value = _change(reports, pair, job, seed)
-    wrong = {name: one.wrong for name, one in reports.items()}
-    classes, lists, mistakes = [], None, []
-    if isinstance(job, Classes):
-        classes = _differences.groups(job.y, wrong, pair, True, job.names, seed)
-        if pair:
-            before, after = (answers[name] for name in pair)
-            lists = _differences.changed(job, before[0], after[0])
-            tables = [np.mean([job.confusion(o) for o in side], axis=0) for side in (before, after)]
-            mistakes = _differences.confusions(tables[0], tables[1], job.names)
+    compared = (baseline, judged) if baseline else None
+    wrong = {name: model.wrong for name, model in reports.items()}
+    change, p_value = None, None
+    if compared:
+        change, p_value = _differences.change_and_p_value(
+            wrong[compared[0]], wrong[compared[1]], labels.counts_errors, seed
+        )
+    classes, changed, confusions = [], None, []
+    if isinstance(labels, Classification):
+        classes = _differences.groups(labels.y, wrong, compared, True, labels.class_names, seed)
+        if compared:
+            before, after = (predictions[name] for name in compared)
+            changed = _differences.changed(labels, before[0], after[0])
+            tables = [
+                np.mean([labels.confusion(of_run) for of_run in of_model], axis=0)
+                for of_model in (before, after)
+            ]
+            confusions = _differences.confusions(tables[0], tables[1], labels.class_names)
     return Report(
-        task=job.name,
-        counts_errors=job.counts_errors,
-        examples=len(job),
+        task=labels.name,
+        counts_errors=labels.counts_errors,
+        examples=len(labels),
         models=reports,
         teacher=teacher,
         baseline=baseline,
@@ -194,98 +200,54 @@ def compare(
         batch_size=batch_size,
         classes=classes,
         slices={
-            name: _differences.groups(values, wrong, pair, job.counts_errors, None, seed)
-            for name, values in sliced.items()
+            name: _differences.groups(values, wrong, compared, labels.counts_errors, None, seed)
+            for name, values in slice_values.items()
         },
-        changed=lists,
-        confusions=mistakes,
-        pictures=pictures_of(found.x, lists),
+        changed=changed,
+        confusions=confusions,
+        pictures=images_of_changed(found.x, changed),
         histories={n: getattr(h, "history", h) for n, h in (histories or {}).items()},
-        importance=_importance(runs, asked_layer, target, sample, job, choose, seed),
+        importance=_importance(
+            runs, importance_layer, teacher_predictions, sample, labels, decisions_of, seed
+        ),
         similarity=_similarity(runs, similarity, sample),
     )
 
 
-def _answers(
-    runs: Participants,
-    found: Read,
-    output: str | None,
-    kind: str | None,
-    from_logits: FromLogits,
-    class_names: Sequence[str] | None,
-) -> tuple[Task, dict[str, list[np.ndarray]], dict[str, tuple[bool, str]]]:
-    """The task, the answers by model and run, and whether each model was read as logits, and why."""
-    widths = {name: predicted[0].shape[1] for name, predicted in found.outputs.items()}
-    if len(set(widths.values())) > 1:
-        raise ValueError(
-            "All models must answer with equally many numbers. Received: "
-            + ", ".join(f"{name!r} {width}" for name, width in widths.items())
-            + ". A teacher with more classes may be given through keras_kd.teachers.ClassMap."
-        )
-    for name, predicted in found.outputs.items():
-        for one in predicted:
-            if not np.isfinite(one).all():
-                raise ValueError(
-                    f"'{name}' answers with NaN or infinite values on "
-                    f"{int((~np.isfinite(one)).any(axis=1).sum())} examples."
-                )
-    width = next(iter(widths.values()))
-    if kind == "regression" or not np.array_equal(found.y, np.round(found.y)):
-        job = task_of(found.y, width, kind, class_names, sigmoid=False)
-        return job, found.outputs, dict.fromkeys(runs, (False, "numbers"))
-    logits = {
-        name: [reads_logits(name, m, o, output, from_logits) for m, o in zip(several, predicted, strict=True)]
-        for (name, several), predicted in zip(runs.items(), found.outputs.values(), strict=True)
-    }  # fmt: skip
-    sigmoid = any(
-        not is_logits and "sigmoid" in why for one in logits.values() for is_logits, why in one
-    )
-    job = task_of(found.y, width, kind, class_names, sigmoid)
-    answers = {
-        name: [job.answers(o, is_logits) for o, (is_logits, _) in zip(predicted, logits[name], strict=True)]
-        for name, predicted in found.outputs.items()
-    }  # fmt: skip
-    reads = {
-        name: (is_logits, f"{'logits' if is_logits else 'probabilities'}, {why}")
-        for name, ((is_logits, why), *_) in logits.items()
-    }
-    return job, answers, reads
-
-
-def _change(
-    reports: Mapping[str, ModelReport], pair: tuple[str, str] | None, job: Task, seed: int
-) -> tuple[Paired | None, float | None]:
-    """From the baseline to the judged model, per example; and McNemar's p for single models."""
-    if pair is None:
-        return None, None
-    before, after = (reports[name].wrong for name in pair)
-    change = _differences.change_of(before, after, seed)
-    if not job.counts_errors or len(before) > 1 or len(after) > 1:
-        return change, None
-    lost, won = ((after[0] - before[0] == sign).sum() for sign in (1, -1))
-    return change, mcnemar(int(lost), int(won))
+def _scores(
+    labels: Task, predicted: np.ndarray, teacher: np.ndarray | None, temperature: float
+) -> Scores:
+    """The scores of one run, and how close it is to the teacher."""
+    found = labels.scores(predicted)
+    if teacher is not None:
+        found |= labels.teacher_scores(predicted, teacher, temperature)
+    return found
 
 
 def _importance(
-    runs: Mapping[str, Any],
-    asked: tuple[str, str] | None,
-    target: np.ndarray | None,
+    runs: Participants,
+    importance_layer: tuple[str, str] | None,
+    teacher_predictions: np.ndarray | None,
     x: Any,
-    job: Task,
-    choose: Callable[[str], Callable[[Any], np.ndarray]],
+    labels: Task,
+    decisions_of: Callable[[str], Callable[[Any], np.ndarray]],
     seed: int,
 ) -> Importance | None:
-    """The drop in agreement with the teacher, or with the model itself."""
-    if asked is None:
+    """The drop in agreement with the teacher, or with the model's own predictions."""
+    if importance_layer is None:
         return None
-    if not job.counts_errors:
+    if not labels.counts_errors:
         raise ValueError(
             "`importance` is a drop in agreement of decisions, and numbers are none. Leave it out."
         )
-    name, layer = asked
+    name, layer = importance_layer
     count = len(keras.tree.flatten(x)[0])
-    decided = None if target is None else job.decisions(target[:count])
-    found = channels(runs[name][0], layer, x, target=decided, choices=choose(name), seed=seed)
+    teacher_decisions = (
+        None if teacher_predictions is None else labels.decisions(teacher_predictions[:count])
+    )
+    found = channel_importance(
+        runs[name][0], layer, x, target=teacher_decisions, choices=decisions_of(name), seed=seed
+    )
     return replace(found, model=name)
 
 
@@ -295,4 +257,4 @@ def _similarity(
     if names is None:
         return None
     first, second = names
-    return replace(alignment(runs[first][0], runs[second][0], x), names=names)
+    return replace(layer_similarity(runs[first][0], runs[second][0], x), names=names)

@@ -1,4 +1,4 @@
-"""What a model costs: weights, bytes, operations, time and memory."""
+"""The costs of a model: weights, bytes, operations, time and memory."""
 
 import os
 import subprocess
@@ -14,10 +14,10 @@ import keras
 import numpy as np
 
 from keras_kd.report._flops import work
-from keras_kd.report._participants import Given, Participant, Runs
+from keras_kd.report._participants import GivenOutputs, Participant, Runnable
 
-#: Before the clock counts; and how long to go on, in calls and in seconds for each model.
-_WARM_UP, _FEWEST, _MOST, _SECONDS = 5, 7, 200, 1.0
+#: Calls that are not timed; then how many are, and for how many seconds, for each model.
+_WARM_UP_CALLS, _FEWEST_CALLS, _MOST_CALLS, _SECONDS_EACH = 5, 7, 200, 1.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a model costs.
+    """The costs of a model.
 
     Args:
         parameters: Number of weights; `None` of what is no Keras model.
@@ -43,9 +43,9 @@ class Costs:
         memory: Peak memory in bytes for one example, from shapes: the weights, and the largest
             input and output of any one layer as float32. A lower bound.
         measured_memory: Bytes by which a fresh process grew from before the model was loaded to
-            its peak during one answer, when asked for.
-        latency: Milliseconds for one example, when asked for.
-        throughput: Examples per second in batches, when asked for.
+            its peak during one prediction, when measured.
+        latency: Milliseconds for one example, when measured.
+        throughput: Examples per second in batches, when measured.
     """
 
     parameters: int | None
@@ -58,21 +58,21 @@ class Costs:
     throughput: Spread | None = None
 
 
-def costs(model: Participant, x: Any) -> Costs:
-    """What can be told without running `model`; `x` is a batch of its inputs."""
+def costs_without_running(model: Participant, x: Any) -> Costs:
+    """The costs that need no run of `model`; `x` is a batch of its inputs."""
     if not isinstance(model, keras.Model):
         return Costs(None, None, None, (), None)
     weights = sum(int(np.prod(w.shape)) * _item_size(w.dtype) for w in model.weights)
     try:
-        done = work(model, x)
-    except Exception:  # a model that only runs on data, say: the report goes on without
-        done = None
+        operations = work(model, x)
+    except Exception:  # such as a model that runs on data alone: the report does without
+        operations = None
     return Costs(
         parameters=model.count_params(),
         file_bytes=_file_bytes(model),
-        flops=done.flops if done else None,
-        flops_without=done.without if done else (),
-        memory=weights + done.activations if done else None,
+        flops=operations.flops if operations else None,
+        flops_without=operations.without if operations else (),
+        memory=weights + operations.activations if operations else None,
     )
 
 
@@ -85,16 +85,16 @@ def _item_size(dtype: str) -> int:
 def _file_bytes(model: keras.Model) -> int | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        return path.stat().st_size if _saved(model, path) else None
+        return path.stat().st_size if _try_to_save(model, path) else None
 
 
-def _saved(model: keras.Model, path: Path) -> bool:
-    """Writes `model` without its optimizer; says whether that could be done."""
+def _try_to_save(model: keras.Model, path: Path) -> bool:
+    """Writes `model` without its optimizer; returns whether it can be saved."""
     optimizer = vars(model).get("optimizer")
     try:
         vars(model).pop("optimizer", None)  # for the length of the saving
         model.save(path)
-    except Exception:  # a class that cannot be serialised has no size on disk
+    except Exception:  # such as a class that cannot be serialized
         return False
     finally:
         if optimizer is not None:
@@ -102,8 +102,8 @@ def _saved(model: keras.Model, path: Path) -> bool:
     return True
 
 
-def timed(
-    models: Mapping[str, Participant], found: Mapping[str, Costs], x: Any, batch_size: int
+def with_times(
+    models: Mapping[str, Participant], costs: Mapping[str, Costs], x: Any, batch_size: int
 ) -> dict[str, Costs]:
     """The costs with latency and throughput: Keras's `predict_on_batch` from Python, in turns; of a
     teacher of another framework, a call of it.
@@ -111,37 +111,39 @@ def timed(
     The former is compiled on tensorflow and jax, and as the model was compiled on torch. The models are
     called in turns, so that what slows the machine slows all of them.
     """
-    one = keras.tree.map_structure(lambda leaf: leaf[:1], x)
-    many = keras.tree.map_structure(
+    one_example = keras.tree.map_structure(lambda leaf: leaf[:1], x)
+    batch = keras.tree.map_structure(
         lambda leaf: np.concatenate([leaf] * -(-batch_size // len(leaf)))[:batch_size], x
     )
-    run = {name: model for name, model in models.items() if not isinstance(model, Given)}
-    latency, batches = _seconds(run, one), _seconds(run, many)
-    return dict(found) | {
+    timed = {name: model for name, model in models.items() if not isinstance(model, GivenOutputs)}
+    latency, batches = _seconds(timed, one_example), _seconds(timed, batch)
+    return dict(costs) | {
         name: replace(
-            found[name],
+            costs[name],
             latency=_spread([1e3 * s for s in latency[name]]),
             throughput=_spread([batch_size / s for s in batches[name]]),
         )
-        for name in run
+        for name in timed
     }
 
 
-def _seconds(models: Mapping[str, Runs], batch: Any) -> dict[str, list[float]]:
+def _seconds(models: Mapping[str, Runnable], batch: Any) -> dict[str, list[float]]:
     for model in models.values():
-        for _ in range(_WARM_UP):
+        for _ in range(_WARM_UP_CALLS):
             model.predict_on_batch(batch)
-    taken: dict[str, list[float]] = {name: [] for name in models}
-    while unfinished := [name for name in models if _goes_on(taken[name])]:
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    while unfinished := [name for name in models if _needs_more(seconds[name])]:
         for name in unfinished:
-            began = time.perf_counter()
+            start = time.perf_counter()
             models[name].predict_on_batch(batch)
-            taken[name].append(time.perf_counter() - began)
-    return taken
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
-def _goes_on(taken: list[float]) -> bool:
-    return len(taken) < _FEWEST or (len(taken) < _MOST and sum(taken) < _SECONDS)
+def _needs_more(seconds: list[float]) -> bool:
+    return len(seconds) < _FEWEST_CALLS or (
+        len(seconds) < _MOST_CALLS and sum(seconds) < _SECONDS_EACH
+    )
 
 
 def _spread(values: list[float]) -> Spread:
@@ -149,8 +151,8 @@ def _spread(values: list[float]) -> Spread:
     return Spread(float(median), float(low), float(high), len(values))
 
 
-def measured(model: Participant, x: Any) -> int | None:
-    """Bytes that a fresh process needed for `model` and one answer.
+def measured_memory(model: Participant, x: Any) -> int | None:
+    """Bytes that a fresh process needed for `model` and one prediction.
 
     `None` of what is no Keras model, and when that process could not load the model, or does not run on Linux.
     """
@@ -158,22 +160,22 @@ def measured(model: Participant, x: Any) -> int | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        if not _saved(model, path):
+        if not _try_to_save(model, path):
             return None
-        one = keras.tree.map_structure(lambda leaf: leaf[:1], x)
-        for i, leaf in enumerate(keras.tree.flatten(one)):
+        one_example = keras.tree.map_structure(lambda leaf: leaf[:1], x)
+        for i, leaf in enumerate(keras.tree.flatten(one_example)):
             np.save(Path(folder) / f"{i}.npy", leaf)
-        run = subprocess.run(
-            [sys.executable, "-c", _FRESH, folder],
+        process = subprocess.run(
+            [sys.executable, "-c", _MEMORY_PROGRAM, folder],
             capture_output=True,
             text=True,
             env={**os.environ, "KERAS_BACKEND": keras.config.backend()},
         )
-        return int(run.stdout.split()[-1]) if run.returncode == 0 else None
+        return int(process.stdout.split()[-1]) if process.returncode == 0 else None
 
 
-#: Linux tells a process its peak, and forgets it when asked to.
-_FRESH = """
+#: On Linux `/proc` has the peak memory of a process; writing 5 to `clear_refs` resets it.
+_MEMORY_PROGRAM = """
 import sys
 import keras, numpy as np
 import keras_kd

@@ -1,4 +1,4 @@
-"""Where two models differ: by class, by example, by confusion, by any label."""
+"""Where two models differ: by class, by slice, by example, by confusion."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,21 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_kd.report._intervals import Paired, bootstrap, paired
-from keras_kd.report._tasks import Classes
+from keras_kd.report._mcnemar import mcnemar
+from keras_kd.report._tasks import Classification
 
-#: More values than this are no slices but a measurement.
+#: A slice of more values is refused: its values are measurements.
 _MOST_SLICES = 50
 
 
 @dataclass(frozen=True)
 class Group:
-    """Some of the examples, and how each model fares on them.
+    """Some of the examples, and how often each model is right on them.
 
     Args:
-        name: What they have in common.
-        examples: How many there are.
-        by_model: Share of right answers by model's name (for numbers, the mean absolute error);
-            the mean over its runs.
+        name: The class, or the value of the slice, that they have in common.
+        examples: Number of examples.
+        by_model: Share of right predictions by model's name (in a regression, the mean absolute
+            error); the mean over its runs.
         change: From the baseline to the judged model, in the same unit; `None` without a baseline.
     """
 
@@ -32,14 +33,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Changed:
-    """Examples that one of two models answers rightly.
+    """Examples that exactly one of two models predicts rightly.
 
     Args:
-        lost: Those that were right and are wrong, by their place in the data.
-        won: Those that were wrong and are right.
-        before: Answers of the baseline to all examples, as words.
-        after: Answers of the judged model.
-        truth: The labels, as words.
+        lost: Those that the baseline has right and the judged model wrong, by index.
+        won: Those that the baseline has wrong and the judged model right.
+        before: Predictions of the baseline for all examples, as class names.
+        after: Predictions of the judged model.
+        truth: The labels, as class names.
     """
 
     lost: np.ndarray
@@ -51,11 +52,11 @@ class Changed:
 
 @dataclass(frozen=True)
 class Confusion:
-    """One way to err, and how often, in each model's mean over its runs.
+    """One class predicted as another, and how often: the mean over each model's runs.
 
     Args:
         truth: The class.
-        answer: What it was taken for.
+        answer: The class that is predicted instead.
         before: How often by the baseline.
         after: How often by the judged model.
     """
@@ -69,12 +70,23 @@ class Confusion:
 def change_of(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Paired:
     """From one model's errors to another's, both `(runs, examples)`.
 
-    Over the runs, when both have as many; over the examples, when it is one of each or when the
-    runs are no pairs, of which then the means are taken.
+    Over the runs, when both models have equally many; else over the examples, of the means over the
+    runs.
     """
     if len(before) == len(after) > 1:
         return paired(before.mean(axis=1), after.mean(axis=1), seed=seed)
     return bootstrap(before.mean(axis=0), after.mean(axis=0), seed=seed)
+
+
+def change_and_p_value(
+    before: np.ndarray, after: np.ndarray, counts_errors: bool, seed: int
+) -> tuple[Paired, float | None]:
+    """The change of the errors, `(runs, examples)`; and McNemar's p for single models."""
+    change = change_of(before, after, seed)
+    if not counts_errors or len(before) > 1 or len(after) > 1:
+        return change, None
+    lost, won = ((after[0] - before[0] == sign).sum() for sign in (1, -1))
+    return change, mcnemar(int(lost), int(won))
 
 
 def groups(
@@ -86,20 +98,20 @@ def groups(
     seed: int = 0,
 ) -> list[Group]:
     """A `Group` for each of `values`; `wrong` is `(runs, examples)` by model."""
-    good = (lambda w: 1 - w.mean()) if counts_errors else (lambda w: w.mean())
-    found = []
+    score = (lambda w: 1 - w.mean()) if counts_errors else (lambda w: w.mean())
+    by_value = []
     for value in np.unique(values):
-        which = values == value
+        mask = values == value
         name = str(value) if names is None else names[int(value)]
         change = None
         if pair is not None:
-            before, after = (wrong[model][:, which] for model in pair)
-            # Right answers change as errors do, the other way round.
-            sides = (after, before) if counts_errors else (before, after)
-            change = change_of(*sides, seed=seed)
-        by_model = {model: float(good(w[:, which])) for model, w in wrong.items()}
-        found.append(Group(name, int(which.sum()), by_model, change))
-    return found
+            before, after = (wrong[model][:, mask] for model in pair)
+            # Right predictions change as errors do, with the sign reversed.
+            ordered = (after, before) if counts_errors else (before, after)
+            change = change_of(*ordered, seed=seed)
+        by_model = {model: float(score(w[:, mask])) for model, w in wrong.items()}
+        by_value.append(Group(name, int(mask.sum()), by_model, change))
+    return by_value
 
 
 def check_slices(slices: Mapping[str, np.ndarray], examples: int) -> dict[str, np.ndarray]:
@@ -120,29 +132,32 @@ def check_slices(slices: Mapping[str, np.ndarray], examples: int) -> dict[str, n
     return checked
 
 
-def changed(task: Classes, before: np.ndarray, after: np.ndarray) -> Changed:
-    """Between two runs, given their answers."""
-    wrong = [task.wrong(answers).astype(bool) for answers in (before, after)]
-    named = [[task.names[c] for c in task.decisions(answers)] for answers in (before, after)]
+def changed(task: Classification, before: np.ndarray, after: np.ndarray) -> Changed:
+    """The examples that changed between two runs, given their predictions."""
+    wrong = [task.errors(predictions).astype(bool) for predictions in (before, after)]
+    named = [
+        [task.class_names[c] for c in task.decisions(predictions)]
+        for predictions in (before, after)
+    ]
     return Changed(
         lost=np.flatnonzero(~wrong[0] & wrong[1]),
         won=np.flatnonzero(wrong[0] & ~wrong[1]),
         before=named[0],
         after=named[1],
-        truth=[task.names[c] for c in task.y],
+        truth=[task.class_names[c] for c in task.y],
     )
 
 
 def confusions(
-    before: np.ndarray, after: np.ndarray, names: Sequence[str], most: int = 10
+    before: np.ndarray, after: np.ndarray, names: Sequence[str], how_many: int = 10
 ) -> list[Confusion]:
-    """The confusions that changed most, from two matrices `[truth, answer]`."""
+    """The confusions that changed most, from two matrices `[label, prediction]`."""
     difference = np.abs(after - before)
     np.fill_diagonal(difference, 0)
-    order = np.argsort(-difference, axis=None, kind="stable")[:most]
-    places = zip(*np.unravel_index(order, difference.shape), strict=True)
+    order = np.argsort(-difference, axis=None, kind="stable")[:how_many]
+    cells = zip(*np.unravel_index(order, difference.shape), strict=True)
     return [
         Confusion(names[i], names[j], float(before[i, j]), float(after[i, j]))
-        for i, j in places
+        for i, j in cells
         if difference[i, j] > 0
     ]

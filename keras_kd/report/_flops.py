@@ -1,4 +1,4 @@
-"""FLOPs and memory from shapes: one pass without numbers, one formula for each kind of layer."""
+"""FLOPs and memory from shapes: one symbolic pass, and a formula for each kind of layer."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ layers = keras.layers
 
 @dataclass(frozen=True)
 class Work:
-    """What one example asks of a model, by its layers' shapes.
+    """The operations and the memory for one example, from the shapes of a model's layers.
 
     Args:
         flops: Floating point operations: two for each multiplication with a weight, or of two
@@ -32,11 +32,11 @@ class Work:
 
 
 def work(model: keras.Model, x: Any) -> Work:
-    """The work for one example like those of the batch `x` (an array, or a structure of them).
+    """The work for one example such as those of the batch `x` (an array, or a structure of them).
 
     A convolution, dense, embedding or recurrent layer, and attention, have a formula each; layers
     made of these need none. A recurrent layer counts its cell once for each step. What a layer
-    without weights multiplies by itself, in `call`, is not seen.
+    without weights multiplies in its own `call` is not counted.
 
     Example:
 
@@ -44,57 +44,57 @@ def work(model: keras.Model, x: Any) -> Work:
     >>> keras_kd.report.work(model, np.zeros((1, 4), "float32")).flops  # 2 · 4 · 3
     24
     """
-    one = keras.tree.map_structure(
+    one_example = keras.tree.map_structure(
         lambda leaf: keras.KerasTensor((1, *leaf.shape[1:]), str(leaf.dtype)), x
     )
     if not model.built:
         symbolic(
-            lambda inputs: model(inputs, training=False), one
+            lambda inputs: model(inputs, training=False), one_example
         )  # may run layers to learn shapes
-    tally = _Tally()
+    counter = _Counter()
 
-    def pass_once(inputs: Any) -> Any:
-        nonlocal tally
-        tally = _Tally()  # a pass that cannot go through on shapes begins anew
-        with around_calls(layers_of(model), tally.note):
+    def forward(inputs: Any) -> Any:
+        nonlocal counter
+        counter = _Counter()  # a pass that fails on shapes is tried again in another way
+        with around_calls(layers_of(model), counter.count_call):
             return model(inputs, training=False)
 
-    symbolic(pass_once, one)
-    return Work(2 * tally.multiplications, tuple(tally.without), tally.activations)
+    symbolic(forward, one_example)
+    return Work(2 * counter.multiplications, tuple(counter.without), counter.activations)
 
 
-class _Tally:
-    """What was counted in one pass."""
+class _Counter:
+    """The counts of one pass."""
 
     def __init__(self) -> None:
         self.multiplications, self.activations = 0, 0
         self.without: dict[str, None] = {}
-        self._inside = 0  # layers whose formula speaks for those within
+        self._recurrent_depth = 0  # in recurrent layers, whose formula covers the layers inside
 
-    def note(
-        self, layer: keras.layers.Layer, original: Callable[..., Any], args: tuple, kwargs: dict
+    def count_call(
+        self, layer: keras.layers.Layer, call: Callable[..., Any], args: tuple, kwargs: dict
     ) -> Any:
-        """Stands in for a layer, and counts it."""
-        whole = isinstance(layer, layers.RNN)
-        self._inside += whole
+        """Calls a layer and counts its work."""
+        is_recurrent = isinstance(layer, layers.RNN)
+        self._recurrent_depth += is_recurrent
         try:
-            outputs = original(*args, **kwargs)
+            outputs = call(*args, **kwargs)
         finally:
-            self._inside -= whole
-        if self._inside:
+            self._recurrent_depth -= is_recurrent
+        if self._recurrent_depth:
             return outputs
-        counted = _multiplications(layer, args, kwargs, outputs)
-        if counted is None:
+        multiplications = _multiplications(layer, args, kwargs, outputs)
+        if multiplications is None:
             self.without[layer.name] = None
-        self.multiplications += counted or 0
+        self.multiplications += multiplications or 0
         if not isinstance(layer, keras.Model):
             shapes = _shapes(args) + _shapes(outputs)
             self.activations = max(self.activations, 4 * sum(map(math.prod, shapes)))
         return outputs
 
 
-#: Layers with a formula of no multiplication, though they may own a matrix.
-_FREE = (
+#: Layers that own a matrix, perhaps, and multiply nothing that counts.
+_NOTHING_MULTIPLIED = (
     layers.Embedding,
     layers.PReLU,
     layers.BatchNormalization,
@@ -112,65 +112,69 @@ def _multiplications(
     layer: keras.layers.Layer, args: tuple, kwargs: dict[str, Any], outputs: Any
 ) -> int | None:
     """For the whole batch; 0 for layers made of others; `None` when there is no formula."""
-    into = _shapes(args) or _shapes(kwargs)
-    out = _shapes(outputs)
+    in_shapes = _shapes(args) or _shapes(kwargs)
+    out_shapes = _shapes(outputs)
     match layer:
         case layers.Dense():
-            return math.prod(out[0]) * into[0][-1]
+            return math.prod(out_shapes[0]) * in_shapes[0][-1]
         case layers.EinsumDense():
-            return _einsum(layer.equation, into[0], tuple(layer.kernel.shape))
+            return _einsum(layer.equation, in_shapes[0], tuple(layer.kernel.shape))
         case _ if isinstance(layer, _TRANSPOSED):
-            return math.prod(into[0]) * math.prod(layer.kernel_size) * layer.filters
+            return math.prod(in_shapes[0]) * math.prod(layer.kernel_size) * layer.filters
         case _ if isinstance(layer, _DEPTHWISE):
-            return math.prod(out[0]) * math.prod(layer.kernel_size)
+            return math.prod(out_shapes[0]) * math.prod(layer.kernel_size)
         case _ if isinstance(layer, _SEPARABLE):
-            wide = _channels(layer, into[0]) * layer.depth_multiplier
-            positions = math.prod(out[0]) // layer.filters
-            return positions * wide * (math.prod(layer.kernel_size) + layer.filters)
+            channels = _channels(layer, in_shapes[0]) * layer.depth_multiplier
+            positions = math.prod(out_shapes[0]) // layer.filters
+            return positions * channels * (math.prod(layer.kernel_size) + layer.filters)
         case _ if isinstance(layer, _CONVOLUTIONS):
-            one = math.prod(layer.kernel_size) * _channels(layer, into[0]) // layer.groups
-            return math.prod(out[0]) * one
+            for_one_output = (
+                math.prod(layer.kernel_size) * _channels(layer, in_shapes[0]) // layer.groups
+            )
+            return math.prod(out_shapes[0]) * for_one_output
         case layers.RNN():
             matrices = [w for w in layer.cell.weights if "bias" not in w.name]
             if any(len(w.shape) > 2 for w in matrices):
                 return None
-            return into[0][0] * into[0][1] * sum(math.prod(w.shape) for w in matrices)
+            return in_shapes[0][0] * in_shapes[0][1] * sum(math.prod(w.shape) for w in matrices)
         case layers.MultiHeadAttention():  # its projections are layers of their own
-            return _attention(into, kwargs, layer.num_heads, layer.key_dim, layer.value_dim)
+            return _attention(in_shapes, kwargs, layer.num_heads, layer.key_dim, layer.value_dim)
         case layers.GroupQueryAttention():
-            return _attention(into, kwargs, layer.num_query_heads, layer.head_dim, layer.head_dim)
+            return _attention(
+                in_shapes, kwargs, layer.num_query_heads, layer.head_dim, layer.head_dim
+            )
         case layers.Attention() | layers.AdditiveAttention():
-            query, value = into[:2]
-            key = into[2] if len(into) > 2 else value
+            query, value = in_shapes[:2]
+            key = in_shapes[2] if len(in_shapes) > 2 else value
             return query[0] * query[1] * value[1] * (key[-1] + value[-1])
-    if isinstance(layer, _FREE):
+    if isinstance(layer, _NOTHING_MULTIPLIED):
         return 0
-    within = {id(w) for inner in layers_of(layer, include_self=False) for w in inner.weights}
-    own = [w for w in layer.weights if id(w) not in within and len(w.shape) > 1]
-    return None if own else 0
+    inner_weights = {id(w) for inner in layers_of(layer, include_self=False) for w in inner.weights}
+    own_matrices = [w for w in layer.weights if id(w) not in inner_weights and len(w.shape) > 1]
+    return None if own_matrices else 0
 
 
 def _attention(
-    into: list[tuple], kwargs: dict[str, Any], heads: int, key_size: int, value_size: int
+    in_shapes: list[tuple], kwargs: dict[str, Any], heads: int, key_size: int, value_size: int
 ) -> int:
     """Each query with each key, and each of these with a value; in every head."""
-    query = into[0]
-    value = _shapes(kwargs["value"])[0] if "value" in kwargs else into[1]
+    query = in_shapes[0]
+    value = _shapes(kwargs["value"])[0] if "value" in kwargs else in_shapes[1]
     return query[0] * query[1] * value[1] * heads * (key_size + value_size)
 
 
-def _einsum(equation: str, into: tuple, kernel: tuple) -> int:
+def _einsum(equation: str, in_shapes: tuple, kernel: tuple) -> int:
     """One multiplication for each way to set all the letters."""
     sides = equation.split("->")[0].split(",")
     sizes: dict[str, int] = {}
-    rest = 1
-    for letters, shape in zip(sides, (into, kernel), strict=True):
+    product_of_ellipsis = 1
+    for letters, shape in zip(sides, (in_shapes, kernel), strict=True):
         before, _, after = letters.partition("...")
-        spread = len(shape) - len(before) - len(after)
-        rest *= math.prod(shape[len(before) : len(before) + spread])
+        ellipsis_length = len(shape) - len(before) - len(after)
+        product_of_ellipsis *= math.prod(shape[len(before) : len(before) + ellipsis_length])
         sizes |= dict(zip(before, shape, strict=False))
         sizes |= dict(zip(reversed(after), reversed(shape), strict=False))
-    return rest * math.prod(sizes.values())
+    return product_of_ellipsis * math.prod(sizes.values())
 
 
 def _channels(layer: keras.layers.Layer, shape: tuple) -> int:

@@ -1,4 +1,4 @@
-"""The report as a page: one file, nothing fetched, readable on a phone."""
+"""The report as a page: one file that loads no other, also for narrow screens."""
 
 from html import escape
 
@@ -53,11 +53,11 @@ def page(report: Results) -> str:
 
 
 def body(report: Results, pictures: bool) -> str:
-    """All that is said; `pictures` needs matplotlib."""
+    """Verdict, tables and pictures; `pictures` needs matplotlib."""
     parts = [f"<style>{_STYLE}</style>", f"<h1>{escape(report.verdict)}</h1>"]
     parts += [f"<p>{escape(line)}</p>" for line in report.details()]
     tables = _rows.tables(report)
-    parts += [_table(one, report) for one in tables[:2]]
+    parts += [_table(table, report) for table in tables[:2]]
     if pictures:
         for name, figure in _plots.figures(report).items():
             caption = escape(_CAPTIONS[name])
@@ -66,57 +66,59 @@ def body(report: Results, pictures: bool) -> str:
             )
     else:
         parts.append('<p class="note">Pictures need: pip install "keras-kd[report]".</p>')
-    parts += [_table(one, report) for one in tables[2:]]
+    parts += [_table(table, report) for table in tables[2:]]
     if report.changed is not None:
-        parts.append(_changed(report, "From wrong to right", report.changed.won, pictures))
-        parts.append(_changed(report, "From right to wrong", report.changed.lost, pictures))
+        parts.append(_changed_examples(report, "From wrong to right", report.changed.won, pictures))
+        parts.append(
+            _changed_examples(report, "From right to wrong", report.changed.lost, pictures)
+        )
     return f'<div class="kkd">{"".join(parts)}</div>'
 
 
-def _table(one: _rows.Table, report: Results) -> str:
-    marked = [i for i, name in enumerate(one.headings) if name == report.judged]
+def _table(table: _rows.Table, report: Results) -> str:
+    judged_columns = [i for i, name in enumerate(table.headings) if name == report.judged]
 
-    def cell(tag: str, place: int, text: str) -> str:
-        mark = ' class="judged"' if place in marked else ""
-        shown = escape(text)
-        if place:
-            shown = shown.replace(" (", "<br>(")
-        return f"<{tag}{mark}>{shown}</{tag}>"
+    def cell(tag: str, column: int, text: str) -> str:
+        attribute = ' class="judged"' if column in judged_columns else ""
+        escaped = escape(text)
+        if column:
+            escaped = escaped.replace(" (", "<br>(")
+        return f"<{tag}{attribute}>{escaped}</{tag}>"
 
-    head = "".join(cell("th", i, text) for i, text in enumerate(one.headings))
+    head = "".join(cell("th", i, text) for i, text in enumerate(table.headings))
     rows = "".join(
         "<tr>" + "".join(cell("td" if i else "th", i, t) for i, t in enumerate(row)) + "</tr>"
-        for row in one.rows
+        for row in table.rows
     )
-    note = f'<p class="note">{escape(one.note)}</p>' if one.note else ""
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return (
-        f'<h2>{escape(one.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{note}"
     )
 
 
-def _changed(report: Results, title: str, which: object, pictures: bool) -> str:
-    """Some of the examples that changed, as pictures; without images, as lines."""
-    lists = report.changed
-    places = [int(i) for i in which]  # type: ignore[attr-defined]
-    if lists is None or not places:
+def _changed_examples(report: Results, title: str, examples: object, pictures: bool) -> str:
+    """Some of the examples that changed, as images where there are some, else as text."""
+    changed = report.changed
+    indices = [int(i) for i in examples]  # type: ignore[attr-defined]
+    if changed is None or not indices:
         return ""
 
-    def words(i: int) -> str:
+    def caption_of(i: int) -> str:
         return (
-            f"{escape(report.baseline or '')}: {escape(lists.before[i])}<br>"
-            f"{escape(report.judged)}: {escape(lists.after[i])}<br>right: {escape(lists.truth[i])}"
+            f"{escape(report.baseline or '')}: {escape(changed.before[i])}<br>"
+            f"{escape(report.judged)}: {escape(changed.after[i])}<br>right: {escape(changed.truth[i])}"
         )
 
-    shown = [i for i in places if i in report.pictures]
+    shown = [i for i in indices if i in report.pictures]
     if pictures and shown:
         figures = "".join(
             f'<figure><img alt="example {i}" src="{_plots.image_as_uri(report.pictures[i])}">'
-            f"<figcaption>{words(i)}</figcaption></figure>"
+            f"<figcaption>{caption_of(i)}</figcaption></figure>"
             for i in shown
         )
-        count = f"{len(shown)} of {len(places):,}"
+        count = f"{len(shown)} of {len(indices):,}"
         return f'<h2>{title} ({count})</h2><div class="gallery">{figures}</div>'
-    shown = places[:12]
-    lines = "".join(f"<figure><b>example {i:,}</b><br>{words(i)}</figure>" for i in shown)
-    return f'<h2>{title} ({len(shown)} of {len(places):,})</h2><div class="gallery">{lines}</div>'
+    shown = indices[:12]
+    lines = "".join(f"<figure><b>example {i:,}</b><br>{caption_of(i)}</figure>" for i in shown)
+    return f'<h2>{title} ({len(shown)} of {len(indices):,})</h2><div class="gallery">{lines}</div>'

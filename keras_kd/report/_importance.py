@@ -1,4 +1,4 @@
-"""What a model looks at: the channels of a layer that its answers depend on."""
+"""Permutation importance of the channels of a layer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from keras_kd.taps import layer_paths, recording
 
 @dataclass(frozen=True)
 class Importance:
-    """How much the answers of a model depend on each channel of a layer.
+    """How much the predictions of a model depend on each channel of a layer.
 
     Args:
         model: Name of the model.
@@ -41,26 +41,26 @@ def importance(
     seed: int = 0,
     choices: Callable[[Any], np.ndarray] | None = None,
 ) -> Importance:
-    """Which channels of an intermediate layer the answers depend on.
+    """How much the predictions of a model depend on each channel of an intermediate layer.
 
-    One channel at a time is permuted over the examples: it keeps its values, and loses what they
-    tell of each example. The more the decisions then stray from the teacher's (or from the model's
-    own), the more the channel matters:
+    One channel at a time is permuted over the examples: it keeps its values, which then
+    belong to other examples. The more the predictions then differ from the teacher's (or from the
+    model's own), the more the channel matters:
 
     `importance_c = agreement - mean[ agreement with channel c permuted ]`
 
-    A channel whose information another one holds as well may show no drop.
+    A channel whose information another channel has as well may show no drop.
 
     Args:
         model: The model; it is run once per channel and repeat.
         layer: Path of the layer, such as `"block3"` or `"backbone/conv4"`. It gives one tensor
             `(batch, ..., channels)`, channels first where the layer says so.
         x: A batch of inputs; some hundreds of examples serve.
-        target: Decisions to agree with, one for each example, such as the teacher's. Defaults to
-            `None`: the model's own, as they were.
+        target: Predicted classes to agree with, one for each example, such as the teacher's.
+            Defaults to `None`: the model's own, without permutation.
         repeats: Permutations of each channel. Defaults to `2`.
         seed: Seed of the permutations. Defaults to `0`.
-        choices: From raw outputs to decisions. Defaults to `None`: the largest of several, the
+        choices: From raw outputs to predicted classes. Defaults to `None`: the largest of several, the
             sign of one.
 
     Returns:
@@ -75,7 +75,7 @@ def importance(
     >>> first = keras.layers.Dense(2, kernel_initializer="identity", name="first")(inputs)
     >>> last = keras.layers.Dense(1, name="last")
     >>> model = keras.Model(inputs, last(first))
-    >>> last.set_weights([np.array([[1.0], [0.0]]), np.zeros(1)])  # the second is not looked at
+    >>> last.set_weights([np.array([[1.0], [0.0]]), np.zeros(1)])  # the second has no weight
     >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
     >>> found = keras_kd.report.importance(model, "first", x)
     >>> bool(found.drops[0] > 0.3), float(found.drops[1])
@@ -92,50 +92,50 @@ def importance(
         )
     tapped, rng = paths[layer], np.random.default_rng(seed)
 
-    def decide() -> np.ndarray:
-        raw = keras.tree.map_structure(_numbers, model(x, training=False))
-        return (choices or _choices)(raw)
+    def decisions() -> np.ndarray:
+        raw_outputs = keras.tree.map_structure(_to_numpy, model(x, training=False))
+        return (choices or _default_decisions)(raw_outputs)
 
     with recording([tapped]) as recorded:
-        own = decide()
-    predicted = recorded[id(tapped)]
-    if len(predicted) != 1 or keras.tree.is_nested(predicted[0]) or len(predicted[0].shape) < 2:
+        original_decisions = decisions()
+    outputs = recorded[id(tapped)]
+    if len(outputs) != 1 or keras.tree.is_nested(outputs[0]) or len(outputs[0].shape) < 2:
         raise ValueError(
             f"Layer '{layer}' of '{model.name}' must give one tensor (batch, ..., channels), once "
-            f"in a pass. It ran {len(predicted)} times."
+            f"in a pass. It ran {len(outputs)} times."
         )
     axis = 1 if getattr(tapped, "data_format", None) == "channels_first" else -1
-    target = own if target is None else np.asarray(target)
-    agreement, examples = float((own == target).mean()), len(own)
+    target = original_decisions if target is None else np.asarray(target)
+    agreement, examples = float((original_decisions == target).mean()), len(original_decisions)
 
-    def drop(channel: int) -> float:
+    def drop_of(channel: int) -> float:
         after = []
         for _ in range(repeats):
             order = rng.permutation(examples)
-            with around_calls([tapped], _permuting(channel, axis, order)):
-                after.append((decide() == target).mean())
+            with around_calls([tapped], _permute_channel(channel, axis, order)):
+                after.append((decisions() == target).mean())
         return agreement - float(np.mean(after))
 
-    drops = np.array([drop(channel) for channel in range(predicted[0].shape[axis])])
+    drops = np.array([drop_of(channel) for channel in range(outputs[0].shape[axis])])
     return Importance(model.name, layer, drops, agreement, examples)
 
 
-def _permuting(channel: int, axis: int, order: np.ndarray) -> Any:
-    """The layer's answer with one channel taken from other examples."""
+def _permute_channel(channel: int, axis: int, order: np.ndarray) -> Any:
+    """The layer's outputs with one channel taken from other examples."""
 
-    def around(layer: Any, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
-        predicted = original(*args, **kwargs)
-        values = np.array(_numbers(predicted))
-        moved = np.moveaxis(values, axis, -1)  # a view: what is written to it, `values` has
-        moved[..., channel] = moved[order, ..., channel]
-        return keras.ops.convert_to_tensor(values, dtype=predicted.dtype)
+    def around(layer: Any, call: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+        outputs = call(*args, **kwargs)
+        values = np.array(_to_numpy(outputs))
+        channels_last = np.moveaxis(values, axis, -1)  # a view: writing to it changes `values`
+        channels_last[..., channel] = channels_last[order, ..., channel]
+        return keras.ops.convert_to_tensor(values, dtype=outputs.dtype)
 
     return around
 
 
-def _numbers(tensor: Any) -> np.ndarray:
+def _to_numpy(tensor: Any) -> np.ndarray:
     return keras.ops.convert_to_numpy(tensor)
 
 
-def _choices(outputs: np.ndarray) -> np.ndarray:
-    return outputs.argmax(axis=-1) if outputs.shape[-1] > 1 else outputs[..., 0] > 0
+def _default_decisions(raw_outputs: np.ndarray) -> np.ndarray:
+    return raw_outputs.argmax(axis=-1) if raw_outputs.shape[-1] > 1 else raw_outputs[..., 0] > 0

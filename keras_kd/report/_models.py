@@ -1,4 +1,4 @@
-"""Who takes part in a comparison, and as what."""
+"""The models of a comparison, and their roles in it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,28 +7,29 @@ from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.report._participants import Participant, Participants, check_has_layers, participant
 
 
-def runs_of(models: Mapping[str, Any]) -> dict[str, list[Participant]]:
+def runs_by_name(models: Mapping[str, Any]) -> dict[str, list[Participant]]:
+    """The runs of each model, as a list also where there is one."""
     if not isinstance(models, Mapping) or not models:
         raise TypeError(
             "`models` must be a dict of models by name, such as {'teacher': t, 'distilled': s}. "
             f"Received: {models!r}."
         )
     runs = {}
-    for name, given in models.items():
-        several = given if isinstance(given, (list, tuple)) else [given]
-        if not several:
+    for name, model in models.items():
+        models_of_name = model if isinstance(model, (list, tuple)) else [model]
+        if not models_of_name:
             raise ValueError(f"`models[{name!r}]` is an empty list.")
-        runs[name] = [participant(one, name) for one in several]
+        runs[name] = [participant(run, name) for run in models_of_name]
     return runs
 
 
-def parts(
+def choose_roles(
     names: list[str], teacher: str | None, baseline: str | None, judged: str | None
 ) -> tuple[str | None, str | None, str]:
-    """Who is the teacher, who is compared with, who is judged."""
+    """The names of the teacher, of the baseline, and of the judged model."""
     for argument, name in (("teacher", teacher), ("baseline", baseline), ("judged", judged)):
         if name is not None:
-            known(name, argument, names)
+            check_name(name, argument, names)
     if teacher is None and "teacher" in names:
         teacher = "teacher"
     judged = judged or ([n for n in names if n not in (teacher, baseline)] or names)[-1]
@@ -41,7 +42,8 @@ def parts(
     return teacher, baseline, judged
 
 
-def known(name: str, argument: str, names: Any) -> None:
+def check_name(name: str, argument: str, names: Any) -> None:
+    """Raises when `argument` names a model that there is not."""
     if name not in names:
         raise ValueError(
             f"`{argument}` names the model {name!r}, and there is none. Expected one of "
@@ -49,7 +51,8 @@ def known(name: str, argument: str, names: Any) -> None:
         )
 
 
-def layer_asked_for(importance: str | None, runs: Participants) -> tuple[str, str] | None:
+def model_and_layer(importance: str | None, runs: Participants) -> tuple[str, str] | None:
+    """`"model:layer"` as a pair."""
     if importance is None:
         return None
     name, colon, layer = importance.rpartition(":")
@@ -58,6 +61,6 @@ def layer_asked_for(importance: str | None, runs: Participants) -> tuple[str, st
             "`importance` names a model and a layer, such as 'distilled:block3'. "
             f"Received: {importance!r}."
         )
-    known(name, "importance", runs)
+    check_name(name, "importance", runs)
     check_has_layers(runs, name, "importance")
     return name, layer

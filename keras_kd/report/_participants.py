@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: Keras models, what is called as these are, and mere outputs."""
+"""The entries of a comparison: Keras models, teachers that are called as these are, and arrays of outputs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -13,12 +13,13 @@ from keras_kd._core.largest import Largest
 from keras_kd._core.models import looks_like_a_model, no_model
 
 
-class Called:
-    """A teacher of another framework or a function, called as a Keras model is.
+class CalledTeacher:
+    """A teacher of another framework or a function, with the two methods of a Keras model that a
+    report calls.
 
     Args:
-        teacher: Who is called.
-        gives_logits: Whether that is known; else its numbers have to tell.
+        teacher: The teacher.
+        gives_logits: Whether its outputs are known to be logits; else their values decide.
     """
 
     def __init__(self, teacher: ExternalTeacher, gives_logits: bool):
@@ -29,8 +30,8 @@ class Called:
         outputs = self._signals(x)[OUTPUT]
         if isinstance(outputs, Largest):
             raise ValueError(
-                f"The teacher '{self.teacher.name}' tells its {outputs.values.shape[-1]} largest "
-                "logits alone, and a report judges the outputs for all classes. Leave it out."
+                f"The teacher '{self.teacher.name}' gives its {outputs.values.shape[-1]} largest "
+                "logits alone, and a report scores the outputs for all classes. Leave it out."
             )
         return outputs
 
@@ -39,22 +40,22 @@ class Called:
         return np.concatenate([self.predict_on_batch(_rows(x, i, i + batch_size)) for i in starts])
 
 
-class Given:
+class GivenOutputs:
     """Outputs that are there already, `(examples, classes)`, in the order of the test set.
 
     Args:
         outputs: The array.
-        name: Whose they are.
+        name: Name of the entry, for messages.
     """
 
     def __init__(self, outputs: np.ndarray, name: str):
         self.outputs, self.name = outputs, name
 
-    def of(self, examples: int) -> np.ndarray:
-        """The outputs, once it is known that there is one for each example."""
-        if len(self.outputs) != examples:
+    def for_examples(self, count: int) -> np.ndarray:
+        """The outputs; raises unless there is one for each of `count` examples."""
+        if len(self.outputs) != count:
             raise ValueError(
-                f"'{self.name}' has {len(self.outputs):,} outputs, and the test set {examples:,} "
+                f"'{self.name}' has {len(self.outputs):,} outputs, and the test set {count:,} "
                 "examples: one for each is expected, in their order."
             )
         return self.outputs
@@ -64,31 +65,31 @@ def _rows(x: Any, start: int, stop: int) -> Any:
     return keras.tree.map_structure(lambda leaf: leaf[start:stop], x)
 
 
-#: `predict` and `predict_on_batch` run it.
-Runs: TypeAlias = keras.Model | Called
-Participant: TypeAlias = Runs | Given
+#: What has `predict` and `predict_on_batch`.
+Runnable: TypeAlias = keras.Model | CalledTeacher
+Participant: TypeAlias = Runnable | GivenOutputs
 Participants: TypeAlias = Mapping[str, Sequence[Participant]]
 
 
-def participant(given: Any, name: str) -> Participant:
-    """What stands for one entry of `models`."""
-    if isinstance(given, keras.Model):
-        return given
-    if isinstance(given, ExternalTeacher):
-        return Called(given, gives_logits=True)
-    if isinstance(given, np.ndarray) or keras.ops.is_tensor(given):
-        return Given(keras.ops.convert_to_numpy(given), name)
-    if callable(given) and not looks_like_a_model(given):
-        return Called(FunctionTeacher(given, name=name), gives_logits=False)
+def participant(model: Any, name: str) -> Participant:
+    """One entry of `models` as a participant."""
+    if isinstance(model, keras.Model):
+        return model
+    if isinstance(model, ExternalTeacher):
+        return CalledTeacher(model, gives_logits=True)
+    if isinstance(model, np.ndarray) or keras.ops.is_tensor(model):
+        return GivenOutputs(keras.ops.convert_to_numpy(model), name)
+    if callable(model) and not looks_like_a_model(model):
+        return CalledTeacher(FunctionTeacher(model, name=name), gives_logits=False)
     raise no_model(
-        given,
+        model,
         f"models[{name!r}]",
         "a keras.Model, a teacher, a function, an array or a list of them",
     )
 
 
 def check_has_layers(participants: Participants, name: str, argument: str) -> None:
-    """Raises when something is to be looked at inside what is no Keras model."""
+    """Raises when `argument` needs the layers of something that is no Keras model."""
     if not isinstance(participants[name][0], keras.Model):
         raise ValueError(
             f"`{argument}` looks at the layers of a model, and '{name}' is no keras.Model: of it only "

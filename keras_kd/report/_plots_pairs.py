@@ -1,4 +1,4 @@
-"""Pictures. The only place that draws; matplotlib is imported when it does."""
+"""The picture of paired errors; matplotlib is imported when it is drawn."""
 
 import os
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ _BEFORE, _AFTER, _REFERENCE = "#9a5b13", "#1565a8", "#555555"
 
 @dataclass(frozen=True)
 class Example:
-    """One image with the two answers to it.
+    """One image with two predictions of it.
 
     Args:
         image: Shape `(height, width, channels)`, in [0, 1].
-        before: The answer before, wrong.
-        after: The answer after, right.
+        before: The class predicted before, wrong.
+        after: The class predicted after, right.
     """
 
     image: np.ndarray
@@ -40,7 +40,7 @@ def draw_pairs(
     """A picture of paired errors, with a few examples beside it.
 
     Left, a line for each seed from its errors before to its errors after. Right, examples that
-    were answered wrongly before and rightly after, with both answers.
+    were predicted wrongly before and rightly after, with both predictions.
 
     Args:
         path: Where to write; `.png`, `.svg` or `.pdf`.
@@ -77,27 +77,27 @@ def _slopes(
     """A line for each seed, the means in bold numbers."""
     for pair in zip(before, after, strict=True):
         axes.plot((0, 1), pair, color="#bbbbbb", linewidth=1.2, zorder=1)
-    for place, (values, colour) in enumerate(((before, _BEFORE), (after, _AFTER))):
-        axes.scatter([place] * len(values), values, s=36, color=colour, zorder=2)
-        outward = (-1, 1)[place]
+    for side, (values, color) in enumerate(((before, _BEFORE), (after, _AFTER))):
+        axes.scatter([side] * len(values), values, s=36, color=color, zorder=2)
+        direction = (-1, 1)[side]
         axes.annotate(
             f"mean\n{np.mean(values):.1f} %",
-            (place, float(np.mean(values))),
-            xytext=(12 * outward, 0),
+            (side, float(np.mean(values))),
+            xytext=(12 * direction, 0),
             textcoords="offset points",
-            ha=("right", "left")[place],
+            ha=("right", "left")[side],
             va="center",
-            color=colour,
+            color=color,
             fontweight="bold",
         )
     name, value = reference
     axes.axhline(value, color=_REFERENCE, linewidth=1, linestyle="--", zorder=0)
     axes.set(xlim=(-0.5, 1.5), ylabel="errors on the test set (%)")
     axes.set_ylim(bottom=0)
-    above = value < 0.06 * axes.get_ylim()[1]  # else the words would lie on the axis
+    label_above = value < 0.06 * axes.get_ylim()[1]  # below the line the label would cover the axis
     axes.annotate(
-        f"{name} {value:.1f} %", (0.5, value), xytext=(0, 4 if above else -4),
-        textcoords="offset points", ha="center", va="bottom" if above else "top",
+        f"{name} {value:.1f} %", (0.5, value), xytext=(0, 4 if label_above else -4),
+        textcoords="offset points", ha="center", va="bottom" if label_above else "top",
         color=_REFERENCE, fontsize=9,
     )  # fmt: skip
     axes.set_xticks((0, 1), names)
@@ -106,21 +106,21 @@ def _slopes(
 
 
 def _gallery(figure: Any, names: tuple[str, str], examples: Sequence[Example]) -> None:
-    """Two rows of four images, both answers under each."""
-    shown = examples[:8]
+    """Two rows of four images, both predictions under each."""
+    examples_shown = examples[:8]
     figure.suptitle(
-        f"{len(shown)} of the {len(examples)} test images that '{names[0]}' gets wrong "
+        f"{len(examples_shown)} of the {len(examples)} test images that '{names[0]}' gets wrong "
         f"and '{names[1]}' right",
         x=0.02,
         ha="left",
         fontsize=10,
     )
-    for place, axes in enumerate(figure.subplots(2, 4).flat):
-        axes.set(xticks=(), yticks=(), visible=place < len(shown))
+    for index, axes in enumerate(figure.subplots(2, 4).flat):
+        axes.set(xticks=(), yticks=(), visible=index < len(examples_shown))
         axes.spines[:].set_color("#dddddd")
-        if place < len(shown):
-            example = shown[place]
+        if index < len(examples_shown):
+            example = examples_shown[index]
             axes.imshow(np.squeeze(example.image), cmap="gray_r", vmin=0, vmax=1)
-            below = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 9}
-            axes.text(0.5, -0.04, f"{names[0]}: {example.before}", color=_BEFORE, **below)
-            axes.text(0.5, -0.18, f"{names[1]}: {example.after}", color=_AFTER, **below)
+            label_style = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 9}
+            axes.text(0.5, -0.04, f"{names[0]}: {example.before}", color=_BEFORE, **label_style)
+            axes.text(0.5, -0.18, f"{names[1]}: {example.after}", color=_AFTER, **label_style)

@@ -1,4 +1,4 @@
-"""One pass over a test set: every model answers each example once."""
+"""One pass over a test set: every model predicts each example once."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,21 +10,21 @@ import numpy as np
 
 from keras_kd._core.messages import listing
 from keras_kd.data import Part
-from keras_kd.report._participants import Given, Participants
+from keras_kd.report._participants import GivenOutputs, Participants
 
-#: How many bytes of a stream's inputs are kept, for pictures and for what looks inside models.
-KEEP = 512 * 2**20
+#: How many bytes of the inputs are kept of batches, for pictures, layer similarity and importance.
+KEPT_INPUT_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
-class Read:
-    """What came of the pass.
+class ModelOutputs:
+    """The outputs of all models, and the test set.
 
     Args:
-        outputs: By name and run, what the models returned, `(examples, ...)`.
+        outputs: By name and run, the raw outputs, `(examples, width)`.
         y: The labels.
-        x: The inputs; of a stream that is large, the first of them.
-        seconds: Time that the models took, by name; 0 of outputs that were given.
+        x: The inputs; of batches that are large together, the first of them.
+        seconds: Time that the predictions took, by name; 0 for outputs that were given.
     """
 
     outputs: dict[str, list[np.ndarray]]
@@ -33,19 +33,23 @@ class Read:
     seconds: dict[str, float]
 
 
-def read(models: Participants, data: Any, *, batch_size: int, output: str | None) -> Read:
-    """The answers of all models to `data`, and its labels."""
+def predict(
+    models: Participants, data: Any, *, batch_size: int, output: str | None
+) -> ModelOutputs:
+    """The outputs of all models for `data`, and its labels."""
     if isinstance(data, Part):
         data = (data.x, data.y)
     if isinstance(data, tuple):
-        return _read_arrays(models, data, batch_size, output)
-    return _read_stream(models, _batches(data), output)
+        return _predict_arrays(models, data, batch_size, output)
+    return _predict_batches(models, _batches(data), output)
 
 
-def _read_arrays(models: Participants, data: tuple, batch_size: int, output: str | None) -> Read:
-    x, y = _pair(data)
-    x = keras.tree.map_structure(_array, x)
-    y = picked(keras.tree.map_structure(_array, y), output, "the labels")
+def _predict_arrays(
+    models: Participants, data: tuple, batch_size: int, output: str | None
+) -> ModelOutputs:
+    x, y = _inputs_and_labels(data)
+    x = keras.tree.map_structure(_to_numpy, x)
+    y = select_output(keras.tree.map_structure(_to_numpy, y), output, "the labels")
     sizes = {len(leaf) for leaf in (*keras.tree.flatten(x), y)}
     if len(sizes) > 1 or not len(y):
         raise ValueError(
@@ -56,49 +60,53 @@ def _read_arrays(models: Participants, data: tuple, batch_size: int, output: str
     seconds = {}
     for name, runs in models.items():
         began = time.perf_counter()
-        raw = [
-            run.of(len(y))
-            if isinstance(run, Given)
+        raw_outputs = [
+            run.for_examples(len(y))
+            if isinstance(run, GivenOutputs)
             else run.predict(x, batch_size=batch_size, verbose=0)
             for run in runs
         ]
         seconds[name] = time.perf_counter() - began
-        outputs[name] = [_answer(r, output, name) for r in raw]
-    return Read(outputs, y, x, seconds)
+        outputs[name] = [_checked_output(raw, output, name) for raw in raw_outputs]
+    return ModelOutputs(outputs, y, x, seconds)
 
 
-def _read_stream(models: Participants, batches: Iterable[Any], output: str | None) -> Read:
-    parts: dict[str, list[list[np.ndarray]]] = {n: [[] for _ in runs] for n, runs in models.items()}
+def _predict_batches(
+    models: Participants, batches: Iterable[Any], output: str | None
+) -> ModelOutputs:
+    batches_by_model: dict[str, list[list[np.ndarray]]] = {
+        n: [[] for _ in runs] for n, runs in models.items()
+    }
     labels: list[np.ndarray] = []
-    kept: list[Any] = []
-    seconds, room = dict.fromkeys(models, 0.0), KEEP
+    kept_inputs: list[Any] = []
+    seconds, bytes_left = dict.fromkeys(models, 0.0), KEPT_INPUT_BYTES
     for batch in batches:
-        x, y = _pair(batch)
-        x = keras.tree.map_structure(_array, x)
-        labels.append(picked(keras.tree.map_structure(_array, y), output, "the labels"))
+        x, y = _inputs_and_labels(batch)
+        x = keras.tree.map_structure(_to_numpy, x)
+        labels.append(select_output(keras.tree.map_structure(_to_numpy, y), output, "the labels"))
         for name, runs in models.items():
             began = time.perf_counter()
-            for run, predicted in zip(runs, parts[name], strict=True):
-                if not isinstance(run, Given):
-                    predicted.append(_answer(run.predict_on_batch(x), output, name))
+            for run, of_run in zip(runs, batches_by_model[name], strict=True):
+                if not isinstance(run, GivenOutputs):
+                    of_run.append(_checked_output(run.predict_on_batch(x), output, name))
             seconds[name] += time.perf_counter() - began
-        room -= sum(leaf.nbytes for leaf in keras.tree.flatten(x))
-        if room >= 0 or not kept:
-            kept.append(x)
+        bytes_left -= sum(leaf.nbytes for leaf in keras.tree.flatten(x))
+        if bytes_left >= 0 or not kept_inputs:
+            kept_inputs.append(x)
     if not labels:
         raise ValueError("`data` gave no batch. A generator or iterator can be read only once.")
     y = np.concatenate(labels)
     outputs = {
         name: [
-            _answer(run.of(len(y)), output, name)
-            if isinstance(run, Given)
-            else np.concatenate(predicted)
-            for run, predicted in zip(runs, parts[name], strict=True)
+            _checked_output(run.for_examples(len(y)), output, name)
+            if isinstance(run, GivenOutputs)
+            else np.concatenate(of_run)
+            for run, of_run in zip(runs, batches_by_model[name], strict=True)
         ]
         for name, runs in models.items()
     }
-    x = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *kept)
-    return Read(outputs, y, x, seconds)
+    x = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *kept_inputs)
+    return ModelOutputs(outputs, y, x, seconds)
 
 
 def _batches(data: Any) -> Iterator[Any]:
@@ -115,7 +123,7 @@ def _batches(data: Any) -> Iterator[Any]:
         ) from None
 
 
-def _pair(batch: Any) -> tuple[Any, Any]:
+def _inputs_and_labels(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, (tuple, list)) and len(batch) == 3 and batch[2] is not None:
         raise ValueError(
             "`data` holds sample weights, and a report counts every example once. Leave them out."
@@ -128,32 +136,32 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return batch[0], batch[1]
 
 
-def _array(leaf: Any) -> np.ndarray:
+def _to_numpy(leaf: Any) -> np.ndarray:
     return leaf if isinstance(leaf, np.ndarray) else keras.ops.convert_to_numpy(leaf)
 
 
-def _answer(raw: Any, output: str | None, name: str) -> np.ndarray:
-    answer = picked(raw, output, f"'{name}'")
-    if answer.ndim != 2:
+def _checked_output(raw_outputs: Any, output: str | None, name: str) -> np.ndarray:
+    rows = select_output(raw_outputs, output, f"'{name}'")
+    if rows.ndim != 2:
         raise ValueError(
-            f"'{name}' answers with the shape {('examples', *answer.shape[1:])}. A report judges "
+            f"'{name}' answers with the shape {('examples', *rows.shape[1:])}. A report judges "
             "one answer for each example, of shape (examples, classes) or (examples, 1); for "
             "sequences and maps, make the positions examples first."
         )
-    return answer.astype("float64")
+    return rows.astype("float64")
 
 
-def picked(given: Any, output: str | None, whose: str) -> np.ndarray:
-    """The one output that is judged, by name or by place."""
-    if isinstance(given, Mapping):
-        choices = {str(key): value for key, value in given.items()}
-    elif isinstance(given, (list, tuple)):
-        choices = {str(i): value for i, value in enumerate(given)}
+def select_output(outputs: Any, output: str | None, owner: str) -> np.ndarray:
+    """The one output that is scored, by name or by index."""
+    if isinstance(outputs, Mapping):
+        by_name = {str(key): value for key, value in outputs.items()}
+    elif isinstance(outputs, (list, tuple)):
+        by_name = {str(i): value for i, value in enumerate(outputs)}
     else:
-        return given
-    if output is None or output not in choices:
+        return outputs
+    if output is None or output not in by_name:
         raise ValueError(
-            f"A report judges one output, and {whose} has {listing(choices)}. Say which: "
-            f"compare(..., output={next(iter(choices))!r})."
+            f"A report judges one output, and {owner} has {listing(by_name)}. Say which: "
+            f"compare(..., output={next(iter(by_name))!r})."
         )
-    return choices[output]
+    return by_name[output]

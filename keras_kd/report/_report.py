@@ -1,4 +1,4 @@
-"""`Report`: what `compare` found, as text, as a page, as pictures, as a dict."""
+"""`Report`: the numbers, with what prints them and draws them."""
 
 import io
 import os
@@ -16,29 +16,29 @@ from keras_kd.report._results import Results
 class Report(Results):
     """What `keras_kd.report.compare` found.
 
-    `print(report)` for a terminal; in a notebook it shows itself; `save("report.html")` writes one
+    `print(report)` for a terminal; a notebook displays it as a page; `save("report.html")` writes one
     page with everything inside; `to_dict()` is for programs.
 
     Args:
         task: `"classification"`, `"multi_label"` or `"regression"`.
-        counts_errors: Whether answers are right or wrong; else near or far.
+        counts_errors: Whether predictions are right or wrong; otherwise they have a distance.
         examples: Number of examples.
         models: A `ModelReport` by name.
         teacher: Name of the teacher, if any.
         baseline: Name of the model compared with, if any.
-        judged: Name of the model judged.
+        judged: Name of the model that the verdict is about.
         change: From the baseline to the judged model, per example; `None` without a baseline.
         p_value: Of McNemar's exact test, for single models.
         temperature: Softening of the KL.
         batch_size: Examples at once.
         classes: A `Group` for each class.
         slices: By name, a `Group` for each value.
-        changed: Examples that one of both answers rightly; of their first runs.
+        changed: Examples that exactly one of both predicts rightly; of their first runs.
         confusions: Those that changed most.
-        pictures: Images of examples that changed, by place.
+        pictures: Images of examples that changed, by index.
         histories: Training curves by name.
-        importance: Of the layer asked for.
-        similarity: Of the models asked for.
+        importance: Of the channels of a layer, if asked for.
+        similarity: Of the layers of two models, if asked for.
     """
 
     def show(self, console: Console | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What `compare` found: numbers, and what follows from them in words."""
+"""The numbers of a report, and the sentences that follow from them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from keras_kd.report._costs import Costs
 from keras_kd.report._differences import Changed, Confusion, Group
 from keras_kd.report._importance import Importance
-from keras_kd.report._intervals import FEWEST, Paired
+from keras_kd.report._intervals import FEWEST_PAIRS, Paired
 from keras_kd.report._similarity import Similarity
 from keras_kd.report._verdict import p_value, verdict
 
@@ -22,12 +22,12 @@ class ModelReport:
     Args:
         name: Its name.
         scores: By key, one number for each run; `None` where a score has no meaning.
-        wrong: Per run and example, 1 for an error and 0 for none; for numbers, the distance.
-        reads: How its outputs were read, and why.
-        costs: What it costs; of the first run.
-        seconds: Time that its answers took.
-        bins: For a reliability diagram, of the first run: per bin the number of answers, their
-            mean confidence and their share of right ones.
+        wrong: Per run and example, 1 for an error and 0 for none; in a regression, the distance.
+        reads: Whether its outputs are logits or probabilities, and how that is known.
+        costs: Its size, operations and times; of the first run.
+        seconds: Time that its predictions took.
+        bins: For a reliability diagram, of the first run: per bin the number of predictions, their
+            mean confidence and the share of right ones.
     """
 
     name: str
@@ -85,14 +85,14 @@ class Results:
 
     @property
     def _runs(self) -> int:
-        """The number of runs that are pairs; 0 when the examples are."""
+        """The number of paired runs; 0 when the examples are the pairs."""
         if self.baseline is None:
             return 0
         before, after = (len(self.models[name].wrong) for name in (self.baseline, self.judged))
         return before if before == after > 1 else 0
 
     def details(self) -> list[str]:
-        """What belongs to the verdict, a sentence each."""
+        """The sentences below the verdict."""
         lines = []
         if self.changed is not None:
             lines.append(
@@ -108,7 +108,7 @@ class Results:
             over = "runs" if self._runs else "examples"
             how = "bootstrap-t" if self.p_value is None else "the dual of McNemar's test"
             lines.append(
-                f"An interval over {over} needs at least {FEWEST}, and differences that are not all the same."
+                f"An interval over {over} needs at least {FEWEST_PAIRS}, and differences that are not all the same."
                 if self.change.too_few
                 else f"The interval is over {over} ({how})."
             )
@@ -116,8 +116,8 @@ class Results:
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, as dicts, lists, strings and floats that `json.dumps` takes."""
-        whole = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        del whole["pictures"]
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del fields["pictures"]
         models = {
             name: {
                 "scores": dict(m.scores),
@@ -131,21 +131,23 @@ class Results:
             for name, m in self.models.items()
         }
         changed = self.changed and {"lost": self.changed.lost, "won": self.changed.won}
-        return _plain({"verdict": self.verdict, **whole, "models": models, "changed": changed})
+        return _to_json_types(
+            {"verdict": self.verdict, **fields, "models": models, "changed": changed}
+        )
 
 
-def _plain(value: Any) -> Any:
-    """`value` in types that JSON has; what is no number becomes `None`."""
+def _to_json_types(value: Any) -> Any:
+    """`value` in types that JSON has; NaN and infinity become `None`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: _to_json_types(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _to_json_types(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return _to_json_types(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [_to_json_types(inner) for inner in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return _to_json_types(value.item())
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

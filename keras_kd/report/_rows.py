@@ -10,11 +10,11 @@ from keras_kd.report._differences import Group
 from keras_kd.report._intervals import Paired
 from keras_kd.report._results import Results
 
-_NOTHING = "–"
+_MISSING = "–"
 
 
 class Table(NamedTuple):
-    """A title, headings, rows whose first cell is a name, and a note below."""
+    """A title, headings, rows that begin with a name, and a note below."""
 
     title: str
     headings: Sequence[str]
@@ -30,7 +30,7 @@ def number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-#: Scores by key: what they are called, and how they are written.
+#: Scores by key: the name in the table, and how the number is written.
 SCORES: dict[str, tuple[str, Callable[[float], str]]] = {
     "accuracy": ("accuracy", percent),
     "label_accuracy": ("accuracy of each label", percent),
@@ -59,39 +59,39 @@ def scores(report: Results) -> Table:
     rows = []
     for key in keys:
         label, write = SCORES[key]
-        cells = [_over_runs(m.scores.get(key, [None]), write) for m in models]
-        if any(cell != _NOTHING for cell in cells):
+        cells = [_mean_and_deviation(m.scores.get(key, [None]), write) for m in models]
+        if any(cell != _MISSING for cell in cells):
             rows.append([label, *cells])
     errors = [m.wrong.sum(axis=1) for m in models]
     if report.counts_errors:
-        cells = [_over_runs(list(e), lambda v: f"{v:,.0f}" if v == round(v) else f"{v:,.1f}") for e in errors]  # fmt: skip
+        cells = [_mean_and_deviation(list(e), lambda v: f"{v:,.0f}" if v == round(v) else f"{v:,.1f}") for e in errors]  # fmt: skip
         rows.insert(0, [f"errors of {report.examples:,}", *cells])
     runs = ", ".join(f"{m.name}: {len(m.wrong)}" for m in models if len(m.wrong) > 1)
-    ways: dict[str, list[str]] = {}
+    names_by_format: dict[str, list[str]] = {}
     for m in models:
-        ways.setdefault(m.reads, []).append(m.name)
-    read = "; ".join(f"{way} ({', '.join(names)})" for way, names in ways.items())
+        names_by_format.setdefault(m.reads, []).append(m.name)
+    formats = "; ".join(f"{form} ({', '.join(names)})" for form, names in names_by_format.items())
     note = f"± is the standard deviation over runs ({runs}). " if runs else ""
-    return Table("Scores", ["", *report.models], rows, f"{note}Outputs read as {read}.")
+    return Table("Scores", ["", *report.models], rows, f"{note}Outputs read as {formats}.")
 
 
-def _over_runs(values: Sequence[float | None], write: Callable[[float], str]) -> str:
-    there = [value for value in values if value is not None]
-    if len(there) < len(values) or not there:
-        return _NOTHING
-    if len(there) == 1:
-        return write(float(there[0]))
-    mean, unit = write(float(np.mean(there))), ""
-    spread = write(float(np.std(there, ddof=1)))
+def _mean_and_deviation(values: Sequence[float | None], write: Callable[[float], str]) -> str:
+    defined = [value for value in values if value is not None]
+    if len(defined) < len(values) or not defined:
+        return _MISSING
+    if len(defined) == 1:
+        return write(float(defined[0]))
+    mean, unit = write(float(np.mean(defined))), ""
+    spread = write(float(np.std(defined, ddof=1)))
     if mean.endswith(" %"):
         mean, spread, unit = mean[:-2], spread[:-2], " %"
     return f"{mean} ± {spread}{unit}"
 
 
-def size(count: float | None, unit: str = "") -> str:
+def with_prefix(count: float | None, unit: str = "") -> str:
     """`1.2 M`, in thousands; bytes likewise."""
     if count is None:
-        return _NOTHING
+        return _MISSING
     for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= factor:
             return f"{count / factor:.3g} {prefix}{unit}"
@@ -100,65 +100,72 @@ def size(count: float | None, unit: str = "") -> str:
 
 def costs(report: Results) -> Table:
     """One row for each cost, one column for each model."""
-    spent = [m.costs for m in report.models.values()]
-    lines: list[tuple[str, Callable[[Costs], str]]] = [
-        ("weights", lambda c: _NOTHING if c.parameters is None else f"{c.parameters:,}"),
-        ("file", lambda c: size(c.file_bytes, "B")),
-        ("FLOPs for one example", lambda c: size(c.flops) + ("*" if c.flops_without else "")),
-        ("memory, at least", lambda c: size(c.memory, "B")),
-        ("memory, measured", lambda c: size(c.measured_memory, "B")),
+    model_costs = [m.costs for m in report.models.values()]
+    kinds: list[tuple[str, Callable[[Costs], str]]] = [
+        ("weights", lambda c: _MISSING if c.parameters is None else f"{c.parameters:,}"),
+        ("file", lambda c: with_prefix(c.file_bytes, "B")),
+        ("FLOPs for one example", lambda c: with_prefix(c.flops) + ("*" if c.flops_without else "")),
+        ("memory, at least", lambda c: with_prefix(c.memory, "B")),
+        ("memory, measured", lambda c: with_prefix(c.measured_memory, "B")),
         ("one example (ms)", lambda c: _spread(c.latency, "{:.3g}".format)),
-        (f"per second, {report.batch_size} at once", lambda c: _spread(c.throughput, size)),
+        (f"per second, {report.batch_size} at once", lambda c: _spread(c.throughput, with_prefix)),
     ]  # fmt: skip
-    rows = [[label, *map(write, spent)] for label, write in lines]
-    rows = [row for row in rows if any(cell != _NOTHING for cell in row[1:])]
+    rows = [[label, *map(write, model_costs)] for label, write in kinds]
+    rows = [row for row in rows if any(cell != _MISSING for cell in row[1:])]
     note = (
         "FLOPs: two for each multiplication of a layer's formula. Memory, at least: weights, and "
         "the largest input and output of one layer, from shapes."
     )
-    if any(c.measured_memory is not None for c in spent):
+    if any(c.measured_memory is not None for c in model_costs):
         note += " Memory, measured: by how much a fresh process grew, at its peak."
-    if any(c.latency for c in spent):
+    if any(c.latency for c in model_costs):
         note += (
-            " Times: Keras's predict_on_batch (of other teachers, a call) from Python after warm-up, the median of at least "
-            f"{min(c.latency.calls for c in spent if c.latency)} calls for one example (in "
+            " Times: Keras's predict_on_batch (a call, for a teacher of another framework) from "
+            "Python after warm-up, the median of at least "
+            f"{min(c.latency.calls for c in model_costs if c.latency)} calls for one example (in "
             "brackets the middle half of the calls)."
         )
-    left_out = {name: m.costs.flops_without for name, m in report.models.items()}
+    layers_left_out = {name: m.costs.flops_without for name, m in report.models.items()}
     note += "".join(
-        f" * {name}: without {', '.join(layers)}." for name, layers in left_out.items() if layers
+        f" * {name}: without {', '.join(layers)}."
+        for name, layers in layers_left_out.items()
+        if layers
     )
     return Table("Costs", ["", *report.models], rows, note)
 
 
 def _spread(value: Spread | None, write: Callable[[float], str]) -> str:
     if value is None:
-        return _NOTHING
+        return _MISSING
     middle, low, high = map(write, (value.median, value.low, value.high))
     return f"{middle} ({low} to {high})"
 
 
-def groups(report: Results, title: str, found: Sequence[Group], first: str) -> Table:
+def groups(report: Results, title: str, members: Sequence[Group], first: str) -> Table:
     """One row for each class or slice."""
     pair = [n for n in (report.teacher, report.baseline, report.judged) if n]
     names = list(dict.fromkeys([*pair, *report.models]))
     write = percent if report.counts_errors else number
     headings = [first, "examples", *names]
     rows = []
-    for group in found:
+    for group in members:
         row = [group.name, f"{group.examples:,}", *(write(group.by_model[n]) for n in names)]
         if group.change is not None:
             row += [_signed(group.change.mean, report.counts_errors)]
             row += [_interval(group.change, report.counts_errors)]
         rows.append(row)
-    if any(group.change is not None for group in found):
+    if any(group.change is not None for group in members):
         headings += ["change", "95 % interval"]
-    what = "Share of right answers" if report.counts_errors else "Mean absolute error"
-    note = f"{what}. Change: from {report.baseline} to {report.judged}" if report.baseline else what
+    quantity = "Share of right answers" if report.counts_errors else "Mean absolute error"
+    note = (
+        f"{quantity}. Change: from {report.baseline} to {report.judged}"
+        if report.baseline
+        else quantity
+    )
     if report.baseline and report.counts_errors:
         note += ", in percentage points"
-    many = " With many rows, some intervals leave out 0 by chance." if len(found) > 1 else ""
-    return Table(title, headings, rows, f"{note}.{many}")
+    by_chance = " With many rows, some intervals leave out 0 by chance." if len(members) > 1 else ""
+    return Table(title, headings, rows, f"{note}.{by_chance}")
 
 
 def _signed(value: float, shares: bool) -> str:
@@ -170,7 +177,7 @@ def _signed(value: float, shares: bool) -> str:
 
 def _interval(change: Paired, shares: bool) -> str:
     if change.too_few:
-        return _NOTHING
+        return _MISSING
     return f"{_signed(change.low, shares)} to {_signed(change.high, shares)}"
 
 
@@ -191,7 +198,7 @@ def confusions(report: Results) -> Table:
 
 
 def tables(report: Results) -> list[Table]:
-    """All of them, in order."""
+    """All tables of a report, in their order."""
     found = [scores(report), costs(report)]
     if report.classes:
         found.append(groups(report, "Classes", report.classes, "class"))

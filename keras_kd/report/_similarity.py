@@ -1,4 +1,4 @@
-"""Which layers say the same: linear CKA."""
+"""Similarity of the layers of two models, by linear CKA."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from keras_kd.taps import layer_paths, recording
 
 
 def cka(a: np.ndarray, b: np.ndarray) -> float:
-    """Linear centred kernel alignment of two sets of features of the same examples.
+    """Linear centered kernel alignment of two sets of features of the same examples.
 
-    With centred `A` and `B`, one row per example:
+    With centered `A` and `B`, one row per example:
 
     `cka = ||Bᵀ A||² / (||Aᵀ A|| · ||Bᵀ B||)`, in Frobenius norms
 
-    From 0 to 1, and 1 when one is the other turned and scaled. `nan` when one of them is the same
+    From 0 to 1, and 1 when one is the other rotated and scaled. `nan` when one of them is the same
     for all examples. With many features and few examples it is above 0 also for noise.
 
     Args:
@@ -42,7 +42,7 @@ def cka(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _gram(features: np.ndarray) -> np.ndarray:
-    """Inner products of centred rows: as large as the examples are many, however wide these are."""
+    """Inner products of centered rows, `(examples, examples)`."""
     rows = np.reshape(features, (len(features), -1)).astype("float32")
     rows = rows - rows.mean(axis=0)
     return (rows @ rows.T).astype("float64")
@@ -102,8 +102,8 @@ def similarity(
     Reference: Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML
     2019, arXiv:1905.00414.
     """
-    wanted = layers or (None, None)
-    grams = [_grams(m, x, paths) for m, paths in zip((first, second), wanted, strict=True)]
+    paths_wanted = layers or (None, None)
+    grams = [_grams(m, x, paths) for m, paths in zip((first, second), paths_wanted, strict=True)]
     values = np.array([[_alignment(k, m) for m in grams[1].values()] for k in grams[0].values()])
     examples = len(keras.tree.flatten(x)[0])
     return Similarity(
@@ -111,41 +111,45 @@ def similarity(
     )
 
 
-def _grams(model: keras.Model, x: Any, wanted: Sequence[str] | None) -> dict[str, np.ndarray]:
+def _grams(model: keras.Model, x: Any, paths_wanted: Sequence[str] | None) -> dict[str, np.ndarray]:
     paths = layer_paths(model)
-    unknown = [path for path in wanted or () if path not in paths]
+    unknown = [path for path in paths_wanted or () if path not in paths]
     if unknown:
         raise ValueError(
             f"No layer '{unknown[0]}' in '{model.name}'. Expected one of its {len(paths)} layers: "
             f"{listing(paths)}." + did_you_mean(unknown[0], paths)
         )
-    chosen = list(wanted or _with_a_matrix(paths))
-    with recording(paths[path] for path in chosen) as recorded:
+    paths_chosen = list(paths_wanted or _layers_with_a_matrix(paths))
+    with recording(paths[path] for path in paths_chosen) as recorded:
         model(x, training=False)
-    calls = {path: recorded[id(paths[path])] for path in chosen}
-    once = {p: c[0] for p, c in calls.items() if len(c) == 1 and not keras.tree.is_nested(c[0])}
-    if wanted and (missing := [p for p in wanted if p not in once]):
+    calls = {path: recorded[id(paths[path])] for path in paths_chosen}
+    single_outputs = {
+        p: c[0] for p, c in calls.items() if len(c) == 1 and not keras.tree.is_nested(c[0])
+    }
+    if paths_wanted and (missing := [p for p in paths_wanted if p not in single_outputs]):
         raise ValueError(
             f"Layer '{missing[0]}' of '{model.name}' must give one tensor, once in a pass. It ran "
             f"{len(calls[missing[0]])} times."
         )
-    if not once:
+    if not single_outputs:
         raise ValueError(
             f"'{model.name}' has no layer that owns a matrix and gives one tensor once in a pass. "
             f"Name layers: {listing(paths)}."
         )
-    kept = list(once)
-    if not wanted and len(kept) > 16:
-        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, 16).round().astype(int)]
-    return {path: _gram(keras.ops.convert_to_numpy(once[path])) for path in kept}
+    paths_kept = list(single_outputs)
+    if not paths_wanted and len(paths_kept) > 16:
+        paths_kept = [
+            paths_kept[i] for i in np.linspace(0, len(paths_kept) - 1, 16).round().astype(int)
+        ]
+    return {path: _gram(keras.ops.convert_to_numpy(single_outputs[path])) for path in paths_kept}
 
 
-def _with_a_matrix(paths: dict[str, keras.layers.Layer]) -> list[str]:
+def _layers_with_a_matrix(paths: dict[str, keras.layers.Layer]) -> list[str]:
     """The outermost layers that are no models and own a matrix."""
-    chosen: list[str] = []
+    paths_chosen: list[str] = []
     for path, layer in paths.items():
-        inside = any(path.startswith(outer + "/") for outer in chosen)
-        matrix = any(len(w.shape) > 1 for w in layer.weights)
-        if matrix and not inside and not isinstance(layer, keras.Model):
-            chosen.append(path)
-    return chosen
+        is_inner = any(path.startswith(outer + "/") for outer in paths_chosen)
+        has_matrix = any(len(w.shape) > 1 for w in layer.weights)
+        if has_matrix and not is_inner and not isinstance(layer, keras.Model):
+            paths_chosen.append(path)
+    return paths_chosen

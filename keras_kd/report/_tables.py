@@ -17,9 +17,9 @@ class Row:
     """One row of the table.
 
     Args:
-        name: Who.
+        name: Name of the model.
         errors: Errors on the test set, one number for each seed.
-        agreement: Share of the test set on which it answers as the teacher does.
+        agreement: Share of the test set on which it predicts the same class as the teacher.
         parameters: Number of weights.
         milliseconds: Time for one image.
     """
@@ -32,7 +32,7 @@ class Row:
 
 
 def table(rows: Sequence[Row], examples: int) -> Table:
-    """The rows as a `rich` table; `examples` is how many the test set has.
+    """The rows as a `rich` table; `examples` is the size of the test set.
 
     Errors are a mean and, when there are several seeds, their standard deviation. Kilobytes are
     those of the weights in float32.
@@ -68,24 +68,24 @@ def _mean(values: Sequence[int]) -> str:
 def show(
     verdict: str, details: Sequence[str], tables: Sequence[_rows.Table], console: Console
 ) -> None:
-    """The verdict, and the tables of a report."""
+    """Prints the verdict and the tables of a report."""
     console.print(Text(verdict, style="bold"))
     for line in details:
         console.print(Text(line))
     for one in tables:
         console.print()
-        console.print(_drawn(one))
+        console.print(_rich_table(one))
         if one.note:
             console.print(Text(one.note, style="dim"))
 
 
-def _drawn(one: _rows.Table) -> Table:
+def _rich_table(one: _rows.Table) -> Table:
     drawn = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, title=one.title, title_justify="left",
         title_style="bold",
     )  # fmt: skip
-    for place, heading in enumerate(one.headings):
-        drawn.add_column(Text(heading), justify="right" if place else "left")
+    for column, heading in enumerate(one.headings):
+        drawn.add_column(Text(heading), justify="right" if column else "left")
     for row in one.rows:
         drawn.add_row(*(Text(cell) for cell in row))
     return drawn

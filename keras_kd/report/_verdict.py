@@ -1,6 +1,6 @@
-"""The verdict: one sentence in plain words."""
+"""The verdict of a report, as one sentence."""
 
-from keras_kd.report._intervals import FEWEST, Paired
+from keras_kd.report._intervals import FEWEST_PAIRS, Paired
 
 
 def verdict(
@@ -15,29 +15,29 @@ def verdict(
     runs: int,
     counts_errors: bool,
 ) -> str:
-    """Whether the judged model is better, by how much, and at what size.
+    """Whether the judged model is better than the baseline, by how much, and at what size.
 
     Args:
-        judged: Name of the model that is judged.
-        baseline: Name of the one that it is compared with, if any.
+        judged: Name of the model that the sentence is about.
+        baseline: Name of the model that it is compared with, if any.
         teacher: Name of the teacher, if any.
         change: From the baseline to the judged model, per example (an error counts 1).
         errors: Mean error per example, by name.
         parameters: Number of weights, by name; `None` where it is not known.
         examples: Number of examples.
         runs: Number of runs of both, when `change` is over them; 0 when it is over the examples.
-        counts_errors: Whether answers are right or wrong; else near or far.
+        counts_errors: Whether predictions are right or wrong; otherwise they have a distance.
     """
-    say = _Errors(examples) if counts_errors else _Distances(examples)
+    words = _ErrorWords(examples) if counts_errors else _DistanceWords(examples)
     if change is None or baseline is None:
-        return f"{judged} {say.alone(errors[judged])}."
-    over = f", the mean of {runs} runs" if runs else ""
+        return f"{judged} {words.single_model(errors[judged])}."
+    of_runs = f", the mean of {runs} runs" if runs else ""
     if change.too_few and change.mean:
         pairs = f"{runs} runs" if runs else f"{examples:,} examples"
-        why = "too few" if change.pairs < FEWEST else "too much alike"
+        why = "too few" if change.pairs < FEWEST_PAIRS else "too much alike"
         return (
             f"{judged} and {baseline}: {pairs} are {why} to say which is better "
-            f"({say.much(change.mean)} {say.on()}{over})."
+            f"({words.difference(change.mean)} {words.test_set()}{of_runs})."
         )
     if change.direction == "unclear":
         within = f" over {runs} runs" if runs else ""
@@ -45,18 +45,18 @@ def verdict(
             return f"{judged} and {baseline}: no difference on {examples:,} examples{within}."
         return (
             f"{judged} and {baseline}: no difference that this test set can show{within} "
-            f"({say.much(change.mean)} {say.on()}, 95 % interval from {say.much(change.low)} to "
-            f"{say.much(change.high)})."
+            f"({words.difference(change.mean)} {words.test_set()}, 95 % interval from {words.difference(change.low)} to "
+            f"{words.difference(change.high)})."
         )
     ends = sorted((abs(change.low), abs(change.high)))
     sentence = (
-        f"{judged} {say.verb(change.mean)} than {baseline} {say.on()}{over} (95 % interval "
-        f"{say.number(ends[0])} to {say.number(ends[1])})"
+        f"{judged} {words.comparison(change.mean)} than {baseline} {words.test_set()}{of_runs} (95 % interval "
+        f"{words.amount(ends[0])} to {words.amount(ends[1])})"
     )
-    return sentence + _at_what_size(judged, baseline, teacher, change, errors, parameters) + "."
+    return sentence + _gain_and_size(judged, baseline, teacher, change, errors, parameters) + "."
 
 
-def _at_what_size(
+def _gain_and_size(
     judged: str,
     baseline: str,
     teacher: str | None,
@@ -91,43 +91,45 @@ def _percent(share: float) -> str:
     return f"{percent:.1f} %" if percent < 1 else f"{percent:.0f} %"
 
 
-class _Errors:
-    """Speaks of right and wrong."""
+class _ErrorWords:
+    """The words for a task whose predictions are right or wrong."""
 
     def __init__(self, examples: int):
         self.examples = examples
 
-    def number(self, per_example: float) -> str:
+    def amount(self, per_example: float) -> str:
         count = per_example * self.examples
-        if 0 < abs(count) < 0.05:  # not 0: the interval that ends here leaves 0 out, or just not
+        if 0 < abs(count) < 0.05:  # not as 0: the verdict depends on which side of 0 an end is
             return f"{count:.1g}"
         return f"{count:,.0f}" if abs(count - round(count)) < 0.05 else f"{count:,.1f}"
 
-    def much(self, per_example: float) -> str:
-        return f"{self.number(abs(per_example))} {'fewer' if per_example <= 0 else 'more'} errors"
+    def difference(self, per_example: float) -> str:
+        return f"{self.amount(abs(per_example))} {'fewer' if per_example <= 0 else 'more'} errors"
 
-    def verb(self, per_example: float) -> str:
-        return f"makes {self.much(per_example)}"
+    def comparison(self, per_example: float) -> str:
+        return f"makes {self.difference(per_example)}"
 
-    def alone(self, per_example: float) -> str:
-        return f"makes {self.number(per_example)} errors {self.on()}, {100 * per_example:.1f} %"
+    def single_model(self, per_example: float) -> str:
+        return (
+            f"makes {self.amount(per_example)} errors {self.test_set()}, {100 * per_example:.1f} %"
+        )
 
-    def on(self) -> str:
+    def test_set(self) -> str:
         return f"on {self.examples:,} examples"
 
 
-class _Distances(_Errors):
-    """Speaks of near and far."""
+class _DistanceWords(_ErrorWords):
+    """The words for a regression, whose predictions have a distance."""
 
-    def number(self, per_example: float) -> str:
+    def amount(self, per_example: float) -> str:
         return f"{per_example:.4g}"
 
-    def much(self, per_example: float) -> str:
+    def difference(self, per_example: float) -> str:
         which = "smaller" if per_example <= 0 else "larger"
-        return f"{self.number(abs(per_example))} {which} mean absolute error"
+        return f"{self.amount(abs(per_example))} {which} mean absolute error"
 
-    def verb(self, per_example: float) -> str:
-        return f"has a {self.much(per_example)}"
+    def comparison(self, per_example: float) -> str:
+        return f"has a {self.difference(per_example)}"
 
-    def alone(self, per_example: float) -> str:
-        return f"has a mean absolute error of {self.number(per_example)} {self.on()}"
+    def single_model(self, per_example: float) -> str:
+        return f"has a mean absolute error of {self.amount(per_example)} {self.test_set()}"

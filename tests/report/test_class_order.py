@@ -7,7 +7,7 @@ import pytest
 from keras_kd import sources
 from keras_kd.data import Part
 from keras_kd.report import check_class_order, class_order
-from keras_kd.report._class_order import _by_chance, examples_to_check
+from keras_kd.report._class_order import _probability_by_chance, examples_to_check
 
 
 def answered(labels, classes, accuracy, seed=0):
@@ -104,9 +104,9 @@ def test_what_will_not_do():
 
 
 def test_binomial_tails():
-    assert _by_chance(3, 3, 0.5) == pytest.approx(1 / 8)
-    assert _by_chance(0, 5, 0.3) == pytest.approx(1)
-    assert _by_chance(4, 5, 0.2) == pytest.approx(5 * 0.2**4 * 0.8 + 0.2**5)
+    assert _probability_by_chance(3, 3, 0.5) == pytest.approx(1 / 8)
+    assert _probability_by_chance(0, 5, 0.3) == pytest.approx(1)
+    assert _probability_by_chance(4, 5, 0.2) == pytest.approx(5 * 0.2**4 * 0.8 + 0.2**5)
 
 
 def test_as_many_of_each_class_are_asked_about():

@@ -5,7 +5,7 @@ import statistics
 import numpy as np
 import pytest
 
-from keras_kd.report import _intervals, _won_and_lost, bootstrap, paired, proportion
+from keras_kd.report import _intervals, _mcnemar, bootstrap, paired, proportion
 
 FIVE = [60, 58, 64, 66, 61], [30, 31, 29, 33, 35]
 
@@ -36,7 +36,7 @@ def test_the_interval_is_that_of_all_resamples():
 def test_of_many_differences_it_is_students(chunks, monkeypatch):
     stats = pytest.importorskip("scipy.stats")
     if chunks == "several":
-        monkeypatch.setattr(_intervals, "_AT_ONCE", 30_000)
+        monkeypatch.setattr(_intervals, "_NUMBERS_AT_ONCE", 30_000)
     before, after = np.random.default_rng(0).normal([[50], [45]], 8, (2, 300))
     change = paired(before, after)
     wanted = stats.ttest_rel(after, before).confidence_interval(0.95)
@@ -109,7 +109,7 @@ def test_over_examples_numbers_are_drawn_and_errors_are_counted():
     wrong = rng.random((2, 50)) < [[0.5], [0.2]]
     lost, won = int((wrong[1] & ~wrong[0]).sum()), int((wrong[0] & ~wrong[1]).sum())
     change = bootstrap(*wrong.astype(float))
-    assert (change.low, change.high) == _won_and_lost.of_errors(lost, won, 50)
+    assert (change.low, change.high) == _mcnemar.error_change_interval(lost, won, 50)
     assert change == bootstrap(*wrong) and change.mean == pytest.approx((lost - won) / 50)
     assert bootstrap([1], [0]).low >= -1 and bootstrap([1], [0]).high > 0.9
 

@@ -167,17 +167,22 @@ def test_layers_without_a_formula_are_named():
 
 def test_memory_from_shapes():
     """Weights of 4 · 3 + 3 numbers; the largest layer takes in 4 and gives 3."""
-    found = _costs.costs(sequential(L.Dense(3), shape=(4,)), np.zeros((2, 4), "float32"))
+    found = _costs.costs_without_running(
+        sequential(L.Dense(3), shape=(4,)), np.zeros((2, 4), "float32")
+    )
     assert found.parameters == 15 and found.memory == 4 * (15 + 4 + 3)
 
 
 def test_the_file_has_no_optimizer():
     model = mlp("s", 64)
-    bare = _costs.costs(model, np.zeros((2, 8), "float32")).file_bytes
+    bare = _costs.costs_without_running(model, np.zeros((2, 8), "float32")).file_bytes
     model.compile("adam", "mse")
     model.fit(np.zeros((4, 8)), np.zeros((4, 3)), verbose=0)
     optimizer = model.optimizer
-    assert abs(_costs.costs(model, np.zeros((2, 8), "float32")).file_bytes - bare) < 2000
+    assert (
+        abs(_costs.costs_without_running(model, np.zeros((2, 8), "float32")).file_bytes - bare)
+        < 2000
+    )
     assert model.optimizer is optimizer and optimizer is not None
     model.fit(np.zeros((4, 8)), np.zeros((4, 3)), verbose=0)
 
@@ -197,10 +202,10 @@ def test_times_are_medians_in_turns(monkeypatch):
     monkeypatch.setattr(_costs.time, "perf_counter", lambda: now[0])
     models = {"a": Slow("a", 0.125), "b": Slow("b", 0.25)}
     nothing = _costs.Costs(1, None, None, (), None)
-    found = _costs.timed(models, dict.fromkeys(models, nothing), np.zeros((3, 2)), 4)
+    found = _costs.with_times(models, dict.fromkeys(models, nothing), np.zeros((3, 2)), 4)
     assert found["a"].latency.median == 125 and found["b"].latency.median == 250
     assert found["a"].throughput.median == 32 and found["b"].throughput.calls == 7
-    counted = order[2 * _costs._WARM_UP :]
+    counted = order[2 * _costs._WARM_UP_CALLS :]
     assert counted[:4] == [("a", 1), ("b", 1), ("a", 1), ("b", 1)]
     assert counted[-1] == ("a", 4)
 
@@ -209,7 +214,7 @@ def test_measured_memory():
     if sys.platform != "linux" or keras.config.backend() != "tensorflow":
         pytest.skip("one backend is enough; Linux alone tells")
     model = sequential(L.Dense(4000), shape=(1000,))  # 16 MB
-    found = _costs.measured(model, np.zeros((1, 1000), "float32"))
+    found = _costs.measured_memory(model, np.zeros((1, 1000), "float32"))
     assert 16e6 < found < 150e6
 
 

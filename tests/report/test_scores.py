@@ -19,12 +19,12 @@ def test_classes_that_are_never_true_or_never_answered():
     np.add.at(table, (y, said), 1)
     scores = (sk.precision_score, sk.recall_score, sk.f1_score)
     wanted = [score(y, said, average="macro", zero_division=0) for score in scores]
-    assert _scores.macro(table) == pytest.approx(wanted)
+    assert _scores.macro_precision_recall_f1(table) == pytest.approx(wanted)
 
 
 def test_a_probability_of_0_is_not_minus_infinity():
     y, p = np.array([0, 1]), np.array([[0.0, 1.0], [0.2, 0.8]])
-    nll = -_scores.log_of(p)[np.arange(2), y].mean()
+    nll = -_scores.log_probabilities(p)[np.arange(2), y].mean()
     assert nll == pytest.approx(sk.log_loss(y, p), abs=1e-6)
 
 
@@ -33,16 +33,16 @@ def test_auc_of_answers_whose_probabilities_round_to_1():
     y = np.random.default_rng(0).random(200)
     two = np.stack([np.zeros(200), 40 + y], axis=1)
     for task, outputs in (
-        (_tasks.Classes((y > 0.5).astype(int), 2), two),
-        (_tasks.Classes((y > 0.5).astype(int), 2), two[:, 1:]),
-        (_tasks.ManyLabels((y > 0.5).astype(int)[:, None]), two[:, 1:]),
+        (_tasks.Classification((y > 0.5).astype(int), 2), two),
+        (_tasks.Classification((y > 0.5).astype(int), 2), two[:, 1:]),
+        (_tasks.MultiLabel((y > 0.5).astype(int)[:, None]), two[:, 1:]),
     ):
-        assert task.scores(task.answers(outputs, True))["roc_auc"] == 1.0
-        assert task.scores(task.answers(-outputs, True))["roc_auc"] == 0.0
+        assert task.scores(task.predictions(outputs, True))["roc_auc"] == 1.0
+        assert task.scores(task.predictions(-outputs, True))["roc_auc"] == 0.0
     many = np.stack([40 + y, 39 - y, np.zeros(200)], axis=1)
-    task = _tasks.Classes(np.where(y > 0.5, 0, 1), 3)
+    task = _tasks.Classification(np.where(y > 0.5, 0, 1), 3)
     # The labels have no class 2, and the other two are ranked without a fault.
-    assert task.scores(task.answers(3 * many, True))["roc_auc"] == 1.0
+    assert task.scores(task.predictions(3 * many, True))["roc_auc"] == 1.0
 
 
 def test_log_odds():
@@ -59,13 +59,13 @@ def test_log_odds():
 def test_among_equals_the_first_stands_first(k):
     """A student that has died and answers 0 to everything is right on `k` classes of ten."""
     y, dead = np.arange(200) % 10, np.zeros((200, 10))
-    assert _scores.in_top(dead, y, k).mean() == pytest.approx(k / 10)
+    assert _scores.in_top_k(dead, y, k).mean() == pytest.approx(k / 10)
     rng = np.random.default_rng(1)
     answers = rng.integers(0, 3, (200, 10)).astype(float)
     places = np.argsort(-answers, axis=1, kind="stable").argsort(axis=1)
-    assert (_scores.in_top(answers, y, k) == (places[np.arange(200), y] < k)).all()
+    assert (_scores.in_top_k(answers, y, k) == (places[np.arange(200), y] < k)).all()
     if k == 1:
-        assert (_scores.in_top(answers, y, k) == (answers.argmax(axis=1) == y)).all()
+        assert (_scores.in_top_k(answers, y, k) == (answers.argmax(axis=1) == y)).all()
 
 
 def test_the_order_of_the_examples_is_no_matter():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_kd.report import mcnemar
-from keras_kd.report._won_and_lost import of_errors
+from keras_kd.report._mcnemar import error_change_interval
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -34,14 +34,14 @@ def region(lost, won, n):
     "lost, won, n", [(0, 4, 100), (3, 12, 200), (9, 9, 60), (1, 0, 8), (0, 0, 30), (30, 2, 40)]
 )
 def test_the_interval_is_that_of_the_region(lost, won, n):
-    assert of_errors(lost, won, n) == pytest.approx(region(lost, won, n), abs=2e-3)
+    assert error_change_interval(lost, won, n) == pytest.approx(region(lost, won, n), abs=2e-3)
 
 
 def test_it_leaves_out_0_exactly_when_the_test_says_so():
     few = itertools.product(range(14), repeat=2)
     near = [(lost, m - lost) for m in (50, 101, 400) for lost in range(m // 2 - 25, m // 2)]
     for lost, won in [*few, *near]:
-        low, high = of_errors(lost, won, 500)
+        low, high = error_change_interval(lost, won, 500)
         assert low < (lost - won) / 500 < high
         significant = mcnemar(lost, won) < 0.05
         assert (low > 0 or high < 0) == significant, (lost, won)
@@ -50,9 +50,9 @@ def test_it_leaves_out_0_exactly_when_the_test_says_so():
 
 @pytest.mark.parametrize("lost, won, n", [(0, 0, 1), (1, 0, 1), (0, 5, 5), (0, 0, 1000)])
 def test_it_never_is_without_width(lost, won, n):
-    low, high = of_errors(lost, won, n)
+    low, high = error_change_interval(lost, won, n)
     assert -1 <= low < high <= 1 and high - low > 1.5 / n
-    assert (-high, -low) == of_errors(won, lost, n)
+    assert (-high, -low) == error_change_interval(won, lost, n)
 
 
 @pytest.mark.parametrize("theta", [0.5, 0.7, 1.0])
@@ -64,6 +64,6 @@ def test_it_holds_the_truth_in_95_of_100_cases(theta, psi):
         for lost in range(differ + 1):
             chance = stats.binom.pmf(differ, 100, psi) * stats.binom.pmf(lost, differ, theta)
             if chance > 1e-4:
-                low, high = of_errors(lost, differ - lost, 100)
+                low, high = error_change_interval(lost, differ - lost, 100)
                 held += chance * (low <= psi * (2 * theta - 1) <= high)
     assert 0.95 <= held <= 0.995
