@@ -7,16 +7,16 @@ from keras_kd.demo._trial import Settings, Trial, errors_of
 from keras_kd.exporting import export
 from keras_kd.report import Example, draw_pairs
 
-#: The pair whose student is written and whose images are shown: chosen before anything is known.
+#: The seed whose student is written and whose images are drawn: the first, whatever the results.
 KEPT = 0
 
 
 def write(settings: Settings, trial: Trial) -> list[str]:
-    """Writes the files; returns a line about each, or about what it would have needed."""
+    """Writes the files; returns a line about each, or about the package that it needs."""
     lines = []
-    for one in (_write_student, _write_for_devices, _write_picture):
+    for write_file in (_write_student, _write_for_devices, _write_picture):
         try:
-            lines.append(one(settings, trial))
+            lines.append(write_file(settings, trial))
         except ModuleNotFoundError as error:
             lines.append(f"Left out: {error}")
     return lines
@@ -46,7 +46,7 @@ def _write_for_devices(settings: Settings, trial: Trial) -> str:
 def _write_picture(settings: Settings, trial: Trial) -> str:
     path = settings.out / "demo.png"
     before, after, names = trial.alone[KEPT], trial.distilled[KEPT], trial.data.info.class_names
-    percent = 100 / len(after.wrong)
+    percent = 100 / len(after.is_wrong)
     with replacing(path) as unfinished:
         draw_pairs(
             unfinished,
@@ -56,8 +56,10 @@ def _write_picture(settings: Settings, trial: Trial) -> str:
             after=[percent * errors for errors in errors_of(trial.distilled)],
             reference=("teacher", percent * trial.teacher.errors),
             examples=[
-                Example(trial.data.x_test[i], names[before.answers[i]], names[after.answers[i]])
-                for i in np.flatnonzero(before.wrong & ~after.wrong)
+                Example(
+                    trial.data.x_test[i], names[before.predictions[i]], names[after.predictions[i]]
+                )
+                for i in np.flatnonzero(before.is_wrong & ~after.is_wrong)
             ],
         )
     return (

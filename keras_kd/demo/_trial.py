@@ -1,4 +1,4 @@
-"""The trial: one teacher, and from each seed the same student twice, alone and distilled."""
+"""The trainings: one teacher, and from each seed the same student twice, alone and distilled."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ layers = keras.layers
 BATCH = 64
 LEARNING_RATE = 1e-2
 STUDENT_UNITS = 16
-UNLABELLED = -1
+UNLABELED = -1
 #: Without `--epochs`: 40 passes over the digits, 3 over a set of mnist's size.
 EXAMPLES_SEEN, FEWEST_EPOCHS = 46_000, 3
 
@@ -41,16 +41,16 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A trained model, and where it answers as it should."""
+class Trained:
+    """A trained model, its predictions on the test set, and which of them are wrong."""
 
     model: keras.Model
-    answers: np.ndarray
-    wrong: np.ndarray
+    predictions: np.ndarray
+    is_wrong: np.ndarray
 
     @property
     def errors(self) -> int:
-        return int(self.wrong.sum())
+        return int(self.is_wrong.sum())
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Trial:
     """All that was trained: a teacher, and two students from each seed."""
 
     data: Dataset
-    teacher: Judged
-    alone: list[Judged]
-    distilled: list[Judged]
+    teacher: Trained
+    alone: list[Trained]
+    distilled: list[Trained]
 
     @property
     def change(self) -> Paired:
-        """In errors, from alone to distilled."""
+        """The change in errors, from alone to distilled."""
         return paired(errors_of(self.alone), errors_of(self.distilled))
 
 
@@ -73,19 +73,19 @@ def trial_of(settings: Settings, data: Dataset, stage: Callable[[str], None]) ->
     epochs = settings.passes(data)
     stage("the teacher")
     teacher = _teacher(data, epochs)
-    answers = _logits(teacher, data.x_train)  # once: they serve every seed
-    trial = Trial(data, _judged(teacher, data), [], [])
+    teacher_logits = _logits(teacher, data.x_train)  # once, for every seed
+    trial = Trial(data, _evaluated(teacher, data), [], [])
     for seed in range(1, settings.seeds + 1):
-        labelled = np.random.default_rng(seed).permutation(len(answers))[: settings.labels]
+        labeled = np.random.default_rng(seed).permutation(len(teacher_logits))[: settings.labels]
         stage(f"seed {seed}: the student alone")
         student = _student(data, seed)
-        _train_alone(student, data, labelled, epochs)
-        trial.alone.append(_judged(student, data))
+        _train_alone(student, data, labeled, epochs)
+        trial.alone.append(_evaluated(student, data))
         stage(f"seed {seed}: the distilled student")
         student = _student(data, seed)
         terms = hinton(temperature=settings.temperature, alpha=settings.alpha)
-        _distil(student, data, labelled, answers, epochs, terms)
-        trial.distilled.append(_judged(student, data))
+        _distil(student, data, labeled, teacher_logits, epochs, terms)
+        trial.distilled.append(_evaluated(student, data))
     return trial
 
 
@@ -120,31 +120,33 @@ def _student(data: Dataset, seed: int) -> keras.Model:
     )
 
 
-def _train_alone(student: keras.Model, data: Dataset, labelled: np.ndarray, epochs: int) -> None:
-    """The control: its few images over and over, for as many steps as the distilled one."""
-    over = np.resize(labelled, len(data.y_train))
+def _train_alone(student: keras.Model, data: Dataset, labeled: np.ndarray, epochs: int) -> None:
+    """The control: its labelled images again and again, for as many steps as the distilled student."""
+    repeated = np.resize(labeled, len(data.y_train))
     student.compile(keras.optimizers.Adam(LEARNING_RATE), _cross_entropy())
-    student.fit(data.x_train[over], data.y_train[over], batch_size=BATCH, epochs=epochs, verbose=0)
+    student.fit(
+        data.x_train[repeated], data.y_train[repeated], batch_size=BATCH, epochs=epochs, verbose=0
+    )
 
 
 def _distil(
     student: keras.Model,
     data: Dataset,
-    labelled: np.ndarray,
-    answers: np.ndarray,
+    labeled: np.ndarray,
+    teacher_logits: np.ndarray,
     epochs: int,
     terms: Sequence[Term | Labels],
 ) -> None:
-    """The same few labels, and the teacher's answers to every image."""
-    y = np.full_like(data.y_train, UNLABELLED)
-    y[labelled] = data.y_train[labelled]
+    """The same labels, and the teacher's logits for every image."""
+    y = np.full_like(data.y_train, UNLABELED)
+    y[labeled] = data.y_train[labeled]
     distiller = Distiller(student=student, terms=terms)
-    asks_for_labels = any(isinstance(term, Labels) for term in terms)
+    has_labels_term = any(isinstance(term, Labels) for term in terms)
     distiller.compile(
         keras.optimizers.Adam(LEARNING_RATE),
-        loss=_cross_entropy(ignore_class=UNLABELLED) if asks_for_labels else None,
+        loss=_cross_entropy(ignore_class=UNLABELED) if has_labels_term else None,
     )
-    x = {"inputs": data.x_train, "signals": {"teacher:output": answers}}
+    x = {"inputs": data.x_train, "signals": {"teacher:output": teacher_logits}}
     distiller.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
 
 
@@ -156,10 +158,10 @@ def _logits(model: keras.Model, x: np.ndarray) -> np.ndarray:
     return model.predict(x, batch_size=512, verbose=0)
 
 
-def _judged(model: keras.Model, data: Dataset) -> Judged:
-    answers = _logits(model, data.x_test).argmax(axis=1)
-    return Judged(model, answers, answers != data.y_test)
+def _evaluated(model: keras.Model, data: Dataset) -> Trained:
+    predictions = _logits(model, data.x_test).argmax(axis=1)
+    return Trained(model, predictions, predictions != data.y_test)
 
 
-def errors_of(runs: Sequence[Judged]) -> list[int]:
+def errors_of(runs: Sequence[Trained]) -> list[int]:
     return [run.errors for run in runs]

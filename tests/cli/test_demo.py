@@ -11,7 +11,7 @@ import pytest
 from keras_kd import demo
 from keras_kd.cli import main
 from keras_kd.data import Dataset, Info, NotAvailable, Part
-from keras_kd.demo import _files, _trial, _words
+from keras_kd.demo import _files, _printed, _trial
 from keras_kd.report import paired
 from tests.cli.program import started, stopped
 
@@ -209,7 +209,7 @@ def test_stopping_leaves_the_former_files_whole(tmp_path):
     ],
 )
 def test_verdict(before, after, words):
-    assert _words.verdict(paired(before, after), 640) == words
+    assert _printed.verdict(paired(before, after), 640) == words
 
 
 # The two trainings.
@@ -236,7 +236,7 @@ def test_alone_and_distilled_start_alike_and_take_the_same_number_of_steps(digit
         np.testing.assert_array_equal(alone, distilled)
     assert int(trial.alone[0].model.optimizer.iterations) == 38
     assert int(distillers[0].optimizer.iterations) == 38
-    assert "train for 38 steps" in _words.task(settings, digits)
+    assert "train for 38 steps" in _printed.task(settings, digits)
     assert distillers[0].student is trial.distilled[0].model
 
 
@@ -248,7 +248,7 @@ def test_the_student_learns_from_no_label_but_its_own(digits, monkeypatch):
     answers = np.zeros((len(digits.y_train), 10), "float32")
     _trial._distil(student, digits, labelled, answers, 1, _trial.hinton(temperature=4.0, alpha=0.9))
     (x, y) = seen[0]
-    assert sorted(np.flatnonzero(y != _trial.UNLABELLED)) == list(labelled)
+    assert sorted(np.flatnonzero(y != _trial.UNLABELED)) == list(labelled)
     np.testing.assert_array_equal(y[labelled], digits.y_train[labelled])
     np.testing.assert_array_equal(x["inputs"], digits.x_train)
 

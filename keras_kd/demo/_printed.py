@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_kd.data import Dataset
 from keras_kd.demo._files import KEPT
-from keras_kd.demo._trial import BATCH, Judged, Settings, Trial, errors_of
+from keras_kd.demo._trial import BATCH, Settings, Trained, Trial, errors_of
 from keras_kd.report import Paired, Row
 
 LEGEND = (
@@ -18,7 +18,7 @@ LEGEND = (
 
 
 def task(settings: Settings, data: Dataset) -> str:
-    """What the demo is about to do."""
+    """What the demo trains, and on what."""
     images, labels = len(data.y_train), settings.labels
     steps = settings.passes(data) * -(-images // BATCH)
     return (
@@ -31,31 +31,35 @@ def task(settings: Settings, data: Dataset) -> str:
 
 def verdict(change: Paired, images: int) -> str:
     """Whether distillation helped, in one sentence. `change` is in errors, after less before."""
-    many = f"{abs(change.mean):.1f} {'fewer' if change.mean <= 0 else 'more'} errors"
-    of = f"on the {images:,} test images"
+    fewer_or_more = f"{abs(change.mean):.1f} {'fewer' if change.mean <= 0 else 'more'} errors"
+    on_images = f"on the {images:,} test images"
     if change.pairs == 1:
-        return f"One seed cannot tell whether distillation helps: {many} {of}. Try --seeds 5."
-    over = f"{of}, the mean of {change.pairs} seeds"
+        return f"One seed cannot tell whether distillation helps: {fewer_or_more} {on_images}. Try --seeds 5."
+    on_images_and_seeds = f"{on_images}, the mean of {change.pairs} seeds"
     if change.direction == "unclear":
         if change.too_few:
-            reach = "and so few, or such as are all alike, have no interval. Try --seeds 5 or more"
+            interval = (
+                "and so few, or such as are all alike, have no interval. Try --seeds 5 or more"
+            )
         else:
-            reach = f"and the 95 % interval reaches from {abs(change.low):.1f} fewer to {abs(change.high):.1f} more"
-        return f"This run cannot tell whether distillation helps: {many} {over}, {reach}."
+            interval = f"and the 95 % interval reaches from {abs(change.low):.1f} fewer to {abs(change.high):.1f} more"
+        return f"This run cannot tell whether distillation helps: {fewer_or_more} {on_images_and_seeds}, {interval}."
     low, high = (
         f"{end:.1f}" if end >= 0.05 else f"{end:.1g}"
         for end in sorted((abs(change.low), abs(change.high)))
     )
-    helped = "helped" if change.direction == "less" else "did not help"
-    return f"Distillation {helped}: {many} {over} (95 % interval {low} to {high})."
+    helped_or_not = "helped" if change.direction == "less" else "did not help"
+    return f"Distillation {helped_or_not}: {fewer_or_more} {on_images_and_seeds} (95 % interval {low} to {high})."
 
 
 def rows_of(trial: Trial) -> list[Row]:
-    def row(name: str, runs: Sequence[Judged]) -> Row:
+    def row(name: str, runs: Sequence[Trained]) -> Row:
         return Row(
             name=name,
             errors=errors_of(runs),
-            agreement=float(np.mean([run.answers == trial.teacher.answers for run in runs])),
+            agreement=float(
+                np.mean([run.predictions == trial.teacher.predictions for run in runs])
+            ),
             parameters=runs[KEPT].model.count_params(),
             milliseconds=_milliseconds(runs[KEPT].model, trial.data.x_test[:1]),
         )
@@ -69,9 +73,9 @@ def rows_of(trial: Trial) -> list[Row]:
 
 def _milliseconds(model: keras.Model, image: np.ndarray, calls: int = 200) -> float:
     """Median time of a compiled call with one image, from Python."""
-    took = []
+    seconds = []
     for _ in range(calls + 5):  # the first are slower
-        began = time.perf_counter()
+        start = time.perf_counter()
         model.predict_on_batch(image)
-        took.append(time.perf_counter() - began)
-    return 1e3 * float(np.median(took[5:]))
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(seconds[5:]))
