@@ -59,14 +59,14 @@ def _predict_arrays(
     outputs: dict[str, list[np.ndarray]] = {}
     seconds = {}
     for name, runs in models.items():
-        began = time.perf_counter()
+        start = time.perf_counter()
         raw_outputs = [
             run.for_examples(len(y))
             if isinstance(run, GivenOutputs)
             else run.predict(x, batch_size=batch_size, verbose=0)
             for run in runs
         ]
-        seconds[name] = time.perf_counter() - began
+        seconds[name] = time.perf_counter() - start
         outputs[name] = [_checked_output(raw, output, name) for raw in raw_outputs]
     return ModelOutputs(outputs, y, x, seconds)
 
@@ -85,11 +85,11 @@ def _predict_batches(
         x = keras.tree.map_structure(_to_numpy, x)
         labels.append(select_output(keras.tree.map_structure(_to_numpy, y), output, "the labels"))
         for name, runs in models.items():
-            began = time.perf_counter()
+            start = time.perf_counter()
             for run, of_run in zip(runs, batches_by_model[name], strict=True):
                 if not isinstance(run, GivenOutputs):
                     of_run.append(_checked_output(run.predict_on_batch(x), output, name))
-            seconds[name] += time.perf_counter() - began
+            seconds[name] += time.perf_counter() - start
         bytes_left -= sum(leaf.nbytes for leaf in keras.tree.flatten(x))
         if bytes_left >= 0 or not kept_inputs:
             kept_inputs.append(x)

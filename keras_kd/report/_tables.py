@@ -72,20 +72,20 @@ def show(
     console.print(Text(verdict, style="bold"))
     for line in details:
         console.print(Text(line))
-    for one in tables:
+    for table_rows in tables:
         console.print()
-        console.print(_rich_table(one))
-        if one.note:
-            console.print(Text(one.note, style="dim"))
+        console.print(_rich_table(table_rows))
+        if table_rows.note:
+            console.print(Text(table_rows.note, style="dim"))
 
 
-def _rich_table(one: _rows.Table) -> Table:
+def _rich_table(table_rows: _rows.Table) -> Table:
     drawn = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title=one.title, title_justify="left",
+        box=box.SIMPLE_HEAD, pad_edge=False, title=table_rows.title, title_justify="left",
         title_style="bold",
     )  # fmt: skip
-    for column, heading in enumerate(one.headings):
+    for column, heading in enumerate(table_rows.headings):
         drawn.add_column(Text(heading), justify="right" if column else "left")
-    for row in one.rows:
+    for row in table_rows.rows:
         drawn.add_row(*(Text(cell) for cell in row))
     return drawn
