@@ -34,6 +34,23 @@ FLOORS = {
     "exporting": 5, "procedures": 5,
     "_public_names": 7, "demo": 7, "cli": 7, "__main__": 7, "__init__": 7,
 }  # fmt: skip
+#: The private packages and modules at the top, each with the rooms that it is there for: what several
+#: rooms need and no user. `_core` is there for all.
+SHARED = {
+    "_checks": {"_compiled", "_dry_run", "_fit_methods", "_trainers", "callbacks", "distiller", "terms"},
+    "_compiled": {"_checks", "_fit_methods", "distiller"},
+    "_core": set(FLOORS),
+    "_dry_run": {"distiller"},
+    "_examples": {"data", "sources", "stores"},
+    "_fit_methods": {"distiller"},
+    "_padding": {"distiller"},
+    "_participants": {"_checks", "_compiled", "distiller"},
+    "_public_names": {"__init__", "cli"},
+    "_saving": {"distiller"},
+    "_term_inputs": {"_checks", "terms"},
+    "_trainers": {"_compiled", "distiller", "teachers", "testing"},
+    "_with_logits": {"_public_names", "cli"},
+}  # fmt: skip
 BACKENDS = {"jax", "tensorflow", "torch"}
 MAY_NAME_A_BACKEND = {"_trainers", "data", "stores", "sources", "exporting", "demo"}
 
@@ -46,34 +63,57 @@ def dotted(path):
 FILES = {dotted(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
+def room_of(module):
+    return (module.split(".")[1:2] or ["__init__"])[0]
+
+
 @functools.cache
-def imports_among(path):
-    """Every import statement of a file, wherever in it."""
-    tree = ast.parse(path.read_text())
-    return [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports_of(module):
-    """The files that a file imports, each with the name it takes from there."""
-    for node in imports_among(FILES[module]):
+def imports_of(tree):
+    """The files of the package that a file imports, wherever in it, each with the name it takes."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name in FILES)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_kd"):
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield (whole, "") if whole in FILES else (node.module, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"write the whole name: {ast.unparse(node)}"
+            if (node.module or "").split(".")[0] == "keras_kd":
+                for alias in node.names:
+                    whole = f"{node.module}.{alias.name}"
+                    yield (whole, "") if whole in FILES else (node.module, alias.name)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names = (arg.value for arg in node.args if isinstance(arg, ast.Constant))
+            yield from ((name, "") for name in names if name in FILES)
+
+
+@functools.cache
+def all_imports():
+    return {module: list(imports_of(tree_of(path))) for module, path in FILES.items()}
 
 
 def circles(graph):
-    """Files that lead back to themselves: what is left when those that lead to no other are taken
-    away, again and again."""
-    graph = {file: set(others) for file, others in graph.items()}
-    while ends := [file for file, others in graph.items() if not others]:
-        for file in ends:
-            del graph[file]
-        for others in graph.values():
-            others.difference_update(ends)
-    return sorted(graph)
+    """The files that lead back to themselves, by way of whichever others."""
+
+    def reached(file):
+        seen, ahead = set(), [file]
+        while ahead:
+            new = graph[ahead.pop()] - seen
+            seen |= new
+            ahead += new
+        return seen
+
+    return sorted(file for file in graph if file in reached(file))
+
+
+def is_private(module, other, name):
+    """Whether `module` takes from another room what is private there: a file, or a name in one. A
+    room whose own name is private shares its files, and not the private names in them."""
+    if room_of(module) == room_of(other):
+        return False
+    files = other.split(".")[2:] if room_of(other)[0] != "_" else []
+    return any(part[:1] == "_" for part in (*files, name))
 
 
 def modules():
@@ -83,7 +123,8 @@ def modules():
 
 
 def imported(path):
-    for node in imports_among(path):
+    """The dotted names of all that a file imports, of the package or not."""
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -106,24 +147,67 @@ def test_imports_go_down_only():
 
 
 def test_no_file_imports_itself_by_way_of_others():
-    assert circles({"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
-    graph = {m: {other for other, _ in imports_of(m)} - {m} for m in FILES}
-    assert len(graph["keras_kd.distiller"]) > 10
-    assert circles(graph) == []
+    """Imports inside functions and under TYPE_CHECKING count too."""
+    assert circles({"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set()}) == ["b", "c"]
+    lines = (
+        "import keras_kd.taps",
+        "if TYPE_CHECKING:\n    from keras_kd.terms import Term",
+        "def late():\n    from keras_kd.data import _views",
+        "importlib.import_module('keras_kd.report')",
+    )
+    assert [next(imports_of(ast.parse(line))) for line in lines] == [
+        ("keras_kd.taps", ""),
+        ("keras_kd.terms", "Term"),
+        ("keras_kd.data._views", ""),
+        ("keras_kd.report", ""),
+    ]
+    assert circles({m: {other for other, _ in found} for m, found in all_imports().items()}) == []
 
 
 def test_what_is_private_to_a_room_stays_in_it():
-    """A file of another room, or a name in it, that begins with an underscore. Rooms that do so
-    themselves, such as `_core`, are there for others."""
-    wrong = []
-    for module in FILES:
-        room = module.split(".")[1:2]
-        for other, name in imports_of(module):
-            parts = other.split(".")
-            away = len(parts) > 2 and parts[1:2] != room and parts[1][0] != "_"
-            if away and any(part[0] == "_" for part in (*parts[2:], name or ".")):
-                wrong.append(f"{module} imports {name} from {other}")
+    private, open_to_all = (
+        ("keras_kd.stores._index", "keras_kd.data._views", "View"),
+        ("keras_kd.stores._index", "keras_kd.data", "_views"),
+        ("keras_kd.stores._index", "keras_kd.terms", "_weight"),
+        ("keras_kd.stores._index", "keras_kd._core.shapes", "_sizes"),
+    ), (
+        ("keras_kd.stores._index", "keras_kd.data", "View"),
+        ("keras_kd.stores._index", "keras_kd.stores._store", "_open"),
+        ("keras_kd.distiller", "keras_kd._checks._batch", "cannot_run"),
+    )  # fmt: skip
+    assert [is_private(*one) for one in (*private, *open_to_all)] == [True] * 4 + [False] * 3
+    wrong = [
+        f"{module} imports {name or 'it'} from {other}"
+        for module, found in all_imports().items()
+        for other, name in found
+        if is_private(module, other, name)
+    ]
     assert wrong == []
+
+
+def test_private_rooms_are_shared_by_those_named():
+    assert set(SHARED) == {room for room in FLOORS if room[0] == "_" and room[1] != "_"}
+    for shared, by in SHARED.items():
+        users = {
+            room_of(m)
+            for m, found in all_imports().items()
+            for o, _ in found
+            if room_of(o) == shared
+        }
+        users -= {shared, "compat", "students"}  # these may use what they need
+        assert users <= by and (shared == "_core" or users == by), (shared, users ^ by)
+
+
+def test_the_numbers_of_a_report_know_nothing_that_draws():
+    """Tables, page and pictures stand above: what holds the numbers leads to none of them."""
+    drawing, ahead, seen = {"rich", "html", "matplotlib"}, {"keras_kd.report._results"}, set()
+    while ahead:
+        module = ahead.pop()
+        seen.add(module)
+        names = {name.split(".")[0] for name in imported(FILES[module])}
+        assert not names & drawing, f"{module} draws"
+        ahead |= {other for other, _ in all_imports()[module] if "report" in other} - seen
+    assert len(seen) > 5
 
 
 def test_every_floor_is_stood_on():

@@ -188,7 +188,7 @@ def test_what_takes_no_part():
             report(wrong)
     top = Largest(np.zeros((N, 2)), np.zeros((N, 2)), np.zeros(N))
     teacher = kd.sources.FunctionTeacher(lambda x: Largest(*(p[x[:, 0]] for p in top)), name="few")
-    with pytest.raises(ValueError, match="'few' tells its 2 largest logits alone"):
+    with pytest.raises(ValueError, match="'few' gives its 2 largest logits alone"):
         report(teacher)
 
 
