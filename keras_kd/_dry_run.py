@@ -24,7 +24,7 @@ class DryRun(Base):
         """One dry run: every model takes the input, every address and every shape is right.
 
         It may only help. On symbolic inputs a backend makes up what is unknown, and some models
-        cannot take a length that was made up: then the first batch tells.
+        cannot take a length that was made up: then an error shows at the first batch.
         """
         signals: Signals = {IDS: keras.KerasTensor((None,), "int32")}
         for role, tap in self._taps.items():

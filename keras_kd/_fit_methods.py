@@ -72,7 +72,7 @@ class Fitting(Base):
         with self._checked(x, None):
             try:
                 return super().predict(x, *args, **kwargs)
-            except UnboundLocalError as error:  # what Keras says when there was no batch
+            except UnboundLocalError as error:  # what Keras raises when there was no batch
                 raise StopIteration from error
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The padding of sequences, where an input of its own tells it."""
+"""The padding of sequences, where it is an input of its own."""
 
 from collections.abc import Mapping
 

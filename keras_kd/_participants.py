@@ -1,4 +1,4 @@
-"""Who takes part in a distillation: students and teachers by role, and what they must satisfy."""
+"""The students and teachers of a distillation by role, and what they must satisfy."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ def check_participants(students: Models, teachers: Models) -> None:
             if "float" in variable.dtype and not _finite(variable):
                 raise ValueError(
                     f"The {role} '{model.name}' holds NaN or infinite values in '{variable.path}', "
-                    "so its answers would be NaN. Load or train it again."
+                    "so its outputs would be NaN. Load or train it again."
                 )
     check_shared(students, teachers)
 
@@ -163,7 +163,7 @@ def check_terms(
             if id(projector) in owners:
                 raise ValueError(
                     f"Terms '{owners[id(projector)]}' and '{term.name}' share the projector "
-                    f"'{projector.name}', which a saved distiller could not tell from two. Give "
+                    f"'{projector.name}', which a saved distiller would load as two. Give "
                     "each a layer of its own."
                 )
             owners[id(projector)] = term.name
@@ -202,7 +202,7 @@ def check_roles(
     addresses: Iterable[str], reader: str, students: Iterable[str], teachers: Iterable[str]
 ) -> None:
     """Proves that every role that `addresses` name is there."""
-    roles = [*students, *(teachers or ["teacher"])]  # no teacher: its answers come with the batch
+    roles = [*students, *(teachers or ["teacher"])]  # no teacher: its outputs come with the batch
     for address in map(parse, addresses):
         if address.role not in roles:
             raise ValueError(
@@ -234,7 +234,7 @@ def momentum_teachers(students: Models, teachers: Models) -> list[Momentum]:
 
 
 def policy(students: Iterable[keras.Model]) -> Any:
-    """The students' precision: float16 anywhere in them asks for a scaled loss."""
+    """The students' precision: float16 anywhere in them needs a scaled loss."""
     policies = {layer.dtype_policy.name for m in students for layer in layers_of(m)}
     mixed = [name for name in ("mixed_float16", "mixed_bfloat16") if name in policies]
     return mixed[0] if mixed else None

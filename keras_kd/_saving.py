@@ -104,7 +104,7 @@ def uncompiled(config: Any) -> Any:
 def _replaced(filepath: Any, ending: str, overwrite: bool) -> bool:
     """Whether it is one local file that may be written beside its name and then renamed.
 
-    Keras asks before it writes over a file when `overwrite` is False: that is left to it.
+    With `overwrite=False` Keras prompts before it writes over a file: that is left to it.
     """
     path = str(filepath)
     one = path.endswith(ending) and "://" not in path and not os.path.isdir(path)

@@ -129,7 +129,7 @@ def _check_inner(model: keras.Model, ends: list[str | None]) -> None:
                 raise ValueError(
                     f"The model '{inner.name}' inside '{model.name}' ends in a {name} that "
                     f"'{layer.name}' reads as well. Give '{inner.name}' a second output, its "
-                    "logits, and make the answer of that."
+                    "logits, and make the outputs of that."
                 )
 
 

@@ -28,7 +28,7 @@ from keras_kd._compiled._compile import Compiling
 from keras_kd._compiled._label_assignment import weights_for
 from keras_kd._compiled._label_values import Check
 from keras_kd._compiled._label_values import faults as label_faults
-from keras_kd._compiled._outputs import name_answers
+from keras_kd._compiled._outputs import name_output_layers
 from keras_kd._compiled._signal_metrics import SignalMetrics
 from keras_kd._core.addresses import LABELS, parse
 from keras_kd._core.configs import restored
@@ -158,7 +158,7 @@ class Distiller(
             check_roles_of_default(students, teachers)
         self.terms = hinton() if terms is None else as_list(terms)
         check_terms(self.terms, students, teachers)
-        name_answers(self.terms, {**students, **teachers})
+        name_output_layers(self.terms, {**students, **teachers})
         check_logits(self.terms, {**students, **teachers}, set(students))
         check_probabilities(self.terms, {**students, **teachers})
         self._momentum_teachers = momentum_teachers(students, teachers)
@@ -210,20 +210,20 @@ class Distiller(
         return names
 
     def _paths_of(self, role: str) -> dict[str, str]:
-        """The paths asked of `role`, each with who asks."""
-        asked: dict[str, str] = {}
+        """The paths that are read of `role`, each with the term or metric that reads it."""
+        readers: dict[str, str] = {}
         for term in self.terms:
             for address in map(parse, term.addresses()):
                 if address.role == role:
-                    asked.setdefault(address.path, f"Term '{term.name}'")
+                    readers.setdefault(address.path, f"Term '{term.name}'")
         for one in self._signal_metrics.bound:
             for address in (parse(one.target), parse(one.pred)):
                 if address.role == role:
-                    asked.setdefault(address.path, one.described)
-        return asked
+                    readers.setdefault(address.path, one.described)
+        return readers
 
     def _make_taps(self) -> dict[str, Tap]:
-        """Every model, tapped for all that terms and metrics ask of it."""
+        """Every model, tapped for all that terms and metrics read of it."""
         models = {**self.students, **self.teachers}
         return {role: Tap(role, model, self._paths_of(role)) for role, model in models.items()}
 

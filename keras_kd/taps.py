@@ -149,7 +149,7 @@ class Tap:
             )
             if key not in choices:
                 raise ValueError(
-                    f"'{self.role}:{path}' asks for '{key}', but what stands there "
+                    f"'{self.role}:{path}' names '{key}', but what stands there "
                     + (f"has {listing(choices)}." if choices else "is one tensor.")
                 )
             output = choices[key]

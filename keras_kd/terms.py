@@ -329,7 +329,7 @@ class Labels(_Weighted):
             value = compiled(y, pred, sample_weight)
             return value, count_of(self._given, y, pred, sample_weight)
         except Exception as error:
-            raise ValueError(f"{shapes} {LABELS_HELP} Keras said: {text_of(error)}") from error
+            raise ValueError(f"{shapes} {LABELS_HELP} Keras raised: {text_of(error)}") from error
 
     def check(self, signals: Signals) -> None:
         """Nothing to build; labels are seen first with the data."""

@@ -280,7 +280,7 @@ def test_a_layer_that_runs_twice():
 
 
 def test_a_key_that_an_output_does_not_have():
-    with says("'student:output/kind' asks for 'kind', but what stands there is one tensor."):
+    with says("'student:output/kind' names 'kind', but what stands there is one tensor."):
         distiller(Term(SoftTarget(), pred="student:output/kind"))
 
 

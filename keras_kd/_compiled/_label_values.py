@@ -43,7 +43,7 @@ class Check:
         return cls(part, output.address, output.width, output.rank, wrong, message, **more)
 
     def found(self, y: Tensor, width: int | None, rank: int | None) -> Tensor:
-        """True where a label is wrong; `None` when nothing can be said of such labels."""
+        """True where a label is wrong; `None` when such labels cannot be checked."""
         y = self.part.find(y)
         if y is None or keras.tree.is_nested(y):
             return None
@@ -168,7 +168,7 @@ def faults(checks: Sequence[Check], y: Tensor, signals: Any) -> Tensor:
 
 @contextlib.contextmanager
 def explained(checks: Sequence[Check]) -> Iterator[None]:
-    """Says in our words what a backend says of a class number that is none."""
+    """Turns a backend's error about a class number out of range into the check's message."""
     try:
         yield
     except Exception as error:
@@ -180,7 +180,7 @@ def explained(checks: Sequence[Check]) -> Iterator[None]:
         raise ValueError(message(f"a batch holds {found}")) from error
 
 
-#: TensorFlow's words, and those of torch.
+#: In the messages of TensorFlow and of torch.
 _OF_LABELS = re.compile(
     r"label value of (-?\d+) which is outside|index (-?\d+) is out of bounds|Target (-?\d+) is out"
 )

@@ -11,14 +11,14 @@ from keras_kd._core.valid_counts import spread
 
 
 class Labelled(keras.metrics.Metric):
-    """A metric on the rows whose label is not the one that says that there is none.
+    """A metric on the rows that have a label.
 
     The loss leaves such rows out by its `ignore_class`. A metric has no such argument, and would
     count each of them as wrong.
 
     Args:
         metric: The metric; it keeps its name, its state and its result.
-        ignored: The label that says that there is none.
+        ignored: The label that stands for a missing one.
     """
 
     def __init__(self, metric: keras.metrics.Metric, ignored: int):

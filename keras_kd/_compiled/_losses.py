@@ -56,7 +56,7 @@ class Applied:
         return getattr(keras.losses, FUNCTIONS[name])(**options) if name in FUNCTIONS else found
 
     def ignored(self) -> int | None:
-        """The class number that says that there is no label."""
+        """The class number that stands for a missing label."""
         found = self.resolved()
         return getattr(found, "ignore_class", None)
 
@@ -72,7 +72,7 @@ def check_losses(
     terms: Sequence[Any], students: Mapping[str, keras.Model], loss: Any
 ) -> list[Applied]:
     """Each loss with its output; raises when one reads probabilities from logits, or the reverse,
-    and warns when a term asks for other answers than the loss does."""
+    and warns when a term needs outputs of another kind than the loss does."""
     outputs = Outputs(terms, students)
     applied: list[Applied] = []
     for term in terms:
@@ -123,8 +123,8 @@ def leaves(given: Any) -> list[Any]:
 
 
 def reads_logits(loss: Any) -> bool | None:
-    """Whether a loss reads logits; `None` when it reads neither these nor probabilities, or
-    nothing tells."""
+    """Whether a loss reads logits; `None` when it reads neither these nor probabilities, or when
+    that is unknown."""
     if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
         return False
     if isinstance(loss, functools.partial) and name_of(loss.func) in FUNCTIONS:
@@ -139,7 +139,7 @@ def reads_logits(loss: Any) -> bool | None:
 
 
 def _resolved(loss: Any) -> Any:
-    """The loss that Keras takes for `loss`; what it does not know, it tells of by itself."""
+    """The loss that Keras takes for `loss`; for one it does not know, Keras raises by itself."""
     try:
         return keras.losses.get(loss)
     except (ValueError, TypeError):

@@ -13,8 +13,8 @@ from keras_kd._compiled._losses import FUNCTIONS, Applied, is_of_keras, leaves, 
 from keras_kd._compiled._outputs import Outputs
 from keras_kd._core.messages import snake_case
 
-#: Metrics of Keras that read logits when they are told so; those with one threshold, and with
-#: several; those that never do.
+#: Metrics of Keras that have `from_logits`; those with one threshold, and with several; those that
+#: never read logits.
 _METRICS_FROM_LOGITS = ("AUC", "BinaryCrossentropy", "CategoricalCrossentropy",
                  "SparseCategoricalCrossentropy")  # fmt: skip
 _THRESHOLD = ("BinaryAccuracy", "BinaryIoU")
@@ -111,7 +111,7 @@ def _misread(metric: Any, width: int | None) -> tuple[str, str] | None:
     try:
         found = keras.metrics.get(metric)
     except (ValueError, TypeError):
-        return None  # Keras tells of it by itself
+        return None  # Keras raises an error of its own
     if not isinstance(found, keras.metrics.Metric):
         return _misread_by(found, repr(metric) if isinstance(metric, str) else str(name_of(found)))
     shown = repr(metric) if isinstance(metric, str) else repr(found.name)

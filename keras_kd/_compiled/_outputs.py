@@ -71,12 +71,12 @@ class Outputs:
         self._among = dict(_compared(terms, students, lambda loss: loss.among_classes))
 
     def inside(self, role: str, keys: Keys) -> list[Keys]:
-        """The keys of every output within that at `keys`; these alone when only data can tell."""
+        """The keys of every output within that at `keys`; these alone when only data shows them."""
         leaves = named_leaves(outputs_of(self.students[role]))
         return [found for found, _ in leaves if found[: len(keys)] == keys] or [keys]
 
     def known(self, role: str) -> bool:
-        """Whether the model tells its outputs before it sees data."""
+        """Whether the model's outputs are known before it sees data."""
         model = self.students[role]
         functional = outputs_of(model) is not None
         return functional or isinstance(model, keras.Sequential)
@@ -115,8 +115,8 @@ def _compared(
                 yield (role, path if keys is None else keys), term.name
 
 
-def name_answers(terms: Iterable[Any], models: Mapping[str, keras.Model]) -> None:
-    """Tells each term which layers among its addresses give a model's answer."""
+def name_output_layers(terms: Iterable[Any], models: Mapping[str, keras.Model]) -> None:
+    """Sets in each term which of its addresses are layers that give a model's output."""
     for term in terms:
         named = [(address, *parse(address)) for address in term.addresses()]
         term.output_layers = frozenset(

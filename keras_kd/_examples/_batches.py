@@ -47,7 +47,7 @@ class Join(Protocol):
 
 
 def one_by_one(data: keras.utils.PyDataset) -> Iterator[Any]:
-    """The batches of `data` once: older Keras does not say where a loop over them ends."""
+    """The batches of `data` once: in older Keras a loop over them does not end."""
     count = data.num_batches
     return (data[i] for i in (itertools.count() if count is None else range(count)))
 
@@ -144,7 +144,7 @@ def checked(batch: Any) -> Batch:
 
 
 def is_tf_data(data: Any) -> bool:
-    """Whether `data` is a `tf.data.Dataset`, without asking for tensorflow."""
+    """Whether `data` is a `tf.data.Dataset`, without importing tensorflow."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and isinstance(data, tf.data.Dataset)
 

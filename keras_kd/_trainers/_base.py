@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 def batch_size(x: Tensor) -> Tensor:
-    """Number of examples in the batch `x`, as a tensor when only the run will tell."""
+    """Number of examples in the batch `x`, as a tensor when it is known only at run time."""
     first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
     return ops.shape(first)[0]
 

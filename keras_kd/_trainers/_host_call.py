@@ -48,7 +48,7 @@ def _torch(function: Function, x: Any, shapes: Sequence[tuple[int, ...]]) -> lis
     import torch
 
     first = keras.tree.flatten(x)[0]
-    if first.is_meta:  # shapes alone are asked for
+    if first.is_meta:  # only shapes are wanted
         return [torch.empty((len(first), *shape), device="meta") for shape in shapes]
     arrays = keras.tree.map_structure(lambda leaf: leaf.detach().cpu().numpy(), x)
     return [torch.as_tensor(array, device=first.device) for array in function(arrays)]

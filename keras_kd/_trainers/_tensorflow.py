@@ -115,7 +115,7 @@ class TensorFlowStep(Step):
             )
 
     def _unscaled(self, value: Any) -> Any:
-        # Keras divides each replica's loss by their number; the logs tell one device's.
+        # Keras divides each replica's loss by their number; the logs hold one device's.
         return value * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, value.dtype)
 
     def _share_of_mean(self, value: Any, count: Any) -> Any:

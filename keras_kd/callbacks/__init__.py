@@ -2,7 +2,7 @@
 
 Names:
     Best
-        What a file that `BestStudent` wrote says of the student it holds.
+        What a file that `BestStudent` wrote records about the student it holds.
     BestStudent
         Keeps the best student in a file, without teacher and distiller, and gives it back at the
         end.

@@ -19,7 +19,7 @@ _RECORD = "best_student.json"
 
 
 class Best(NamedTuple):
-    """What a file that `BestStudent` wrote says of the student it holds."""
+    """What a file that `BestStudent` wrote records about the student it holds."""
 
     monitor: str  #: Name in the logs of what decided.
     value: float  #: Its value.
@@ -36,13 +36,13 @@ class BestStudent(keras.callbacks.Callback):
     student was, so that a run that is started again replaces it only by a better one.
 
     When training ends, the student in memory gets the best weights. A student whose weights are
-    NaN or infinite is never written; training stops then, and a warning says what was kept.
+    NaN or infinite is never written; training stops then, with a warning that names what was kept.
 
     Args:
         path: The file; ends with `.keras`. Its folder exists.
         monitor: Name in the logs of what decides. Defaults to `"val_accuracy"`.
-        mode: `"max"` when larger is better, `"min"` when smaller is. Defaults to `"auto"`: told by
-            the name.
+        mode: `"max"` when larger is better, `"min"` when smaller is. Defaults to `"auto"`: decided
+            by the name.
         min_delta: By how much a student must be better to replace the one before. Defaults to
             `0.0`.
         restore: Whether the student gets the best weights when training ends. Defaults to `True`.
@@ -55,8 +55,9 @@ class BestStudent(keras.callbacks.Callback):
         epoch: The epoch it was reached in, counted from 1.
 
     Raises:
-        ValueError: If `path` will not do, the mode cannot be told, the logs do not hold `monitor`
-            (then after the first epoch), or `path` holds the best student of another kind of run.
+        ValueError: If `path` is no path to a `.keras` file, the mode is not clear from the name, the
+            logs do not hold `monitor` (then after the first epoch), or `path` holds the best student
+            of another kind of run.
 
     Example:
 
@@ -165,7 +166,7 @@ class BestStudent(keras.callbacks.Callback):
         if not self._told:
             self._told = True
             warnings.warn(
-                f"Epoch {epoch} gave no '{self.monitor.name}', so its student was not judged and "
+                f"Epoch {epoch} gave no '{self.monitor.name}', so its student was not compared and "
                 "not kept. Give validation_data to fit, or monitor='loss'.",
                 stacklevel=2,
             )

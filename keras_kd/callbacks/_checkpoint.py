@@ -20,8 +20,8 @@ class Checkpoint(keras.callbacks.Callback):
     teachers, which whoever goes on has anyway, are left out. One `.npz` file without code in it,
     written aside and then renamed: whatever ends the process, it holds one epoch's state, whole.
 
-    A state whose weights are NaN or infinite is never written; training stops then, and a warning
-    says so. (`keras.callbacks.BackupAndRestore` serves as well, but keeps weights and epoch in two
+    A state whose weights are NaN or infinite is never written; training stops then, with a warning.
+    (`keras.callbacks.BackupAndRestore` serves as well, but keeps weights and epoch in two
     files: a process that ends between them trains one epoch twice.)
 
     A run that was stopped goes on as if it had not been, given data that come in the same order:

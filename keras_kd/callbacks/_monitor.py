@@ -27,7 +27,7 @@ class Monitor:
 
     Args:
         name: Its name in the logs, such as `"val_accuracy"`.
-        mode: `"max"` when larger is better, `"min"` when smaller is, `"auto"` to tell by the name.
+        mode: `"max"` when larger is better, `"min"` when smaller is, `"auto"` to decide by the name.
         min_delta: By how much a value must be better to count.
     """
 
@@ -77,6 +77,6 @@ def _mode_of(name: str) -> Mode:
     if words & _SMALLER:
         return "min"
     raise ValueError(
-        f"Whether a larger '{name}' is better cannot be told from its name. Pass mode='max' or "
+        f"Whether a larger '{name}' is better is not clear from its name. Pass mode='max' or "
         "mode='min'."
     )

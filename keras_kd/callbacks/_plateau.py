@@ -26,8 +26,8 @@ class Plateau(keras.callbacks.Callback):
         monitor: Name in the logs of what decides. Defaults to `"val_accuracy"`.
         factor: What the weight is multiplied by, from 0 to below 1. Defaults to `0.5`.
         patience: Epochs without a better value before that. Defaults to `3`.
-        mode: `"max"` when larger is better, `"min"` when smaller is. Defaults to `"auto"`: told by
-            the name.
+        mode: `"max"` when larger is better, `"min"` when smaller is. Defaults to `"auto"`: decided
+            by the name.
         min_delta: By how much a value must be better to count. Defaults to `0.0`.
         cooldown: Epochs after a change that are not counted. Defaults to `0`.
         min_weight: The weight is never brought below this. Defaults to `0.0`.

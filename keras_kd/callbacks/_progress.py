@@ -83,7 +83,7 @@ class Progress(keras.callbacks.Callback):
             cells = (f"{heading} {text}" for heading, text in self._rows[-1].items())
             print("  ".join(cells), file=self._console.file, flush=True)
 
-    # What is said.
+    # What is shown.
 
     def _row(self, epoch: int, logs: dict[str, Any]) -> dict[str, str]:
         """The cells of one epoch by their headings."""
@@ -111,7 +111,7 @@ class Progress(keras.callbacks.Callback):
             line += f"{batch} batches"
         return line + "".join(f"  {k} {v:.4g}" for k, v in logs.items() if k == "loss")
 
-    # Where it is said.
+    # Where it is shown.
 
     def _redraw(self, line: str) -> None:
         """The last line of the terminal, anew. Nothing to clean up, whatever ends the training."""

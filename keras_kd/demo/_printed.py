@@ -12,8 +12,8 @@ from keras_kd.demo._trial import BATCH, Settings, Trained, Trial, errors_of
 from keras_kd.report import Paired, Row
 
 LEGEND = (
-    "errors: mean ± standard deviation over the seeds. as teacher: test images answered as the "
-    "teacher does. kB: the weights in float32. ms: one image, median of compiled calls from Python."
+    "errors: mean ± standard deviation over the seeds. as teacher: test images with the "
+    "teacher's prediction. kB: the weights in float32. ms: one image, median of compiled calls from Python."
 )
 
 
@@ -23,8 +23,8 @@ def task(settings: Settings, data: Dataset) -> str:
     steps = settings.passes(data) * -(-images // BATCH)
     return (
         f"The task: '{settings.data}' with {labels:,} labels. The teacher has learnt from all "
-        f"{images:,}. The student alone has {labels:,} labelled images. The distilled student has "
-        f"the same labels, and the teacher's answers to all {images:,} images. Both start from "
+        f"{images:,}. The student alone has {labels:,} labeled images. The distilled student has "
+        f"the same labels, and the teacher's predictions for all {images:,} images. Both start from "
         f"the same weights and train for {steps:,} steps."
     )
 

@@ -28,7 +28,7 @@ def hint_layers(
     they are; `keras_kd.projectors.TokensToMap` brings them to its shape. Layers that only pad or
     crop are passed over. When the networks share no size, the last layers of each size are paired
     by their relative depth. For other networks: the last layer of each run of layers with outputs
-    of one shape, by relative depth as well. The networks' own answers are left out.
+    of one shape, by relative depth as well. The networks' output layers are left out.
 
     Args:
         student: A built `keras.Model`, Functional or Sequential.
@@ -41,7 +41,7 @@ def hint_layers(
         A dict of two lists of addresses, `"pred"` and `"target"`.
 
     Raises:
-        ValueError: If a network tells the shapes of none of its layers, as subclassed ones do.
+        ValueError: If the shapes of a network's layers are not known, as in subclassed models.
 
     Example:
 
@@ -80,13 +80,15 @@ def _stages(model: keras.Model) -> dict[Size, str]:
                 shapes[path] = tuple(output.shape)
     if not shapes:
         raise ValueError(
-            f"'{model.name}' tells the shapes of none of its layers, so they cannot be paired. "
+            f"The shapes of the layers of '{model.name}' are not known, so they cannot be paired. "
             "Name `pred` and `target` yourself."
         )
     if any(len(x.shape) == 4 for x in model.inputs):
         same = [p for p, layer in layer_paths(model).items() if isinstance(layer, _PADDING)]
         return _maps({path: shape for path, shape in shapes.items() if path not in same})
-    *inner, _ = [item for item in shapes.items() if len(item[1]) < 4]  # the last one answers
+    *inner, _ = [
+        item for item in shapes.items() if len(item[1]) < 4
+    ]  # the last one gives the outputs
     runs: dict[Size, str] = {}
     for number, (path, shape) in enumerate(inner):
         if runs and shapes[list(runs.values())[-1]] == shape:

@@ -21,7 +21,7 @@ def reused_classifier(distiller: Distiller, *, pred: str, target: str) -> keras.
         target: The `target` given to `simkd`.
 
     Returns:
-        A `keras.Model` from the student's input to the teacher's answer.
+        A `keras.Model` from the student's input to the outputs of the teacher's classifier.
 
     Raises:
         ValueError: If no term has a `Bottleneck` between these two, or a layer is not there.
@@ -57,5 +57,5 @@ def reused_classifier(distiller: Distiller, *, pred: str, target: str) -> keras.
     features = layer_paths(models[role])[path].output
     teacher = models[other]
     tail = keras.Model(layer_paths(teacher)[tail_path].output, teacher.outputs, name="classifier")
-    answer = tail(projector.map(features))
-    return keras.Model(models[role].inputs, answer, name=f"{models[role].name}_reused")
+    outputs = tail(projector.map(features))
+    return keras.Model(models[role].inputs, outputs, name=f"{models[role].name}_reused")

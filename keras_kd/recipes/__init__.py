@@ -14,13 +14,13 @@ Names:
     attention_transfer
         Attention transfer: the student's layers are active where the teacher's are.
     binary
-        Soft targets for yes-no answers: one logit, or one for each of several labels.
+        Soft targets for yes-no labels: one logit, or one for each of several labels.
     ca_mkd
         Confidence-aware multi-teacher distillation: each teacher counts as far as it is right.
     cc
         Correlation congruence: the correlations between the examples are the teacher's.
     crd
-        Contrastive representation distillation: an example is told from others by its embedding.
+        Contrastive representation distillation: an embedding identifies its example among others.
     crd_memory
         Contrastive representation distillation with a memory, as its paper has it.
     ctkd

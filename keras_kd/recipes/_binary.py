@@ -1,4 +1,4 @@
-"""The recipe for answers that are yes or no, once or for each of several labels."""
+"""The recipe for labels that are yes or no: one, or several for each example."""
 
 from keras_kd import losses
 from keras_kd._core.scalars import Number
@@ -15,7 +15,7 @@ def binary(
     pred: str = "student:output",
     target: str = "teacher:output",
 ) -> Terms:
-    """Soft targets for yes-no answers: one logit, or one for each of several labels.
+    """Soft targets for yes-no labels: one logit, or one for each of several labels.
 
     `loss = (1 - alpha) · cross_entropy(labels) + alpha · T² · Σ_c KL(σ(teacher_c/T) ‖ σ(student_c/T))`
 

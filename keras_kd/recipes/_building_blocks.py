@@ -30,7 +30,7 @@ def listed(layers: Layers) -> list[str]:
 
 
 def recipe(function: Callable[_Given, Terms]) -> Callable[_Given, Terms]:
-    """A recipe, called with settings by name; it says how to name what it was not given.
+    """A recipe, called with settings by name; its errors show how to name what is missing.
 
     `student=` and `teacher=`, the old names of the addresses, still stand for `pred=` and
     `target=`.
@@ -129,8 +129,8 @@ def each(
 
 
 def rest(alpha: float, labels_weight: Number | None) -> Number:
-    """The weight of the labels beside a teacher whose share is `alpha`: what it leaves, unless
-    `labels_weight` says otherwise."""
+    """The weight of the labels beside a teacher whose share is `alpha`: `labels_weight`, and by
+    default the rest."""
     if not 0 <= alpha <= 1:
         raise ValueError(
             "`alpha` is the teacher's share and lies between 0 and 1: "

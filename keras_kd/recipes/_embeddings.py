@@ -18,7 +18,7 @@ def crd(
     weight: Number = 0.8,
     labels_weight: Number = 1.0,
 ) -> Terms:
-    """Contrastive representation distillation: an example is told from others by its embedding.
+    """Contrastive representation distillation: an embedding identifies its example among others.
 
     `loss = cross_entropy(labels) + 0.8 · contrast(embedding(pred), embedding(target))`
 

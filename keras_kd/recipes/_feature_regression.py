@@ -170,8 +170,8 @@ def ofd(
 
     `loss = cross_entropy(labels) + 0.001 · Σ over pairs of 2^-(pairs after it) · partial`
 
-    The margins are the means of the teacher's negative responses, told by the statistics of its
-    BatchNorm layers, which are the targets; shallow first.
+    The margins are the means of the teacher's negative responses, computed from the statistics of
+    its BatchNorm layers, which are the targets; shallow first.
 
     Args:
         teacher: The teacher that `target` names layers of.

@@ -1,4 +1,4 @@
-"""Recipes on the answers: the student's logits and the teacher's."""
+"""Recipes on logits: the student's and the teacher's."""
 
 from keras_kd import losses, projectors
 from keras_kd._core.addresses import JVP, OUTPUT

@@ -1,4 +1,4 @@
-"""Recipes on answers that are numbers: regression."""
+"""Recipes for regression: outputs that are numbers."""
 
 import keras
 
@@ -21,7 +21,7 @@ def regression(
 
     `loss = (1 - alpha) · compiled_loss(labels) + alpha · mean (student - teacher)²`
 
-    The loss of `compile`, such as `"mse"`, judges the labels. With `delta`, the teacher's part is a
+    The loss of `compile`, such as `"mse"`, is that of the labels. With `delta`, the teacher's part is a
     Huber loss, quadratic up to that error and linear beyond: a teacher that is far off now and then
     costs less. Bring the numbers to a like scale first: the mean runs over all of them.
 

@@ -76,7 +76,7 @@ def own_teacher(
     For each shallow layer, with a classifier of its own:
     `loss = (1 - α) · cross_entropy(labels) + α · T² · KL(student ‖ layer) + 0.03 · hint`
 
-    and `cross_entropy(labels)` for the student's own answer.
+    and `cross_entropy(labels)` for the student's own output.
 
     Args:
         pred: Address of a shallow layer of the student, or a list of them.
@@ -84,11 +84,11 @@ def own_teacher(
         deepest: Address of the deep layer that the shallow ones are to see like. Defaults to
             `None`, no hint.
         temperature: `T`; a float or a schedule. Defaults to `3.0`.
-        alpha: Share of the student's own answer, from 0 to 1. Defaults to `0.3`.
+        alpha: Share of the student's own output, from 0 to 1. Defaults to `0.3`.
         hint: Weight of the hint. Defaults to `0.03`.
-        labels_weight: Weight of the labels for the student's own answer; 0 leaves them out. The
+        labels_weight: Weight of the labels for the student's own output; 0 leaves them out. The
             shallow layers' share is `1 - alpha`. Defaults to `1.0`.
-        target: Address of the student's answer. Defaults to `"student:output"`.
+        target: Address of the student's output. Defaults to `"student:output"`.
 
     Returns:
         A list of terms. The labels are class numbers.

@@ -22,8 +22,8 @@ def tinybert(
 
     `loss = Σ mean (linear(pred) - target)² + Σ mean (pred_scores - target_scores)²`
 
-    Layer `i` of the student learns from layer `i · k` of a teacher `k` times as deep. The answers
-    are learnt afterwards, or at once by adding `hinton()`.
+    Layer `i` of the student learns from layer `i · k` of a teacher `k` times as deep. The outputs
+    are learned afterwards, or at once by adding `hinton()`.
 
     Args:
         pred: Addresses of the student's hidden states, `(batch, positions, features)`.

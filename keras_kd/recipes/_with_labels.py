@@ -1,4 +1,4 @@
-"""Recipes on the answers that look at the right class apart from the others."""
+"""Recipes on logits that treat the labeled class apart from the others."""
 
 from keras_kd import losses
 from keras_kd._core.addresses import LABELS

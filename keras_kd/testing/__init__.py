@@ -2,7 +2,7 @@
 
 Names:
     check_loss
-        Checks that a loss of your own means what its formula says, on the backend in use.
+        Checks that a loss of your own computes what its formula states, on the backend in use.
     LossCase
         The inputs and settings that `check_loss` tries a loss on.
 """

@@ -11,14 +11,14 @@ from keras_kd.testing._checks import CHECKS
 def check_loss(
     loss: type[Loss], oracle: Callable[..., Any], case: LossCase | None = None
 ) -> list[str]:
-    """Checks that a loss of your own means what its formula says, on the backend in use.
+    """Checks that a loss of your own computes what its formula states, on the backend in use.
 
     A wrong loss seldom fails: it trains, a little worse. So each check compares with something that
     the loss's code has no part in, above all with an *oracle*: the formula written once more, in
     NumPy, so plainly that it can be read against the page. Every loss of this package passes.
 
     The checks: the values are the oracle's, one per example, in float32; the minimum is where the
-    sides agree; the order of the batch does not matter; `relational` says whether examples depend
+    sides agree; the order of the batch does not matter; `relational` states whether examples depend
     on one another; sample weights count; the gradient is the oracle's, by differences; values and
     gradients are finite at 1e4; rows without variation pull no harder than others; half precision
     is computed in float32; the config brings the loss back; schedules are read at the step;

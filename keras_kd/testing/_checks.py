@@ -35,7 +35,7 @@ def equals_the_formula(contract: Contract) -> str | None:
 
 
 def is_least_where_the_sides_agree(contract: Contract) -> str | None:
-    """The minimum is at the target itself, and has the value that is said."""
+    """The minimum is at the target itself, and has the value that the contract states."""
     if contract.identity is None:
         return "it has no minimum at the target itself"
     target, pred = contract.inputs()

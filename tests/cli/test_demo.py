@@ -32,7 +32,7 @@ def tiny(tmp_path_factory):
 def test_the_demo_says_what_it_does_and_prints_the_table(tiny):
     said = " ".join(tiny[0].stdout.split())
     assert "'digits' with 100 labels" in said
-    assert "the teacher's answers to all 1,157 images" in said
+    assert "the teacher's predictions for all 1,157 images" in said
     assert "train for 19 steps" in said
     for heading in ("errors of 640", "in %", "as teacher", "weights", "kB", "ms"):
         assert heading in said
