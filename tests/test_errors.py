@@ -252,7 +252,7 @@ def test_nan_in_the_teachers_answers_is_named_as_such():
     teacher.layers[0].kernel.assign(np.full((8, 6), 2e38))
     model = distiller(teacher=teacher)
     model.compile("sgd", cross_entropy())
-    with says("The teacher's answers hold NaN or infinite values: 'teacher:output' in 1 of 1"):
+    with says("The teacher's outputs hold NaN or infinite values: 'teacher:output' in 1 of 1"):
         model.fit(x, y, batch_size=16, verbose=0)
 
 
@@ -500,7 +500,7 @@ def test_a_loss_of_one_signal_is_given_two():
     ids=lambda loss: loss.name,
 )
 def test_losses_that_read_the_labels_as_well(loss):
-    with says("reads the labels beside the teacher's answer. Give target=('teacher:output', 'la"):
+    with says("reads the labels beside the teacher's output. Give target=('teacher:output', 'la"):
         Term(loss)
     with says("reads the labels as well: its target is a tuple"):
         loss(np.zeros((2, 3), "float32"), np.zeros((2, 3), "float32"))
@@ -508,7 +508,7 @@ def test_losses_that_read_the_labels_as_well(loss):
 
 def test_regression_is_named_where_it_is_looked_for():
     with says(
-        "RegressionMatch reads the labels beside the teacher's answer. Give target="
+        "RegressionMatch reads the labels beside the teacher's output. Give target="
         "('teacher:output', 'labels'). Received: target='teacher:output'. To learn from the "
         "teacher's numbers alone, by their squared error or a Huber loss: "
         "terms=keras_kd.recipes.regression(alpha=1.0)."

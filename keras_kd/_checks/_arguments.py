@@ -9,7 +9,7 @@ from keras_kd.losses import Loss
 
 _RECIPE = "terms=keras_kd.recipes.hinton(temperature=4.0, alpha=0.9)"
 _IN_A_TERM = (
-    "A loss on the teacher's answer belongs to a term: Distiller(..., terms=[keras_kd.Labels("
+    "A loss on the teacher's output belongs to a term: Distiller(..., terms=[keras_kd.Labels("
     "weight=0.1), keras_kd.Term(keras_kd.losses.SoftTarget(4.0), weight=0.9)])."
 )
 #: Arguments by the names that other code for distillation knows, and where they go here.

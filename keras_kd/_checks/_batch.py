@@ -11,7 +11,7 @@ from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.symbolic import input_of
 from keras_kd.taps import Signals, Tap
 
-_BESIDE = "{'inputs': x, 'signals': {'teacher:output': answers}}"
+_BESIDE = "{'inputs': x, 'signals': {'teacher:output': outputs}}"
 
 
 def split(inputs: Any) -> tuple[Any, Signals]:
@@ -95,13 +95,13 @@ def no_batches() -> ValueError:
     )
 
 
-def check_read(given: Signals, asked: Iterable[str], models: Mapping[str, keras.Model]) -> None:
-    """Raises when a signal that came is one that is asked for, misspelt; warns of signals that
-    nobody reads."""
-    asked = dict.fromkeys(asked)
-    unread = [a for a in given if a not in asked and a not in RESERVED]
+def check_read(given: Signals, needed: Iterable[str], models: Mapping[str, keras.Model]) -> None:
+    """Raises when the address of a signal that came is a needed one, misspelled; warns of signals
+    that nothing reads."""
+    needed = dict.fromkeys(needed)
+    unread = [a for a in given if a not in needed and a not in RESERVED]
     for address in unread:
-        missing = [a for a in asked if a not in given]
+        missing = [a for a in needed if a not in given]
         nearest = "" if _names_a_layer(address, models) else did_you_mean(address, missing)
         if nearest:
             raise ValueError(
@@ -110,8 +110,8 @@ def check_read(given: Signals, asked: Iterable[str], models: Mapping[str, keras.
             )
     if unread:
         warnings.warn(
-            f"The batch brings {listing(unread)}, which no term and no metric reads: they ask for "
-            f"{listing(asked)}. Leave it out, or name it in a term.",
+            f"The batch brings {listing(unread)}, which no term and no metric reads: they read "
+            f"{listing(needed)}. Leave it out, or name it in a term.",
             stacklevel=2,
         )
 
@@ -128,7 +128,7 @@ def _names_a_layer(address: str, models: Mapping[str, keras.Model]) -> bool:
 
 
 def absent(reader: str, address: str, came: Any, roles: Any) -> ValueError:
-    """The error of a signal that nobody gives."""
+    """The error of a signal that is missing."""
     others = [a for a in came if a != "labels" and a.partition(":")[0] not in roles]
     brought = f" The batch brought {listing(others)}, which is no such address." if others else ""
     return ValueError(
@@ -177,7 +177,7 @@ def _other_input(role: str, inputs: Any, wants: Any) -> str:
 
 
 def fits(inputs: Any, wants: Any) -> bool:
-    """Whether a model that takes `wants` can take `inputs`, as far as shapes tell."""
+    """Whether a model that takes `wants` can take `inputs`, as far as shapes show it."""
     if keras.tree.is_nested(inputs) or keras.tree.is_nested(wants):
         given, taken = keras.tree.flatten(inputs), keras.tree.flatten(wants)
         return len(given) == len(taken) and all(map(fits, given, taken))
@@ -206,7 +206,7 @@ def check_batched(x: Any, expected: Any) -> None:
 
 
 def check_weights_have_labels(y: Any, sample_weight: Any, where: str) -> None:
-    """Raises when weights come without labels: Keras drops such weights, and says nothing."""
+    """Raises when weights come without labels: Keras drops such weights without a warning."""
     if y is None and sample_weight is not None:
         raise ValueError(
             f"{where} was given `sample_weight` without `y`, and Keras leaves weights out of batches "
@@ -220,6 +220,6 @@ def check_classes_have_labels(x: Any, y: Any, class_weight: Any) -> None:
     arrays = all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x))  # else y may be in x
     if arrays and y is None and class_weight is not None:
         raise ValueError(
-            "`class_weight` was given to fit() without `y`, and the labels say which class an "
-            "example is of. Give the labels: fit(x, y, class_weight=...)."
+            "`class_weight` was given to fit() without `y`, which holds the class of each example. "
+            "Give the labels: fit(x, y, class_weight=...)."
         )

@@ -5,7 +5,7 @@ does the same on all of them:
 
 - models and terms, and what a term reads, are read when the distiller is made: changed later, they
   are refused;
-- `trainable` is read in `compile`, as Keras has it: changed later, it asks for another `compile`;
+- `trainable` is read in `compile`, as Keras has it: changed later, it needs another `compile`;
 - constants (a term's weight, what its loss, schedules and projectors were constructed with) are
   read in each step: where one has changed, the step is traced anew.
 """
@@ -33,7 +33,7 @@ _SCALARS = (bool, int, float, str, type(None))
 
 
 class Changes(Base):
-    """Tells what changed since it was made, compiled and traced."""
+    """Finds what changed since it was made, compiled and traced."""
 
     _made: "_Made | None" = None
 

@@ -1,7 +1,7 @@
 """The classes that a term compares: as many on both sides, and each the same one.
 
-A trained projector between two answers makes any class out of any other, and is thrown away after
-training: the term is content, and the student's own answer means nothing.
+A trained projector between the logits of two models can turn any class into any other, and is
+dropped after training: the term's loss would be small, and the student's own outputs wrong.
 """
 
 from typing import Any
@@ -28,23 +28,23 @@ def read_as_logits(term: Any) -> tuple[str, ...]:
     return tuple(a for a in read if a not in RESERVED)
 
 
-def is_answer(term: Any, address: str) -> bool:
+def is_model_output(term: Any, address: str) -> bool:
     """Whether `address` is a model's output, or a layer whose result is known to be one."""
     if address in RESERVED:
         return False
     return address in term.output_layers or parse(address).path.split("/")[0] in (OUTPUT, JVP)
 
 
-def between_answers(term: Any) -> bool:
-    """Whether the term compares a model's answer with another's."""
+def between_model_outputs(term: Any) -> bool:
+    """Whether the term compares a model's output with another's."""
     pred, *_ = as_tuple(term.pred)
     target = next((a for a in as_tuple(term.target) if a != LABELS), LABELS)
-    return is_answer(term, pred) and is_answer(term, target)
+    return is_model_output(term, pred) and is_model_output(term, target)
 
 
 def check_projectors(term: Any) -> None:
-    """Raises when a trained projector between two answers would make classes out of others."""
-    if not compares_classes(term) or not between_answers(term):
+    """Raises when a trained projector between two models' outputs could turn classes into others."""
+    if not compares_classes(term) or not between_model_outputs(term):
         return
     for argument in ("projector", "target_projector"):
         projector = getattr(term, argument)
@@ -54,7 +54,7 @@ def check_projectors(term: Any) -> None:
                 f"'{term.target}' by {type(term.loss).__name__}, and its {argument} "
                 f"{type(projector).__name__} has trained weights that make each class out of all "
                 "others. It would learn any order of the classes and be thrown away with it, and "
-                "the student's own answers would mean nothing. Leave it out; where the two sides "
+                "the student's own outputs would mean nothing. Leave it out; where the two sides "
                 "have different classes, take keras_kd.projectors.Classes or "
                 "keras_kd.teachers.ClassMap, which pick them."
             )
@@ -70,19 +70,19 @@ def check_classes(term: Any, pred: Any, targets: list[tuple[str, Any]]) -> None:
     """
     pred = keras.tree.flatten(pred)[0]
     address, *_ = as_tuple(term.pred)
-    if not is_answer(term, address):
+    if not is_model_output(term, address):
         return
     if not compares_classes(term) and parse(address).path.split("/")[0] != JVP:
         return
     for address, target in targets:
-        if keras.tree.is_nested(target) or not is_answer(term, address):
+        if keras.tree.is_nested(target) or not is_model_output(term, address):
             continue
         mine, theirs = (tuple(x.shape) for x in (pred, target))
         if not mine or len(mine) != len(theirs) or None in (mine[-1], theirs[-1]):
             continue
         if mine[-1] != theirs[-1]:
             raise ValueError(
-                f"Term '{term.name}' compares answers with different numbers of classes: pred "
+                f"Term '{term.name}' compares outputs with different numbers of classes: pred "
                 f"'{term.pred}' is {shape_of(pred)}, target '{address}' is {shape_of(target)}. "
                 + _which(mine[-1], theirs[-1], address)
             )
@@ -96,7 +96,7 @@ def _which(mine: int, theirs: int, address: str) -> str:
         return (
             "Say which of the teacher's classes are the student's, by the teacher's index of "
             "each; for the first of them, "
-            f"{role}=keras_kd.teachers.ClassMap({role}, {first}), or where its answers come with "
+            f"{role}=keras_kd.teachers.ClassMap({role}, {first}), or where its outputs come with "
             f"the batch target_projector={pick}({first}) in the term. A trained projector would "
             "give the classes any order."
         )

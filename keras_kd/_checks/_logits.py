@@ -1,4 +1,4 @@
-"""Probabilities where terms read logits: which signals are looked at, and what is said of them."""
+"""Probabilities where terms read logits: which signals are checked, and the error messages."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,8 +19,8 @@ def logits_among(terms: Iterable[Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for term in terms:
         for address in read_as_logits(term):
-            answer = parse(address).path.split("/")[0] == OUTPUT
-            if answer or term.loss.among_classes:  # other losses on logits read features beside
+            is_output = parse(address).path.split("/")[0] == OUTPUT
+            if is_output or term.loss.among_classes:  # other losses on logits read features beside
                 found.setdefault(address, term.name)
     return found
 
@@ -52,14 +52,14 @@ def _instead(seen: Looks, role: str) -> str:
         view = "FromBinaryProbabilities"
         log = "p = np.clip(p, 1e-6, 1 - 1e-6); np.log(p / (1 - p))"
     return (
-        f"{shown}. A softmax or sigmoid of probabilities says next to nothing. Give logits: "
+        f"{shown}. A softmax or sigmoid of probabilities is nearly constant. Give logits: "
         f"without its last activation, a model gives them; {role}=keras_kd.teachers.{view}({role}) "
-        f"makes them of a teacher's probabilities, {log} of answers that come with the batch."
+        f"makes them of a teacher's probabilities, {log} of outputs that come with the batch."
     )
 
 
 def cause(counts: Sequence[Any], logits: Iterable[str]) -> str:
-    """The usual causes of answers that are not finite; that of -inf, where one was seen."""
+    """The usual causes of outputs that are not finite; that of -inf, where one was seen."""
     for found, address in zip(counts, logits, strict=False):
         if read(found).lowest:
             return (

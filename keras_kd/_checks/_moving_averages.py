@@ -34,7 +34,7 @@ class LaggingAverages(keras.callbacks.Callback):
     and 5 % after 300: on a small set the loss falls for many epochs while the validation stays at
     chance. The student is better than it looks, and the best epoch is chosen at random.
 
-    The warning says so when all of this holds at the end of an epoch:
+    It warns when all of this holds at the end of an epoch:
 
     - `loss` has fallen by 5 % or more since the first epoch, and `val_loss` by less than a quarter
       of that;
@@ -100,8 +100,8 @@ class LaggingAverages(keras.callbacks.Callback):
             f"val_loss has not followed: {validation:.3g}, {self._first[1]:.3g} at first. The cause "
             f"is BatchNormalization, such as '{off.layer.path}': at momentum={momentum:g}, "
             f"{momentum**steps:.0%} of its running averages are still what they were before the first "
-            "step, and inference normalises by them. In training mode the model is better than its "
-            f"validation says. Build it with BatchNormalization(momentum={remedy:g}), or train "
+            "step, and inference normalizes by them. In training mode the model is better than its "
+            f"validation shows. Build it with BatchNormalization(momentum={remedy:g}), or train "
             f"longer: at {momentum:g} the averages take about {needs} steps, {math.ceil(needs / each)} "
             "epochs."
         )

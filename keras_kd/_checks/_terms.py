@@ -1,7 +1,7 @@
 """The two sides of a term: what may be compared with what, and what to write when it may not.
 
-Asked at construction where shapes are known, and again with the first batch, which brings the rest:
-shapes cost nothing to read.
+Checked at construction where shapes are known, and again with the first batch, which brings the
+rest: shapes cost nothing to read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ def check_arguments(term: Any) -> None:
     if loss.with_labels and target[-1] != LABELS:
         whole = ", ".join(repr(a) for a in (*(a for a in target if a != LABELS), LABELS))
         raise ValueError(
-            f"Term '{term.name}': {kind} reads the labels beside the teacher's answer. Give "
+            f"Term '{term.name}': {kind} reads the labels beside the teacher's output. Give "
             f"target=({whole}). Received: target={term.target!r}."
             + (f" {loss.without_labels}" if loss.without_labels else "")
         )
@@ -208,8 +208,8 @@ def check_label_shapes(term: Any, y: Any, pred: Any) -> str:
     )
     flat_y, flat_pred = keras.tree.flatten(y), keras.tree.flatten(pred)
     if len(flat_y) == len(flat_pred):
-        for label, answer in zip(flat_y, flat_pred, strict=True):
-            if not len(answer.shape) - 1 <= len(label.shape) <= len(answer.shape):
+        for label, pred in zip(flat_y, flat_pred, strict=True):
+            if not len(pred.shape) - 1 <= len(label.shape) <= len(pred.shape):
                 raise ValueError(f"{text} {LABELS_HELP}")
     return text
 

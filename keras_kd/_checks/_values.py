@@ -56,7 +56,7 @@ def all_faults(teachers: Any, labels: Tensor, total: Tensor, empty: Tensor) -> T
     return ops.concatenate([others, ops.reshape(lost * (1.0 - ops.max(others)), (1,))])
 
 
-#: Checks of the labels that are told apart.
+#: How many checks of the labels are counted apart.
 LABEL_CHECKS = 8
 
 
@@ -136,7 +136,7 @@ class FaultCounts(keras.metrics.Metric):
         by_address = zip(self.addresses, counts, strict=True)
         found = "; ".join(f"'{address}' {where}" for address, (n, where) in by_address if n)
         raise ValueError(
-            f"The teacher's answers hold NaN or infinite values: {found} (counted from 0). "
+            f"The teacher's outputs hold NaN or infinite values: {found} (counted from 0). "
             f"{cause(ops.convert_to_numpy(self.looks), self.logits)} {ever}"
         )
 
@@ -160,7 +160,7 @@ class FaultCounts(keras.metrics.Metric):
             raise ValueError(f"The data hold no examples {where} (counted from 0). {LEAVE_OUT}")
 
     def check_student(self, terms: Mapping[str, Any], learners: Iterable[Any]) -> None:
-        """Raises when the loss was NaN or infinite; `terms` are their values, to tell which."""
+        """Raises when the loss was NaN or infinite; `terms` are their values, to name those that were."""
         n, where = self._counts()[-1]
         if not n:
             return
@@ -170,7 +170,7 @@ class FaultCounts(keras.metrics.Metric):
         now = f" Its weights are NaN by now, '{broken}' for one: load or make it anew." if broken else ""  # fmt: skip
         raise ValueError(
             f"The student's loss is NaN or infinite{of}: {where} (counted from 0), while the "
-            f"teacher's answers were finite. {_CAUSES}{now}{see('nan-student')}"
+            f"teacher's outputs were finite. {_CAUSES}{now}{see('nan-student')}"
         )
 
 
@@ -248,7 +248,7 @@ class ValueCheck(keras.callbacks.Callback):
         self._distiller = model
 
     def _check_for_changes(self) -> None:
-        # Not `self.model`: asking for that has Keras on JAX bring the state back, in every step.
+        # Not `self.model`: reading that makes Keras on JAX bring the state back, in every step.
         self._distiller._check_unchanged()
         self._distiller._check_trainable()
         self._distiller.make_train_function()  # anew, if a constant changed

@@ -1,4 +1,4 @@
-"""`get_config` told once: the constructor's arguments, read back from attributes of their names."""
+"""One `get_config` for all: the constructor's arguments, read from attributes of their names."""
 
 import inspect
 from collections.abc import Mapping

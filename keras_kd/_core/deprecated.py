@@ -1,4 +1,4 @@
-"""Old names, which work for one more version and say what to write instead."""
+"""Old names, which work for one more version and warn with what to write instead."""
 
 import importlib
 import sys

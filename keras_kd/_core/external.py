@@ -25,17 +25,17 @@ _BY_PLACE: Names = "row {} of the batch".format
 class ExternalTeacher:
     """What teachers of other frameworks share.
 
-    A subclass gives `ask`, and `weights_hash` and `settings` where there is something to say.
+    A subclass defines `run`, and `weights_hash` and `settings` where it has any.
 
     Args:
-        name: What stores and messages call it.
+        name: Its name in stores and messages.
         kind: What its output is: `"logits"`, `"probabilities"`, `"log_probabilities"`,
             `"binary_probabilities"` (each of its own, as after a sigmoid) or `"values"` (of a
             regression). Of all but the last, logits are made.
         floor: The probability that 0 counts as.
     """
 
-    #: Whether it is asked with the examples' ids in place of their inputs.
+    #: Whether it takes the examples' ids in place of their inputs.
     by_id = False
 
     def __init__(self, name: str, *, kind: str = "logits", floor: float = FLOOR):
@@ -47,13 +47,13 @@ class ExternalTeacher:
         check_kind(kind, floor)
         self.name, self.kind, self.floor = name, kind, floor
 
-    def ask(self, x: Any, paths: Sequence[str]) -> Any:
-        """What the teacher gives for a batch, NumPy in and NumPy out: its output alone, or a dict
-        by path with `"output"` among them.
+    def run(self, x: Any, paths: Sequence[str]) -> Any:
+        """Runs the teacher on a batch, NumPy in and NumPy out: its output alone, or a dict by path
+        with `"output"` among them.
 
         Args:
             x: Inputs: an array, or a tree of these.
-            paths: What is wanted of it. More may come.
+            paths: The signals that are needed. It may return more.
         """
         raise NotImplementedError
 
@@ -78,7 +78,7 @@ class ExternalTeacher:
         self, x: Any, paths: Sequence[str] = (OUTPUT,), *, row: Names = _BY_PLACE
     ) -> Signals:
         """Its signals for a batch, by path: the output as float32 logits, all else as it is."""
-        given = self.ask(x, tuple(paths))
+        given = self.run(x, tuple(paths))
         found = _by_path(given) if isinstance(given, Mapping) else {OUTPUT: given}
         examples = len(keras.tree.flatten(x)[0])
         return {path: self._signal(found, path, examples, row) for path in paths}
@@ -133,8 +133,8 @@ class SteadySignals:
     """The signals of a teacher batch by batch, each batch in shape and type like the first.
 
     Args:
-        teacher: Who is asked.
-        paths: For what.
+        teacher: The teacher.
+        paths: The paths of its signals.
     """
 
     def __init__(self, teacher: ExternalTeacher, paths: Sequence[str]):

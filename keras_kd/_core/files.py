@@ -51,8 +51,8 @@ def check_folder(folder: _Path) -> None:
         there = there.parent
     if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(
-            f"The folder '{there}' cannot be written to. Give a place in another one, or ask its "
-            "owner for the right to write there."
+            f"The folder '{there}' cannot be written to. Give a path in another one, or get "
+            "the permission to write there."
         )
 
 

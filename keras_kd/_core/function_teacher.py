@@ -17,8 +17,8 @@ class FunctionTeacher(ExternalTeacher):
         function: From NumPy arrays, `(batch, ...)`, to an array with a row for each example, or
             to a dict of these with `"output"` among its keys; the others are signals of their own,
             such as `"teacher:tokens"` for a key `"tokens"`.
-        name: What stores and messages call it. With the `weights` it is all that tells whether
-            two functions are the same teacher.
+        name: Its name in stores and messages. Two functions are the same teacher when name and
+            `weights` are the same: nothing else of them is compared.
         kind: What the output is: `"logits"`, `"probabilities"`, `"log_probabilities"`,
             `"binary_probabilities"` (each of its own, as after a sigmoid) or `"values"` (of a
             regression). Of all but values, logits are made. Defaults to `"logits"`.
@@ -30,7 +30,7 @@ class FunctionTeacher(ExternalTeacher):
 
     Raises:
         ValueError: If `name` is missing or `kind` unknown; when it is called, if the output is no
-            array of numbers with a row for each example, or not what `kind` says.
+            array of numbers with a row for each example, or not of the `kind` given.
 
     Example:
 
@@ -57,7 +57,7 @@ class FunctionTeacher(ExternalTeacher):
         self.function, self.weights = function, weights
         self.retries = count(retries, "retries", 0)
 
-    def ask(self, x: Any, paths: Sequence[str]) -> Any:
+    def run(self, x: Any, paths: Sequence[str]) -> Any:
         return retrying(lambda: self.function(x), self.retries)
 
     def weights_hash(self) -> str | None:

@@ -28,7 +28,7 @@ def hard(labels: Tensor, logits: Tensor) -> Tensor:
 
 
 def is_one_hot(labels: Tensor, logits: Tensor) -> bool:
-    """Whether `labels` have the shape of one-hot rows; whether they are, their values tell."""
+    """Whether `labels` have the shape of one-hot rows; their values are not looked at."""
     same_rank = len(labels.shape) == len(logits.shape)
     return same_rank and labels.shape[-1] == logits.shape[-1] and labels.shape[-1] != 1
 

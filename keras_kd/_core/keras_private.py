@@ -1,7 +1,7 @@
 """Every name of Keras that is not public and that this package uses, each in one place.
 
-`tests/test_keras_private.py` tries each on the Keras at hand, says what would take its place, and
-proves that no other module uses such a name.
+`tests/test_keras_private.py` tries each on the installed Keras, names what would take its place,
+and proves that no other module uses such a name.
 """
 
 import contextlib
@@ -157,8 +157,8 @@ class KeepsJaxState:
     it. Should the first step fail, to be traced for one, there was no such state yet.
     """
 
-    def _get_jax_state(self, **asked: bool) -> tuple:
-        state = super()._get_jax_state(**asked)  # type: ignore[misc]
-        if asked.pop("purge_model_variables", False):
-            self._jax_state = dict(zip((k for k, on in asked.items() if on), state, strict=True))
+    def _get_jax_state(self, **wanted: bool) -> tuple:
+        state = super()._get_jax_state(**wanted)  # type: ignore[misc]
+        if wanted.pop("purge_model_variables", False):
+            self._jax_state = dict(zip((k for k, on in wanted.items() if on), state, strict=True))
         return state

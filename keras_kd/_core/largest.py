@@ -1,4 +1,4 @@
-"""The largest of a teacher's logits, where the others are not kept or not told."""
+"""The largest of a teacher's logits, where the others are not stored or not known."""
 
 from typing import Any, NamedTuple
 

@@ -35,7 +35,7 @@ class EndsLikeItsModel(EndsLike):
 
 
 class EndsIn:
-    """A model of whose end more is known than its layers tell."""
+    """A model whose last activation is known without looking at its layers."""
 
     def ends_in(self, path: tuple[str, ...]) -> str | None:
         """As `ending`."""

@@ -57,7 +57,7 @@ _SYMBOL = re.compile(r"<tf\.Tensor '[^']*' shape=\(\)[^<>]*>|\bdynamic_dimension
 
 
 def text_of(error: BaseException | str) -> str:
-    """What an error of Keras or a backend says, without its frame, colours and symbols."""
+    """The message of an error of Keras or a backend, without its frame, colors and symbols."""
     message = error.args[0] if isinstance(error, KeyError) and error.args else error  # no `repr`
     text = _ANSI.sub("", str(message))
     while inner := _FRAME.fullmatch(text.strip()):

@@ -1,4 +1,4 @@
-"""Optional packages, and what newer Keras alone has, asked for where they are used."""
+"""Optional packages, and what newer Keras alone has, imported where they are used."""
 
 import importlib
 from types import ModuleType
@@ -8,13 +8,13 @@ import keras
 
 
 def require(module: str, *, extra: str | None = None, purpose: str) -> ModuleType:
-    """`module`, imported; or an error that says what to install.
+    """`module`, imported; or an error with what to install.
 
     Args:
         module: Name to import, such as `"matplotlib"`.
         extra: The extra of this package that brings it, such as `"report"`. Defaults to `None`:
             it is a package of its own.
-        purpose: Who asks and for what, as the start of a sentence: `"keras_kd.report draws"`.
+        purpose: What needs it and for what, as the start of a sentence: `"keras_kd.report draws"`.
     """
     package = module.split(".")[0]
     try:
@@ -40,5 +40,5 @@ def require_keras(version: str, *, purpose: str) -> None:
 
 
 def require_tensorflow(purpose: str) -> Any:
-    """The package, or an error that says who asks for it."""
+    """The package, or an error that names what needs it."""
     return require("tensorflow", purpose=purpose)

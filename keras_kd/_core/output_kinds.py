@@ -102,7 +102,7 @@ def numbers(x: Any, whose: str) -> np.ndarray:
 def _refuse(
     wrong: np.ndarray, x: np.ndarray, what: str, expected: str, kind: str, row: Callable
 ) -> None:
-    """Raises when anything is `wrong`; NaN is told of by whoever asked."""
+    """Raises when anything is `wrong`; NaN is left to the caller."""
     wrong = wrong & np.isfinite(x)
     if not wrong.any():
         return
@@ -111,6 +111,6 @@ def _refuse(
     many = f" (and of {len(rows) - 1} more)" if len(rows) > 1 else ""
     raise ValueError(
         f"{what}: expected {expected}, received {float(np.ravel(worst)[0]):.6g} in {row(rows[0])}"
-        f"{many}. It was given as kind={kind!r}; if it is something else, say so: one of "
+        f"{many}. It was given as kind={kind!r}; if it is something else, give that kind: one of "
         f"{listing(KINDS)}."
     )

@@ -1,7 +1,7 @@
 """What numbers look like: probabilities, where logits were expected.
 
-Told from the values alone, and only where true logits cannot look so by accident: some rows have to
-agree. Zeros count for nothing, for padding and fresh heads give them.
+Decided from the values alone, and only where true logits cannot look so by accident: several rows
+have to agree. Zeros do not count, for padding and fresh heads give them.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SURE = 0.02
 
 
 class Looks(NamedTuple):
-    """Counts, of rows and of numbers, that tell what they are."""
+    """Counts of rows and of numbers, from which `read` decides what they are."""
 
     distributions: Any  # rows that are nowhere negative and sum to 1
     others: Any  # rows that do not, zeros left out

@@ -6,7 +6,7 @@ from typing import Any
 from keras_kd._core.keras_private import constants_of
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-#: What every Keras object takes, and says nothing of what this one does.
+#: Arguments that every Keras object takes: they show nothing of what this one does.
 _COMMON = {
     "self", "name", "dtype", "reduction", "trainable", "autocast", "activity_regularizer",
 }  # fmt: skip

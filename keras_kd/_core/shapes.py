@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-Shape = tuple[Any, ...]  # integers, and None where only the data will tell
+Shape = tuple[Any, ...]  # integers, and None where only the data will show it
 #: The most tokens before the places of a picture: a class token, and registers.
 MOST_BEFORE = 5
 

@@ -25,7 +25,7 @@ def symbolic(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def lengths_unknown(inputs: Any) -> bool:
-    """Whether an axis of `inputs` beyond the batch has a length that only data will tell."""
+    """Whether an axis of `inputs` beyond the batch has a length that only data will show."""
     return any(size is None for x in keras.tree.flatten(inputs) for size in x.shape[1:])
 
 
@@ -35,7 +35,7 @@ def reason(error: Exception) -> str:
 
 
 def input_of(model: keras.Model) -> Any:
-    """The symbolic input of `model`, as it takes it; `None` when only data can tell."""
+    """The symbolic input of `model`, as it takes it; `None` when only data can show it."""
     if not getattr(model, "inputs", None):
         return None
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

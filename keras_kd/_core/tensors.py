@@ -3,5 +3,5 @@
 from typing import Any, TypeAlias
 
 #: A tensor of the backend in use, a `keras.KerasTensor`, or an array that becomes one. Backends
-#: have no class in common, so that type checkers cannot tell it from anything else; readers can.
+#: have no class in common, so that type checkers take it for anything; the name is for readers.
 Tensor: TypeAlias = Any

@@ -23,13 +23,13 @@ class Info:
     """What is known of a data set.
 
     Args:
-        name: The name it was asked for by.
+        name: The name given to `load`.
         classes: Number of classes.
         class_names: Their names, in the order of the labels.
         shape: Shape of one image, channels last; `()` of texts.
         counts: Number of examples of each part.
         source: Where the data come from.
-        licence: Under which terms, as far as the source says.
+        licence: Under which terms, as far as the source states them.
     """
 
     name: str
@@ -163,7 +163,7 @@ class Dataset:
 
 
 def _count(amount: float | int, of: int, argument: str) -> int:
-    """How many of `of` examples `amount` asks for."""
+    """How many of `of` examples `amount` stands for."""
     count = 0
     if isinstance(amount, int) and not isinstance(amount, bool):
         count = amount

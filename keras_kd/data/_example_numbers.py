@@ -43,9 +43,9 @@ class Numbers:
 
     def __call__(self, ids: Any, views: Any = None) -> dict[str, np.ndarray]:
         """The numbers of these examples, by address."""
-        asked = as_bytes(ids)
-        found = np.minimum(np.searchsorted(self._ids, asked), len(self._ids) - 1)
-        known = self._ids[found] == asked
+        wanted = as_bytes(ids)
+        found = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        known = self._ids[found] == wanted
         return {IDS: np.where(known, self._order[found], -1).astype("int32")}
 
     def signature(self) -> dict[str, Any]:

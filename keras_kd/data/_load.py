@@ -53,7 +53,7 @@ def load(
 
     Raises:
         ValueError: If there is no such set, it is not one for the classification of images or
-            texts, its images differ in size, or it has no test part and none was asked for.
+            texts, its images differ in size, or it has no test part and `test` is `None`.
         keras_kd.data.NotAvailable: If the set exists but is not here and cannot be downloaded.
 
     Example:
@@ -78,7 +78,7 @@ def load(
     if name == "digits":
         data = digits()
     else:
-        from keras_kd.data._tfds import read  # asks for tensorflow-datasets
+        from keras_kd.data._tfds import read  # needs tensorflow-datasets
 
         data = read(name, data_dir=data_dir, feature=feature, download=download)
     for part, amount in (("test", test), ("validation", validation)):

@@ -12,13 +12,13 @@ class MixUp:
 
     A partner from the batch at hand would be another one for each order and each batch size. Here
     it is chosen among all examples of the set, by a hash of the example's id, the view and the
-    seed: whoever asks, in whatever batch, on whatever machine, view 3 of an example is one
-    picture. So a teacher can have answered for that very picture, and a store of `views=k` holds
-    the answers for k mixed pictures of every example, met again every k epochs.
+    seed: in any batch and on any machine, view 3 of an example is the same image. So a teacher can
+    predict that very image, and a store of `views=k` holds its outputs for k mixed images of every
+    example, which come again every k epochs.
 
-    What no store can hold are answers for pairs that come together by chance. Nor can they be
-    made of the answers for the two examples: what a teacher says of a mixed picture is not the
-    mean of what it says of each.
+    A store cannot hold the outputs for pairs that come together by chance. Nor can these be
+    computed from the outputs for the two examples: the teacher's output for a mixed image is not
+    the mean of its outputs for the two.
 
     Args:
         classes: Number of classes: labels become `(batch, classes)`, for
@@ -48,7 +48,7 @@ class MixUp:
 class CutMix:
     """A rectangle of another example pasted in; labels by how much of each is to be seen.
 
-    The partner is chosen, and answers are stored, as for `MixUp`.
+    The partner is chosen, and teacher outputs are stored, as for `MixUp`.
 
     The rectangle has the image's proportions and the part `1 - share` of its area, less what is
     cut off at the edges; `share` is drawn from Beta(alpha, alpha).

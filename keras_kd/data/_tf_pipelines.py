@@ -129,7 +129,7 @@ def _text(tf: Any, ids: Any) -> Any:
 
 
 def _joined(tf: Any, join: Any, ids: Any, view: Any) -> Any:
-    """`join` inside a `tf.data` graph; `join.signature()` gives KerasTensors like its answer."""
+    """`join` inside a `tf.data` graph; `join.signature()` gives KerasTensors like its result."""
     signature = join.signature()
     leaves = keras.tree.flatten(signature)
     arrays = tf.numpy_function(

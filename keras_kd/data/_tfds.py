@@ -98,7 +98,7 @@ def _builder(tfds: Any, name: str, data_dir: str | os.PathLike[str] | None) -> A
         ) from error
 
 
-def _keys(tfds: Any, name: str, features: Any, asked: str | None) -> tuple[str, str]:
+def _keys(tfds: Any, name: str, features: Any, wanted: str | None) -> tuple[str, str]:
     """The names of the image or text and of its label among the set's features."""
     found = (
         dict(sorted(features.items())) if isinstance(features, tfds.features.FeaturesDict) else {}
@@ -113,13 +113,13 @@ def _keys(tfds: Any, name: str, features: Any, asked: str | None) -> tuple[str, 
             f"one ClassLabel, for each example; it has {listed or type(features).__name__}."
         )
     images = [key for key in inputs if type(found[key]) is tfds.features.Image]
-    chosen = images if len(images) == 1 else inputs  # a caption beside an image is no rival
-    if asked is not None:
-        chosen = [key for key in inputs if key == asked]
+    chosen = images if len(images) == 1 else inputs  # a caption beside an image does not count
+    if wanted is not None:
+        chosen = [key for key in inputs if key == wanted]
     if len(chosen) != 1:
         raise ValueError(
             f"`feature` must be one of {listing(inputs)}: the examples of '{name}' have {listed}. "
-            f"Received: feature={asked!r}."
+            f"Received: feature={wanted!r}."
         )
     if type(found[chosen[0]]) is tfds.features.Image and None in found[chosen[0]].shape:
         raise ValueError(
@@ -130,7 +130,7 @@ def _keys(tfds: Any, name: str, features: Any, asked: str | None) -> tuple[str, 
 
 
 def _prepared(builder: Any, name: str, download: bool) -> None:
-    """Sees to it that the set is on disk, or says why it is not."""
+    """Makes sure that the set is on disk; raises with the reason where it cannot be."""
     if builder.is_prepared():
         return
     missing = f"The data set '{name}' is not prepared in '{builder.data_path}'"
@@ -151,25 +151,25 @@ def _prepared(builder: Any, name: str, download: bool) -> None:
 
 
 def connected() -> bool:
-    """Whether `HOST` answers, directly or through the proxy of the environment."""
-    answered = threading.Event()
+    """Whether `HOST` is reached, directly or through the proxy of the environment."""
+    reached = threading.Event()
 
-    def ask() -> None:
+    def connect() -> None:
         try:
             urllib.request.urlopen(
                 urllib.request.Request(HOST, method="HEAD"), timeout=PATIENCE
             ).close()
         except urllib.error.HTTPError:
-            pass  # a refusal is an answer too
+            pass  # an error of the server: it was reached
         except OSError:
             return
-        answered.set()
+        reached.set()
 
     # In a thread of its own, for looking a name up obeys no timeout.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PATIENCE)
-    return answered.is_set()
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return reached.is_set()
 
 
 def _parts(name: str, splits: Any) -> list[str]:
@@ -202,7 +202,7 @@ def _examples(tfds: Any, builder: Any, split: str, feature: str, label: str) -> 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Leaves out what TensorFlow has to say of the functions that its own data sets use."""
+    """Leaves out TensorFlow's warnings of functions that its own data sets use."""
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)

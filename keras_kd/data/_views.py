@@ -18,7 +18,7 @@ class Augment:
     """Random changes of images, the same for the same id and view, today and tomorrow.
 
     Every choice follows from the example's id, the number of the view and `seed`, and from nothing
-    else: not from the order, the batch, the worker or the backend. So a teacher that answered for
+    else: not from the order, the batch, the worker or the backend. So a teacher that predicted
     view 3 of an example, and a student that sees view 3 of it, have seen the same pixels.
 
     The images are drawn by tensorflow on the processor, whatever backend Keras runs on.

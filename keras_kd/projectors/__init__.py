@@ -11,7 +11,7 @@ Names:
     Bottleneck
         Maps one signal to the shape of another through a narrow 3×3 convolution.
     Classes
-        Some of the classes of an answer, in the order in which the other side has them.
+        Some of the classes of a model's logits, in the order in which the other side has them.
     Conv1x1
         1×1 convolution: maps the channels of a feature map, position by position.
     Conv3x3
@@ -39,7 +39,7 @@ Names:
     NormalizedRegressor
         Maps one signal to the shape of another: a linear map, then BatchNorm.
     Paraphraser
-        Says a teacher's map in fewer channels: the factors that a student is to match.
+        Encodes a teacher's map in fewer channels: the factors that a student is to match.
     Pool
         The mean over the positions: a map or a sequence becomes a vector.
     PooledDense

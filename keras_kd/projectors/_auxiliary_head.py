@@ -14,7 +14,7 @@ from keras_kd._core.tensors import Tensor
 class AuxiliaryHead(keras.layers.Layer):
     """A classifier on a layer inside the network: mean over the positions, then logits.
 
-    It lets a shallow layer answer, so that it can learn from a deep one (be your own teacher) or
+    It lets a shallow layer predict, so that it can learn from a deep one (be your own teacher) or
     from the labels. It is trained with the student and is no part of it afterwards.
 
     Shapes: `(batch, ..., channels)` -> `(batch, units)`. Logits are float32 under any policy.

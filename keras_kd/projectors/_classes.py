@@ -1,4 +1,4 @@
-"""Logits stay logits: which projectors may stand behind an answer, and one that picks classes."""
+"""Classes: the projector that picks some of a model's logits."""
 
 import collections
 import reprlib
@@ -15,20 +15,21 @@ from keras_kd._core.tensors import Tensor
 
 @serializable
 class Classes(keras.layers.Layer):
-    """Some of the classes of an answer, in the order in which the other side has them.
+    """Some of the classes of a model's logits, in the order in which the other side has them.
 
     For a teacher that knows some of the student's classes only, knows them in another order, or
     has no logits for the padding at the end of a vocabulary: of the student's logits, those of the
     teacher's classes are compared, and no others.
 
-    `answer_i = logits[classes[i]]`
+    `output_i = logits[classes[i]]`
 
-    A softmax over these is the student's answer given that the class is one of them. So the term
-    says how the teacher's classes share what they have, and nothing of how much the others have:
-    their logits get no gradient from it. The labels (`keras_kd.Labels`) teach them.
+    A softmax over these is the student's distribution given that the class is one of them. So the
+    term compares how the teacher's classes share their probability, and not how much of it the
+    other classes have: their logits get no gradient from it. The labels (`keras_kd.Labels`) train
+    them.
 
     As `target_projector` it picks from the teacher's logits, where the teacher has more classes:
-    what `keras_kd.teachers.ClassMap` does for a live teacher, for answers that come with the
+    what `keras_kd.teachers.ClassMap` does for a live teacher, for outputs that come with the
     batch. It has no weights.
 
     Shapes: logits `(batch, ..., n)` -> `(batch, ..., len(classes))`.

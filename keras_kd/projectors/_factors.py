@@ -1,4 +1,4 @@
-"""Factors: a teacher's map said in fewer words, and the student's attempt at the same words."""
+"""Factors: a teacher's map encoded in fewer channels, and the student's map in the same code."""
 
 from typing import Any
 
@@ -33,13 +33,13 @@ def _factor_channels(count: int, rate: float) -> int:
 
 @serializable
 class Paraphraser(keras.layers.Layer):
-    """Says a teacher's map in fewer channels: the factors that a student is to match.
+    """Encodes a teacher's map in fewer channels: the factors that a student is to match.
 
     An autoencoder of 3×3 convolutions. It learns by itself, in the same steps as the student:
     the mean squared error of what it restores from its factors is added to the loss, and no
-    gradient comes back to it from the term that it serves (which would else ask it for factors
-    that are easy to match). The paper trains it beforehand and then holds it still; here both
-    happen at once.
+    gradient comes back to it from the term that it serves (which would else train it towards
+    factors that are easy to match). The paper trains it beforehand and then freezes it; here both
+    train at once.
 
     Shapes: `(batch, height, width, channels)` -> `(batch, height, width, rate · channels)`.
 

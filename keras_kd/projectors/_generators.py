@@ -87,7 +87,7 @@ class Bottleneck(keras.layers.Layer):
     first: a larger one is average-pooled, a smaller one is interpolated. (The paper pools the
     target instead of the latter; so the target's own classifier can follow.)
 
-    It is the one projector that a student keeps when it answers with its teacher's classifier.
+    It is the one projector that a student keeps: when it uses its teacher's classifier.
     Given two signals, like a `Regressor`; of the second only the shape is read.
 
     Shapes: two signals `(batch, height, width, a)` and `(batch, height, width, b)` -> that of the

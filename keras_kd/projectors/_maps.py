@@ -18,7 +18,7 @@ class Conv1x1(keras.layers.Layer):
     numbers of channels.
 
     Shapes: `(batch, height, width, channels)` -> `(batch, height, width, filters)`, or channels
-    first when `keras.config.image_data_format()` says so.
+    first when `keras.config.image_data_format()` is `"channels_first"`.
 
     Args:
         filters: Number of channels of the target.
@@ -56,7 +56,7 @@ class Conv3x3(keras.layers.Layer):
     With `strides=2`, the regressor of a hint whose student map is twice the teacher's size.
 
     Shapes: `(batch, height, width, channels)` -> `(batch, ceil(height / strides), ceil(width /
-    strides), filters)`, or channels first when `keras.config.image_data_format()` says so.
+    strides), filters)`, or channels first when `keras.config.image_data_format()` is `"channels_first"`.
 
     Args:
         filters: Number of channels of the target.
@@ -99,7 +99,7 @@ class ConvTransposed(keras.layers.Layer):
     The regressor of a hint whose student map is half the teacher's size.
 
     Shapes: `(batch, height, width, channels)` -> `(batch, strides · height, strides · width,
-    filters)`, or channels first when `keras.config.image_data_format()` says so.
+    filters)`, or channels first when `keras.config.image_data_format()` is `"channels_first"`.
 
     Args:
         filters: Number of channels of the target.
@@ -142,7 +142,7 @@ class Resize(keras.layers.Layer):
     For hints between layers whose maps differ in height and width.
 
     Shapes: `(batch, height, width, channels)` -> `(batch, *size, channels)`, or channels first
-    when `keras.config.image_data_format()` says so.
+    when `keras.config.image_data_format()` is `"channels_first"`.
 
     Args:
         size: Height and width of the target, two integers.

@@ -156,7 +156,7 @@ class MemoryBank(keras.layers.Layer):
     def _scores(
         self, one: Tensor, other: Tensor, bank: Any, rows: Tensor, held: Any, others: Any
     ) -> Tensor:
-        """`(batch, 1 + negatives)`. All products, then those asked for: the bank's drawn rows
+        """`(batch, 1 + negatives)`. All products, then those needed: the bank's drawn rows
         themselves would be `units` times as large."""
         bank = ops.copy(ops.convert_to_tensor(bank))  # for it moves before the gradient is taken
         own = ops.where(ops.expand_dims(held, -1), ops.take(bank, rows, axis=0), other)

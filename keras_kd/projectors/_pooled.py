@@ -42,8 +42,8 @@ class Pool(keras.layers.Layer):
 class Join(keras.layers.Layer):
     """Several signals of one side as one vector: each pooled over its positions, side by side.
 
-    `Term(..., pred=("student:block2", "student:block3"), projector=Join())` learns from what two
-    layers say together. It has no weights.
+    `Term(..., pred=("student:block2", "student:block3"), projector=Join())` learns from the
+    features of two layers together. It has no weights.
 
     Shapes: several `(batch, ..., channels_i)` -> `(batch, Σ channels_i)`.
 

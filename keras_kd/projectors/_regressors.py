@@ -20,7 +20,7 @@ from keras_kd.projectors._tokens import TokensToMap
 
 
 def layers_to(shape: Shape, target: Shape, policy: Any) -> list[keras.layers.Layer]:
-    """The linear layers from `shape` to `target`, by the rule that `Regressor` tells."""
+    """The linear layers from `shape` to `target`, by the rule of `Regressor`."""
     count = channels(target)
     if {len(shape), len(target)} == {3, 4}:
         ours, theirs = as_map(shape, target), as_map(target, shape)

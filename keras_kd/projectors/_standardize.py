@@ -35,7 +35,7 @@ class Standardize(keras.layers.Layer):
     Under `tf.distribute` each replica gathers statistics of its own.
 
     Shapes: `(batch, ..., channels)` -> the same; maps have their channels first when
-    `keras.config.image_data_format()` says so.
+    `keras.config.image_data_format()` is `"channels_first"`.
 
     Args:
         mean: The mean of each channel, or one for all. Defaults to `None`: gathered.

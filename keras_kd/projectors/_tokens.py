@@ -20,7 +20,7 @@ class TokensToMap(keras.layers.Layer):
     picture, row by row; those before them, such as a class token or registers, are cut off.
 
     Shapes: `(batch, tokens, channels)` -> `(batch, height, width, channels)`, or channels first
-    when `keras.config.image_data_format()` says so.
+    when `keras.config.image_data_format()` is `"channels_first"`.
 
     Args:
         size: Height and width of the map, two integers, or one for both. Defaults to `None`: a
@@ -32,7 +32,7 @@ class TokensToMap(keras.layers.Layer):
 
     Raises:
         ValueError: If `size` or `class_tokens` are no such numbers, or the input has not three
-            axes, has another number of tokens than they say, or is no square and has no `size`.
+            axes, has another number of tokens than they give, or is no square and has no `size`.
 
     Example:
 
@@ -82,7 +82,7 @@ class TokensToMap(keras.layers.Layer):
         return grid
 
     def _check_number(self, tokens: int | None, height: int, width: int) -> None:
-        """An error when there are not as many tokens as `size` and `class_tokens` say."""
+        """An error when there are not as many tokens as `size` and `class_tokens` give."""
         if tokens is None:
             return
         if tokens < height * width:

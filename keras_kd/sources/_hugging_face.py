@@ -55,11 +55,11 @@ class HuggingFaceTeacher(TorchTeacher):
         super().__init__(model, name=name, kind=kind, floor=floor)
         self.processor, self.max_length = processor, max_length
 
-    def ask(self, x: Any, paths: Sequence[str]) -> Any:
+    def run(self, x: Any, paths: Sequence[str]) -> Any:
         inner = {name for name, _ in self.module.named_modules()}
         modules = [path for path in paths if path in inner or path.replace("/", ".") in inner]
         self._wanted = {path.split("/")[0] for path in paths if path not in modules}
-        found = super().ask(self._processed(x), modules)
+        found = super().run(self._processed(x), modules)
         for path in paths:
             if path not in modules:
                 found[path] = self._array(self._at(path), path)

@@ -71,7 +71,7 @@ class LiteRTTeacher(FileTeacher):
 
         return inputs, outputs, run
 
-    def ask(self, x: Any, paths: Sequence[str]) -> Arrays:
+    def run(self, x: Any, paths: Sequence[str]) -> Arrays:
         whose = f"The file '{self.path}'"
         inputs = by_name(x, list(self._inputs), whose)
         for name, array in inputs.items():

@@ -62,7 +62,7 @@ class ONNXTeacher(FileTeacher):
         names = {each.name: np.empty(0) for each in self._session.get_outputs()}
         self.output = choose(names, output, f"The file '{self.path}'")
 
-    def ask(self, x: Any, paths: Sequence[str]) -> Arrays:
+    def run(self, x: Any, paths: Sequence[str]) -> Arrays:
         whose = f"The file '{self.path}'"
         given = by_name(x, list(self._inputs), whose)
         inputs, size = {}, None

@@ -62,7 +62,7 @@ class SavedModelTeacher(FileTeacher):
         names = {each: np.empty(0) for each in self._run.structured_outputs}
         self.output = choose(names, output, f"The SavedModel '{self.path}'")
 
-    def ask(self, x: Any, paths: Sequence[str]) -> Arrays:
+    def run(self, x: Any, paths: Sequence[str]) -> Arrays:
         whose, given = f"The SavedModel '{self.path}'", x
         if isinstance(x, Mapping) and len(x) == 1 and len(self._inputs) == 1:
             given = keras.tree.flatten(x)[0]

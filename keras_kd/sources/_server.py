@@ -157,7 +157,7 @@ class ServerTeacher(ExternalTeacher):
         """How many classes there are, where that is known."""
         return self._form.num_classes
 
-    def ask(self, x: Any, paths: Sequence[str]) -> dict[str, Any]:
+    def run(self, x: Any, paths: Sequence[str]) -> dict[str, Any]:
         examples = len(keras.tree.flatten(x)[0])
         size = min(self.batch_size, self._form.most or self.batch_size)
         parts = [

@@ -75,7 +75,7 @@ class SklearnTeacher(ExternalTeacher):
         #: For each class of the student, the estimator's column; -1 where it has none.
         self._columns = None if regression else _columns(self.name, known, classes)
 
-    def ask(self, x: Any, paths: Sequence[str]) -> np.ndarray:
+    def run(self, x: Any, paths: Sequence[str]) -> np.ndarray:
         rows = np.asarray(x)
         rows = rows.reshape(len(rows), -1)
         outputs = getattr(self.estimator, self._method)(rows)

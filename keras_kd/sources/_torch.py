@@ -81,7 +81,7 @@ class TorchTeacher(ExternalTeacher):
         first = next(iter((*module.parameters(), *module.buffers())), None)
         self.device = first.device if first is not None else self.torch.device("cpu")
 
-    def ask(self, x: Any, paths: Sequence[str]) -> Any:
+    def run(self, x: Any, paths: Sequence[str]) -> Any:
         found: dict[str, Any] = {}
         was_training = getattr(self.module, "training", False)
         inputs = keras.tree.map_structure(self._tensor, x)

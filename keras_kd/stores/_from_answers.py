@@ -139,7 +139,7 @@ class _Answers(ExternalTeacher):
         self._ids, self._order = ids[order], order
         self._outputs, self.num_classes = outputs, num_classes
 
-    def ask(self, x: Any, paths: Sequence[str]) -> Any:
+    def run(self, x: Any, paths: Sequence[str]) -> Any:
         asked = as_bytes(x)
         place = np.searchsorted(self._ids, asked).clip(max=len(self._ids) - 1)
         assert (self._ids[place] == asked).all(), "checked before"

@@ -132,7 +132,7 @@ def test_a_signal_that_nobody_reads_is_told_of_once(address):
         model.evaluate(x, y, verbose=0)
     told = [str(one.message) for one in caught if "The batch brings" in str(one.message)]
     assert told == [
-        f"The batch brings '{address}', which no term and no metric reads: they ask for "
+        f"The batch brings '{address}', which no term and no metric reads: they read "
         "'student:output', 'teacher:output'. Leave it out, or name it in a term."
     ]
 

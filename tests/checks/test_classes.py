@@ -33,10 +33,10 @@ def distiller(student, teacher, *terms):
 # What is said.
 
 MORE = (
-    "Term 'soft_target' compares answers with different numbers of classes: pred 'student:output' "
+    "Term 'soft_target' compares outputs with different numbers of classes: pred 'student:output' "
     "is (None, 3), target 'teacher:output' is (None, 5). Say which of the teacher's classes are "
     "the student's, by the teacher's index of each; for the first of them, "
-    "teacher=keras_kd.teachers.ClassMap(teacher, range(0, 3)), or where its answers come with the "
+    "teacher=keras_kd.teachers.ClassMap(teacher, range(0, 3)), or where its outputs come with the "
     "batch target_projector=keras_kd.projectors.Classes(range(0, 3)) in the term. A trained "
     "projector would give the classes any order."
 )
@@ -72,7 +72,7 @@ def test_whatever_names_the_answers_and_whatever_else_the_loss_reads(loss, pred)
     target = "teacher:output"
     if isinstance(loss, kd.losses.DecoupledSoftTarget):
         target = (target, "labels")
-    with says("compares answers with different numbers of classes"):
+    with says("compares outputs with different numbers of classes"):
         distiller(net(3, "s"), net(5, "t"), kd.Term(loss, pred=pred, target=target))
 
 

@@ -137,9 +137,9 @@ def test_answers_by_hand(batch_size, skip):
     with says(
         "Term 'soft_target' reads 'teacher:output' as logits, and it holds probabilities: all 8 "
         "rows looked at are nowhere negative and sum to 1. A softmax or sigmoid of probabilities "
-        "says next to nothing. Give logits: without its last activation, a model gives them; "
+        "is nearly constant. Give logits: without its last activation, a model gives them; "
         "teacher=keras_kd.teachers.FromProbabilities(teacher) makes them of a teacher's "
-        "probabilities, np.log(np.maximum(p, 1e-7)) of answers that come with the batch."
+        "probabilities, np.log(np.maximum(p, 1e-7)) of outputs that come with the batch."
     ):
         made.fit(given(P), batch_size=batch_size, epochs=2, verbose=0)
     assert 1 <= int(made._step.numpy()) <= 8 // batch_size
@@ -194,7 +194,7 @@ def test_sigmoids_under_a_loss_between_binary_logits():
     made = distiller(students[0], Ends("sigmoid"), BinarySoftTarget())
     with says(
         "numbers looked at lie in [0, 1], many of them at the ends. A softmax or sigmoid of "
-        "probabilities says next to nothing. Give logits: without its last activation, a model "
+        "probabilities is nearly constant. Give logits: without its last activation, a model "
         "gives them; teacher=keras_kd.teachers.FromBinaryProbabilities(teacher)"
     ):
         made.fit(X, verbose=0)

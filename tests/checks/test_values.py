@@ -40,7 +40,7 @@ def test_a_loss_that_turns_nan_names_batch_term_causes_and_remedy(validation):
     with says("The student's loss is NaN or infinite (of the terms: 'labels'): in") as caught:
         model.fit(x, y, batch_size=16, epochs=3, verbose=0, **more)
     told = str(caught.value)
-    assert "in batch 1 (counted from 0), while the teacher's answers were finite." in told
+    assert "in batch 1 (counted from 0), while the teacher's outputs were finite." in told
     assert "lower the learning rate" in told and "global_clipnorm" in told
     assert "Its weights are NaN by now" in told
 
@@ -69,7 +69,7 @@ def test_a_teachers_fault_before_a_validation_is_not_hidden_either():
     model.compile("sgd", cross_entropy())
     signals = {"inputs": x, "signals": {"teacher:output": answers}}
     clean = {"inputs": x[:16], "signals": {"teacher:output": answers[:16]}}
-    with says("The teacher's answers hold NaN or infinite values: 'teacher:output' in 1 of 6"):
+    with says("The teacher's outputs hold NaN or infinite values: 'teacher:output' in 1 of 6"):
         model.fit(
             signals, y, batch_size=16, shuffle=False, verbose=0, validation_data=(clean, y[:16])
         )
@@ -212,7 +212,7 @@ def test_a_loss_that_is_nan_is_named_in_train_on_batch():
 @pytest.mark.parametrize("use", ["train_on_batch", "test_on_batch"])
 def test_a_teachers_fault_is_named_batch_by_batch(use):
     model, inputs, y = given(np.full((8, CLASSES), np.nan, "float32"))
-    with says("The teacher's answers hold NaN or infinite values: 'teacher:output'"):
+    with says("The teacher's outputs hold NaN or infinite values: 'teacher:output'"):
         getattr(model, use)(inputs, y)
 
 

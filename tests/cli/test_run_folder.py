@@ -163,4 +163,4 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_any_work(folder):
     )
     ends = [line for line in lines if "|" not in line and line[-1].isdigit()]
     assert len(ends) == 8 and all(line.endswith(" 2") for line in ends), lines
-    assert done.stderr.count("readonly' cannot be written to. Give a place in another one") >= 8
+    assert done.stderr.count("readonly' cannot be written to. Give a path in another one") >= 8

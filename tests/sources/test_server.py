@@ -277,7 +277,7 @@ def test_inputs_that_json_cannot_hold(running, x):
     with says("The inputs hold NaN or infinite values"), teacher(running, SERVING) as remote:
         remote(x)
     with says("takes an array, or a dict of arrays"), teacher(running, SERVING) as remote:
-        remote.ask([x, x], ("output",))
+        remote.run([x, x], ("output",))
 
 
 def test_what_fails_leaves_the_finished_part_of_a_store(running, x, tmp_path):
