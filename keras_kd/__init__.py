@@ -20,7 +20,7 @@ Names:
     Labels
         The term for the ground truth: the loss given to `compile`, on the student's output.
     losses
-        Losses: each compares a target with what the learner says, and knows nothing else.
+        Losses: each compares a target with the learner's signal, and depends on nothing else.
     metrics
         Metrics: how like its teacher a model is, and how much its confidence can be trusted.
     Momentum
@@ -43,7 +43,7 @@ Names:
         Students: small networks for images, sound, text and tables, to be taught and to be
         exported.
     teachers
-        Teachers: models that stand where a teacher stands.
+        Teachers: models that wrap other models.
     Term
         One term of a distiller's loss: two signals, a loss between them, and a weight.
     testing

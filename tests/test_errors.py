@@ -518,7 +518,7 @@ def test_regression_is_named_where_it_is_looked_for():
         keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)], name=name) for name in "st"
     ]
     with says(
-        "shape (None, 1). For one logit that tells yes from no, take "
+        "shape (None, 1). For one logit of yes or no, take "
         "keras_kd.losses.BinarySoftTarget; for a number, as in regression, "
         "terms=keras_kd.recipes.regression()."
     ):

@@ -51,8 +51,8 @@ def moving(model: keras.Model, logs: Mapping[str, Any]) -> dict[str, float]:
             found[f"{name}_weight"] = _number(at(term.weight, step))
         for layer in term.projectors():
             if isinstance(layer, Temperature):
-                learnt = layer.lowest + layer.span * ops.sigmoid(layer.theta)
-                found[f"{name}_temperature"] = _number(learnt)
+                learned = layer.lowest + layer.span * ops.sigmoid(layer.theta)
+                found[f"{name}_temperature"] = _number(learned)
         for of, schedule in _scheduled(getattr(term, "loss", None)):
             found[f"{name}_{of}"] = _number(schedule(step))
     return {name: logs.get(name, value) for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""Texts as numbers: a vocabulary learnt once, kept beside the student that needs it."""
+"""Texts as numbers: a vocabulary learned once, kept beside the student that needs it."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _BATCH = 4096
 class Text:
     """Texts as rows of word numbers, by Keras's `TextVectorization`; saved beside the student.
 
-    A student of texts is worth nothing without the very vocabulary it learnt with. `Text.learn`
+    A student of texts is worth nothing without the very vocabulary it learned with. `Text.learn`
     makes one from the training texts, a call makes numbers of texts, and `save` puts two files
     beside the student: the words, one a line in the order of their numbers (what a phone or
     another program reads), and a JSON file with the settings and the words' checksum.

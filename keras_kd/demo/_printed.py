@@ -22,7 +22,7 @@ def task(settings: Settings, data: Dataset) -> str:
     images, labels = len(data.y_train), settings.labels
     steps = settings.passes(data) * -(-images // BATCH)
     return (
-        f"The task: '{settings.data}' with {labels:,} labels. The teacher has learnt from all "
+        f"The task: '{settings.data}' with {labels:,} labels. The teacher has learned from all "
         f"{images:,}. The student alone has {labels:,} labeled images. The distilled student has "
         f"the same labels, and the teacher's predictions for all {images:,} images. Both start from "
         f"the same weights and train for {steps:,} steps."

@@ -1,4 +1,4 @@
-"""Losses: each compares a target with what the learner says, and knows nothing else.
+"""Losses: each compares a target with the learner's signal, and depends on nothing else.
 
 Names:
     AngleRelation
@@ -22,7 +22,7 @@ Names:
     CorrelationCongruence
         Squared difference of the correlations between a batch's examples, under a Gaussian kernel.
     CorrelationTarget
-        Correlation of the student's answers with the teacher's, by example and by class.
+        Correlation of the student's probabilities with the teacher's, by example and by class.
     CurriculumTarget
         Soft targets at a temperature that comes with the prediction.
     DecoupledSoftTarget
@@ -32,7 +32,7 @@ Names:
     DistanceRelation
         Difference of the distances between the examples of a batch, in units of their mean.
     Diversity
-        Minus the mean distance from the softened answers of others: keeps them apart.
+        Minus the mean distance from the softened probabilities of others: keeps them apart.
     FactorMatch
         Mean absolute difference of two factors, each brought to length 1.
     FeatureMatch
@@ -48,15 +48,15 @@ Names:
     JacobianMatch
         Squared difference of two slopes: the answers' derivatives along a direction of the input.
     JensenShannon
-        Generalised Jensen-Shannon divergence: forward and reverse divergence, and all between.
+        Generalized Jensen-Shannon divergence: forward and reverse divergence, and all between.
     LabelledTarget
         Cross-entropy to the labels and soft targets at once.
     LogitMatch
         Mean squared difference of the logits.
     LogPowerDistance
-        Logarithm of the fourth powers of the differences between two normalised embeddings.
+        Logarithm of the fourth powers of the differences between two normalized embeddings.
     Loss
-        Compares what the learner says with a target, one value per example or position.
+        Compares the learner's signal with a target, one value per example or position.
     MarginReLUMatch
         Squared difference of features before their ReLU, blind to what a ReLU would hide.
     MaskedGeneration
@@ -66,25 +66,25 @@ Names:
     NeighborDistribution
         Divergence between the odds, in both networks, that one example leads to another.
     NoiseContrastive
-        Noise-contrastive cost of telling the true pair's score from those of random pairs.
+        Noise-contrastive loss: the score of the true pair against the scores of random pairs.
     NormalizedTarget
-        Cross-entropies of the right class and of the others, each normalised by itself.
+        Cross-entropies of the right class and of the others, each normalized by itself.
     RegressionMatch
         Squared error to the labels, counted only until the student is better than its teacher.
     RelationMatch
         Divergence between the relations that the positions of a sequence have to one another.
     ReverseKL
-        Kullback-Leibler divergence from the student's answer to the teacher's.
+        Kullback-Leibler divergence from the student's distribution to the teacher's.
     SimilarityMatrix
         Squared difference of the similarities between the examples of a batch.
     SkewKL
-        Divergence from the teacher's answer to the student's, with a share of the teacher mixed
-        in.
+        Divergence from the teacher's distribution to the student's, the teacher mixed into the
+        latter.
     SkewReverseKL
-        Divergence from the student's answer to the teacher's, with a share of the student mixed
-        in.
+        Divergence from the student's distribution to the teacher's, the student mixed into the
+        latter.
     SoftTarget
-        Kullback-Leibler divergence from the teacher's softened answer to the student's.
+        Kullback-Leibler divergence from the teacher's softened probabilities to the student's.
     SparseSoftTarget
         Soft target from the teacher's k largest logits; the other classes are one bucket.
     StandardizedSoftTarget

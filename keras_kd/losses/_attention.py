@@ -27,7 +27,7 @@ class AttentionMap(Loss):
     A map of zeros stays zeros, and the gradient fades out towards it.
 
     Shapes: `y_true`, `y_pred` `(batch, height, width, channels)`, or channels first when
-    `keras.config.image_data_format()` says so, or `(batch, positions, channels)`; one value per
+    `keras.config.image_data_format()` is `"channels_first"`, or `(batch, positions, channels)`; one value per
     example.
 
     Args:
@@ -76,7 +76,7 @@ class HierarchicalContext(Loss):
     A level that is not smaller than the map is skipped, and the next one takes its weight.
 
     Shapes: `y_true`, `y_pred` `(batch, height, width, channels)`, or channels first when
-    `keras.config.image_data_format()` says so; one value per example.
+    `keras.config.image_data_format()` is `"channels_first"`; one value per example.
 
     Args:
         levels: Sizes to pool to, largest first. Defaults to `(4, 2, 1)`.
@@ -125,8 +125,8 @@ class HierarchicalContext(Loss):
 class FlowMatch(Loss):
     """Mean squared difference of two flows: how the channels of one layer go with another's.
 
-    What is compared is how a network gets from one layer to the next, not what either layer
-    says. Both networks need the same number of channels at both layers, or projectors.
+    It compares how a network gets from one layer to the next, not the features of either layer.
+    Both networks need the same number of channels at both layers, or projectors.
 
     With `G = mean over positions of top · bottomᵀ`, `(top channels, bottom channels)`, the larger
     map averaged down to the smaller first:
@@ -134,7 +134,7 @@ class FlowMatch(Loss):
     `loss = mean over elements of (G_pred - G_true)²`
 
     Shapes: `y_true`, `y_pred` are pairs of maps `(batch, height, width, channels)`, or channels
-    first when `keras.config.image_data_format()` says so; one value per example.
+    first when `keras.config.image_data_format()` is `"channels_first"`; one value per example.
 
     Args:
         **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.

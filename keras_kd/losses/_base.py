@@ -17,7 +17,7 @@ from keras_kd._core.valid_counts import fits, spread
 
 
 class Loss(keras.losses.Loss):
-    """Compares what the learner says with a target, one value per example or position.
+    """Compares the learner's signal with a target, one value per example or position.
 
     A subclass writes `call(y_true, y_pred)`, target first, and returns the values unreduced:
     shape `(batch,)`, or `(batch, ...)` with one value per position. It keeps its constructor's
@@ -26,8 +26,8 @@ class Loss(keras.losses.Loss):
 
     Computation is in float32 or wider, whatever the inputs are.
 
-    One rule for all means. A mask, and a `sample_weight` with one number per position, say which
-    positions count; a `sample_weight` with one number per example is a factor, as in Keras. With
+    One rule for all means. A mask, and a `sample_weight` with one number per position, select the
+    positions that count; a `sample_weight` with one number per example is a factor, as in Keras. With
     `m` the former (1 where there is none) and `w` the latter:
 
     `mean = Σ w · m · value / Σ m`
@@ -47,7 +47,7 @@ class Loss(keras.losses.Loss):
     same_shape: ClassVar[bool] = True
     #: It takes logits, and probabilities given in their place are refused before training starts.
     on_logits: bool = False
-    #: It compares classes by a softmax over the last axis, which says nothing of one logit alone.
+    #: It compares classes by a softmax over the last axis, which of one logit alone is always 1.
     among_classes: ClassVar[bool] = False
     #: Its target is a tuple that ends in the labels; the rest are the teacher's.
     with_labels: ClassVar[bool] = False
@@ -88,7 +88,7 @@ class Loss(keras.losses.Loss):
         }
         if not scheduled:
             return self
-        # Not copy.copy: Keras's objects answer it with a round trip through their config.
+        # Not copy.copy: for Keras's objects that is a round trip through their config.
         held = object.__new__(type(self))
         held.__dict__.update(vars(self), **scheduled)
         return held
@@ -103,7 +103,7 @@ class Loss(keras.losses.Loss):
         if self.with_labels and not isinstance(y_true, (tuple, list)):
             raise ValueError(
                 f"{type(self).__name__} reads the labels as well: its target is a tuple, the "
-                "teacher's answer and the labels. Received one tensor."
+                "teacher's output and the labels. Received one tensor."
             )
         target, pred = self._widened(y_true), self._widened(y_pred)
         if self.among_classes and not isinstance(pred, tuple):
@@ -144,7 +144,7 @@ def _check_classes(loss: Loss, shape: tuple[Any, ...]) -> None:
     if shape and isinstance(shape[-1], int) and shape[-1] == 1:
         raise ValueError(
             f"{type(loss).__name__} compares the classes of the last axis, and there is but one: "
-            f"shape {shape}. For one logit that tells yes from no, take "
+            f"shape {shape}. For one logit of yes or no, take "
             "keras_kd.losses.BinarySoftTarget; for a number, as in regression, "
             "terms=keras_kd.recipes.regression()."
         )

@@ -47,7 +47,7 @@ class _Composed(Loss):
 class SumOf(_Composed):
     """One loss, summed over several pairs of signals.
 
-    For a projector that turns several layers into several answers at once.
+    For a projector that turns several layers into several outputs at once.
 
     `loss = Σ_k loss(y_true_k, y_pred_k)`
 
@@ -81,9 +81,9 @@ def _several(side: Any) -> list[Any]:
     return list(side) if isinstance(side, (list, tuple)) else [side]
 
 
-def _confidence(answers: list[Any], labels: Tensor) -> Tensor:
+def _confidence(logits: list[Any], labels: Tensor) -> Tensor:
     """Weights `(teachers, ...)` that sum to 1: the more, the smaller a teacher's cross-entropy."""
-    costs = [sound(labels, z, -at(right(labels, z), ops.log_softmax(z, axis=-1))) for z in answers]
+    costs = [sound(labels, z, -at(right(labels, z), ops.log_softmax(z, axis=-1))) for z in logits]
     if len(costs) == 1:
         return ops.ones_like(ops.stack(costs))
     return (1.0 - ops.softmax(ops.stack(costs), axis=0)) / (len(costs) - 1)
@@ -130,9 +130,9 @@ class ConfidenceWeighted(_Composed):
     among_classes = True
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        *answers, labels = y_true
-        weights = _confidence(answers, labels)
-        return sum(weights[k] * self.loss.call(z, y_pred) for k, z in enumerate(answers))
+        *logits, labels = y_true
+        weights = _confidence(logits, labels)
+        return sum(weights[k] * self.loss.call(z, y_pred) for k, z in enumerate(logits))
 
 
 @serializable
@@ -158,8 +158,8 @@ class ConfidenceWeightedFeatures(_Composed):
     Example:
 
     >>> loss = keras_kd.losses.ConfidenceWeightedFeatures(keras_kd.losses.FeatureMatch())
-    >>> features, answers = ([[0.0]], [[2.0]]), ([[0.0, 0.0]], [[0.0, 0.0]])
-    >>> round(float(loss((*features, *answers, [0]), [[3.0]])), 4)  # (9 / 2 + 1 / 2) / 2
+    >>> features, logits = ([[0.0]], [[2.0]]), ([[0.0, 0.0]], [[0.0, 0.0]])
+    >>> round(float(loss((*features, *logits, [0]), [[3.0]])), 4)  # (9 / 2 + 1 / 2) / 2
     2.5
 
     Reference: Zhang, Chen, Wang, "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP
@@ -190,8 +190,8 @@ class ConfidenceWeightedFeatures(_Composed):
 class LabelledTarget(Loss):
     """Cross-entropy to the labels and soft targets at once.
 
-    For an answer that learns from both through one projector, such as the classifier of a shallow
-    layer. For a student's own answer, `keras_kd.recipes.hinton` has a term for each.
+    For logits that learn from both through one projector, such as the classifier of a shallow
+    layer. For a student's own output, `keras_kd.recipes.hinton` has a term for each.
 
     `loss = (1 - alpha) · -log softmax(y_pred)[label] + alpha · T² · Σ_c p_c · (log p_c - log q_c)`
 

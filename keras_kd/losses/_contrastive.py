@@ -26,7 +26,7 @@ class ContrastiveMatch(Loss):
 
     `loss = -log(exp(z_ii) / Σ_j exp(z_ij))`
 
-    With one embedding in the target there is nothing to tell apart, and the loss is 0. An embedding
+    With one embedding in the target there is nothing to distinguish, and the loss is 0. An embedding
     shorter than a tenth of the batch's mean length has a gradient that fades out towards zeros.
 
     Shapes: `y_pred` `(batch, features)`; `y_true` `(batch + others, features)`, the batch's own
@@ -76,10 +76,10 @@ class ContrastiveMatch(Loss):
 
 @serializable
 class NoiseContrastive(Loss):
-    """Noise-contrastive cost of telling the true pair's score from those of random pairs.
+    """Noise-contrastive loss: the score of the true pair against the scores of random pairs.
 
-    For memory banks: of a data set of N examples, K are drawn at random for each example, and a
-    score is asked to be high for the true pair and low for the drawn ones. The embeddings, the
+    For memory banks: of a data set of N examples, K are drawn at random for each example; the loss
+    is small where the score of the true pair is high and those of the drawn pairs are low. The embeddings, the
     bank, the drawing and the scores are those of the projector `keras_kd.projectors.MemoryBank`.
 
     With `P = exp(score)`, the true pair's first, and `c = K / N`:
@@ -138,9 +138,9 @@ _MET = 0.1
 @formerly("PooledPower")
 @serializable
 class LogPowerDistance(Loss):
-    """Logarithm of the fourth powers of the differences between two normalised embeddings.
+    """Logarithm of the fourth powers of the differences between two normalized embeddings.
 
-    A simple and strong loss on pooled features: batch normalisation on both sides and a linear
+    A simple and strong loss on pooled features: batch normalization on both sides and a linear
     map on the student's are projectors, and the power makes the largest differences count most.
 
     `loss = 2 · log Σ |y_pred - y_true|^power`, the sum over the whole batch

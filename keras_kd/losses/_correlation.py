@@ -1,4 +1,4 @@
-"""The loss that asks for the teacher's order of preference, not for its probabilities."""
+"""The loss on the teacher's order of the classes, not on its probabilities."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ _FAINT = 0.01
 
 @serializable
 class CorrelationTarget(Loss):
-    """Correlation of the student's answers with the teacher's, by example and by class.
+    """Correlation of the student's probabilities with the teacher's, by example and by class.
 
-    A much stronger teacher's probabilities cannot be met; its preferences can. Correlation asks
-    for the same preferences among the classes for each example, and among the batch's examples
-    for each class.
+    A student cannot reach the probabilities of a much stronger teacher, but it can reach their
+    order. Correlation compares the order of the classes for each example, and that of the batch's
+    examples for each class.
 
-    With `p`, `q` the softmaxes at `T` and `ρ(a, b) = Σ â·b̂ / (‖â‖ ‖b̂‖ + 1e-8)` of centred
+    With `p`, `q` the softmaxes at `T` and `ρ(a, b) = Σ â·b̂ / (‖â‖ ‖b̂‖ + 1e-8)` of centered
     vectors (Pearson's correlation):
 
     `loss = T² · (beta · (1 - ρ(row)) + gamma · (1 - mean over classes of ρ(column)))`

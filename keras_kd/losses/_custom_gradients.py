@@ -67,7 +67,7 @@ def _mapped(function: Callable[..., Any], blocks: Any) -> Any:
 
 def _rows_at_once(shape: tuple) -> int | None:
     """How many rows make a block; `None` when all of them may."""
-    known = [n if isinstance(n, int) else 0 for n in shape]  # 0: only the run will tell; say 16
+    known = [n if isinstance(n, int) else 0 for n in shape]  # 0: known at run time; take 16
     if math.prod(n or 16 for n in known) <= _LARGE:
         return None
     *lead, classes = known

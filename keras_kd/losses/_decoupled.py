@@ -86,9 +86,9 @@ def _two_ways(mask: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 @serializable
 class NormalizedTarget(Loss):
-    """Cross-entropies of the right class and of the others, each normalised by itself.
+    """Cross-entropies of the right class and of the others, each normalized by itself.
 
-    Takes the place of a soft target beside the usual cross-entropy: the right class is learnt as
+    Takes the place of a soft target beside the usual cross-entropy: the right class is learned as
     far as the teacher believes in it, the other classes in their proportions.
 
     With `p`, `q` the softmaxes at temperature 1, the right class `y`, and `p'`, `q'` the softmaxes

@@ -1,4 +1,4 @@
-"""Divergences between answers position by position, made for sequences."""
+"""Divergences between distributions position by position, made for sequences."""
 
 from typing import Any
 
@@ -38,10 +38,11 @@ class _Divergence(Loss):
 
 @serializable
 class ReverseKL(_Divergence):
-    """Kullback-Leibler divergence from the student's answer to the teacher's.
+    """Kullback-Leibler divergence from the student's distribution to the teacher's.
 
-    A small student cannot say all that a large teacher may say. The forward divergence makes it
-    spread over everything; this one lets it settle on what it can say well.
+    A small student cannot cover everything to which a large teacher gives probability. The forward
+    divergence makes it spread over all of that; this one lets it concentrate on a part that it can
+    predict well.
 
     With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
 
@@ -75,9 +76,9 @@ class ReverseKL(_Divergence):
 
 @serializable
 class JensenShannon(_Divergence):
-    """Generalised Jensen-Shannon divergence: forward and reverse divergence, and all between.
+    """Generalized Jensen-Shannon divergence: forward and reverse divergence, and all between.
 
-    Both answers are compared with their mixture, so the loss is bounded, whatever the logits.
+    Both distributions are compared with their mixture, so the loss is bounded, whatever the logits.
 
     With `p = softmax(y_true / T)`, `q = softmax(y_pred / T)` and `m = beta · p + (1 - beta) · q`:
 
@@ -136,7 +137,7 @@ def _at_one(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Ten
 
 
 class _Skew(_Divergence):
-    """A divergence from one answer to a mixture that holds a share of it."""
+    """A divergence from one distribution to a mixture that holds a share of it."""
 
     def __init__(
         self,
@@ -158,10 +159,10 @@ class _Skew(_Divergence):
 
 @serializable
 class SkewKL(_Skew):
-    """Divergence from the teacher's answer to the student's, with a share of the teacher mixed in.
+    """Divergence from the teacher's distribution to the student's, the teacher mixed into the latter.
 
-    The share keeps the loss below `log(1 / lam)` and its gradient calm where the student gives
-    nothing to what the teacher says.
+    The share keeps the loss below `log(1 / lam)` and its gradient small where the student gives
+    almost no probability to a class that the teacher predicts.
 
     With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
 
@@ -197,9 +198,9 @@ class SkewKL(_Skew):
 
 @serializable
 class SkewReverseKL(_Skew):
-    """Divergence from the student's answer to the teacher's, with a share of the student mixed in.
+    """Divergence from the student's distribution to the teacher's, the student mixed into the latter.
 
-    The reverse divergence without its harshness: the loss stays below `log(1 / lam)`.
+    The reverse divergence with a bound: the loss stays below `log(1 / lam)`.
 
     With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
 

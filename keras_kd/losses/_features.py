@@ -84,7 +84,7 @@ class DirectionMatch(Loss):
     gradient fades out towards it.
 
     Shapes: `y_true`, `y_pred` `(batch, ..., channels)`, maps channels first when
-    `keras.config.image_data_format()` says so; one value per `(batch, ...)`.
+    `keras.config.image_data_format()` is `"channels_first"`; one value per `(batch, ...)`.
 
     Args:
         alpha: Weight of the cosine distance; a float or a schedule. Defaults to `0.9`.
@@ -243,11 +243,11 @@ class MarginReLUMatch(Loss):
 
     `loss = Σ (y_pred - t)² where y_pred > t or t > 0`
 
-    The usual margin is the mean of the teacher's negative responses, which its last
-    normalisation tells: see `MarginReLUMatch.below_zero`.
+    The usual margin is the mean of the teacher's negative responses, computed from its last
+    normalization: see `MarginReLUMatch.below_zero`.
 
     Shapes: `y_true`, `y_pred` `(batch, ..., channels)`, or channels first when
-    `keras.config.image_data_format()` says so; one value per example, the sum over its elements.
+    `keras.config.image_data_format()` is `"channels_first"`; one value per example, the sum over its elements.
 
     Args:
         margins: The margin of each channel, or one for all; 0 or less.
@@ -294,10 +294,10 @@ class MarginReLUMatch(Loss):
 
     @staticmethod
     def below_zero(mean: Sequence[float], deviation: Sequence[float]) -> list[float]:
-        """Margins from the teacher's last normalisation: the means of its negative responses.
+        """Margins from the teacher's last normalization: the means of its negative responses.
 
         Args:
-            mean: Mean of each channel: the `beta` of a batch normalisation.
+            mean: Mean of each channel: the `beta` of a batch normalization.
             deviation: Standard deviation of each channel: its `gamma`, of either sign.
 
         Returns:

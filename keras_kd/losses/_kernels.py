@@ -18,8 +18,8 @@ from keras_kd.losses._feature_maps import positions, to_smaller
 class NeighborDistribution(Loss):
     """Divergence between the odds, in both networks, that one example leads to another.
 
-    An example's neighbours in the batch become a probability distribution, which the student is
-    to share. For pooled features of any width.
+    An example's neighbors in the batch become a probability distribution, which the student is
+    to match. For pooled features of any width.
 
     With cosine similarities `c`, `k = (c + 1) / 2`, and `p_ij = k_ij / Σ_j k_ij`, the example
     itself included:
@@ -51,11 +51,11 @@ class NeighborDistribution(Loss):
     relational = True
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        p, q = _neighbours(y_true), _neighbours(y_pred)
+        p, q = _neighbor_probabilities(y_true), _neighbor_probabilities(y_pred)
         return ops.mean(p * (ops.log(p + 1e-7) - ops.log(q + 1e-7)), axis=-1)
 
 
-def _neighbours(x: Tensor) -> Tensor:
+def _neighbor_probabilities(x: Tensor) -> Tensor:
     x = flat(x)
     x = fading(x / (length(x, keepdims=True) + 1e-7), square(x, keepdims=True))
     # Rounding may pass -1 by a hair; a vector of zeros is half like everything.
@@ -79,7 +79,7 @@ class MaximumMeanDiscrepancy(Loss):
     and the gradient fades out towards it.
 
     Shapes: `y_true`, `y_pred` `(batch, height, width, channels)`, or channels first when
-    `keras.config.image_data_format()` says so, or `(batch, positions, channels)`; one value per
+    `keras.config.image_data_format()` is `"channels_first"`, or `(batch, positions, channels)`; one value per
     example.
 
     Args:
@@ -119,7 +119,7 @@ def _kernel_mean(a: Tensor, b: Tensor) -> Tensor:
 class CorrelationCongruence(Loss):
     """Squared difference of the correlations between a batch's examples, under a Gaussian kernel.
 
-    Like `SimilarityMatrix`, but a kernel's higher orders tell near from very near.
+    Like `SimilarityMatrix`, but a kernel's higher orders distinguish near from very near.
 
     With `e` the embeddings divided by their length and the Taylor series of a Gaussian,
     `C_ij = Σ_{n=0}^{order} exp(-2·gamma) · (2·gamma)ⁿ / n! · (e_i · e_j)ⁿ`:

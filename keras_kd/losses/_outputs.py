@@ -1,4 +1,4 @@
-"""Losses on the answers themselves: the chosen class, the raw logits, numbers, made-up answers."""
+"""Losses on outputs: the predicted class, the raw logits, numbers, a made-up teacher."""
 
 from typing import Any
 
@@ -109,7 +109,7 @@ class RegressionMatch(Loss):
     Example:
 
     >>> teacher, labels = [[1.0], [3.0]], [[0.0], [0.0]]
-    >>> student = [[2.0], [2.0]]  # worse than the first teacher's answer, better than the second
+    >>> student = [[2.0], [2.0]]  # worse than the teacher on the first example, better on the second
     >>> loss = keras_kd.losses.RegressionMatch()
     >>> round(float(loss((teacher, labels), student)), 4)  # (4 + 0) / 2
     2.0
@@ -150,7 +150,7 @@ class VirtualTarget(Loss):
     softness alone.
 
     The made-up teacher gives the right class the probability `correct` and shares the rest among
-    the others; with `p` its softened answer, `softmax(log(...) / T)`, and
+    the others; with `p` its softened probabilities, `softmax(log(...) / T)`, and
     `q = softmax(y_pred / T)`:
 
     `loss = T² · Σ_c p_c · (log p_c - log q_c)`
@@ -204,16 +204,16 @@ class VirtualTarget(Loss):
 
 @serializable
 class Diversity(Loss):
-    """Minus the mean distance from the softened answers of others: keeps them apart.
+    """Minus the mean distance from the softened probabilities of others: keeps them apart.
 
     For several students or ensemble members that learn together and would become one; a small
-    weight will do. It is never above 0 and is lowest where the answers share nothing.
+    weight will do. It is never above 0 and is lowest where the distributions do not overlap.
 
     With `q = softmax(y_pred / T)` and `p_k = softmax(y_true_k / T)` of the K others:
 
     `loss = -mean over k of ‖q - p_k‖`
 
-    At equal answers it has no direction, and its gradient is 0.
+    At equal distributions the distance has no direction, and the gradient is 0.
 
     Shapes: `y_true` logits `(batch, ..., classes)` of one other, or a tuple of several; `y_pred`
     logits `(batch, ..., classes)`; one value per `(batch, ...)`.
@@ -233,7 +233,7 @@ class Diversity(Loss):
 
     Reference: Lan, Zhu, Gong, "Knowledge Distillation by On-the-Fly Native Ensemble", NeurIPS
     2018, arXiv:1806.04606, for members that learn together; the distance is the Euclidean one
-    between softened answers.
+    between softened probabilities.
     """
 
     on_logits = True

@@ -104,7 +104,7 @@ def _distances(x: Tensor) -> Tensor:
 class AngleRelation(Loss):
     """Difference of the angles between all triples of a batch's examples.
 
-    Angles say more of the shape of a cloud of points than distances do, and do not change with
+    Angles hold more of the shape of a cloud of points than distances do, and do not change with
     its size.
 
     With `c(i; j, k)` the cosine of the angle at `i` between `j` and `k`, 0 where two of them

@@ -14,16 +14,16 @@ from keras_kd.losses._custom_gradients import forward_kl
 #: A row of logits that deviate by less than this share of the batch's mean deviation is pulled as
 #: if it deviated by as much.
 _FAINT = 0.2
-#: Below this mean deviation no row says anything yet; then the usual deviation is taken to be 1.
+#: Below this mean deviation all rows are flat; then the usual deviation is taken to be 1.
 _ALL_FLAT = 1e-4
 
 
 @serializable
 class SoftTarget(Loss):
-    """Kullback-Leibler divergence from the teacher's softened answer to the student's.
+    """Kullback-Leibler divergence from the teacher's softened probabilities to the student's.
 
-    The first and still the standard way to distil: at a temperature above 1 the teacher's small
-    probabilities become visible, and they tell the student which classes look alike. The factor
+    The first and still the standard way to distill: at a temperature above 1 the teacher's small
+    probabilities become larger, and show the student which classes are similar. The factor
     `T²` keeps the gradient's size when the temperature changes.
 
     With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
@@ -161,8 +161,8 @@ class StandardizedSoftTarget(Loss):
 
 
 def _standardized(x: Tensor) -> Tensor:
-    centred = x - ops.mean(x, axis=-1, keepdims=True)
-    deviation = 1e-7 + length(centred, keepdims=True) / (x.shape[-1] - 1) ** 0.5
+    centered = x - ops.mean(x, axis=-1, keepdims=True)
+    deviation = 1e-7 + length(centered, keepdims=True) / (x.shape[-1] - 1) ** 0.5
     usual = ops.mean(deviation)
     usual = ops.where(usual < _ALL_FLAT, 1.0, usual)
-    return bounded(centred / deviation, deviation / (_FAINT * usual))
+    return bounded(centered / deviation, deviation / (_FAINT * usual))

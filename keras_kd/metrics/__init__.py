@@ -2,19 +2,20 @@
 
 Names:
     Agreement
-        Share of examples on which the student chooses as the teacher does.
+        Share of examples for which student and teacher predict the same class.
     BrierScore
         Mean squared distance of the probabilities from what is true.
     CalibrationError
         Expected calibration error over bins of equal width.
     EqualMassCalibrationError
-        Expected calibration error over bins that hold equally many answers.
+        Expected calibration error over bins that hold equally many predictions.
     NegativeLogLikelihood
         Mean of minus the log of the probability given to what is true, in nats; the log loss.
     TeacherKL
-        Mean Kullback-Leibler divergence from the teacher's answer to the student's, in nats.
+        Mean Kullback-Leibler divergence from the teacher's probabilities to the student's, in
+        nats.
     TeacherMetric
-        A metric that compares with a teacher's answers instead of with labels.
+        A metric that compares with a teacher's outputs instead of with labels.
     TopKAgreement
         Share of examples whose first class, for the teacher, is among the student's first `k`.
 """

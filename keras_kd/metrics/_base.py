@@ -1,4 +1,4 @@
-"""What all metrics of this package share: answers as log-probabilities, weights, configs."""
+"""What all metrics of this package share: predictions as log-probabilities, weights, configs."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from keras_kd._core.valid_counts import spread
 from keras_kd.metrics._log_probabilities import log_probabilities
 
 
-class Answers(keras.metrics.Metric):
-    """A metric on the answers of a classifier, computed in float32 or wider.
+class ClassifierMetric(keras.metrics.Metric):
+    """A metric on the predictions of a classifier, computed in float32 or wider.
 
     Args:
-        from_logits: Whether answers are logits; else probabilities.
+        from_logits: Whether predictions are logits; else probabilities.
         multi_label: Whether each column is a yes-no question of its own.
         name: Name of the metric. Defaults to the class's name in snake case.
         dtype: Type of the computation. Defaults to float32, or `keras.config.floatx()` if wider.
@@ -37,9 +37,9 @@ class Answers(keras.metrics.Metric):
         )
         self.from_logits, self.multi_label = from_logits, multi_label
 
-    def _log_probabilities(self, answers: Tensor) -> Tensor:
-        answers = ops.convert_to_tensor(answers, dtype=self.dtype)
-        return log_probabilities(answers, self.from_logits, self.multi_label)
+    def _log_probabilities(self, predictions: Tensor) -> Tensor:
+        predictions = ops.convert_to_tensor(predictions, dtype=self.dtype)
+        return log_probabilities(predictions, self.from_logits, self.multi_label)
 
     def _weights(self, values: Tensor, y_pred: Tensor, sample_weight: Tensor) -> Tensor:
         """One weight for each of `values`: the sample's, and 0 where a mask hides it."""
@@ -55,8 +55,8 @@ class Answers(keras.metrics.Metric):
         return {**super().get_config(), **own}
 
 
-class AnswersMean(Answers):
-    """The weighted mean of one value per answer; a subclass says which, in `values`."""
+class ClassifierMean(ClassifierMetric):
+    """The weighted mean of one value per prediction; a subclass computes it in `values`."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -64,7 +64,7 @@ class AnswersMean(Answers):
         self.count = self.add_variable((), "zeros", name="count")
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """One value per answer."""
+        """One value per prediction."""
         raise NotImplementedError(f"{type(self).__name__} must define values(y_true, y_pred).")
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
@@ -77,8 +77,8 @@ class AnswersMean(Answers):
         return ops.divide_no_nan(self.total, ops.convert_to_tensor(self.count))
 
 
-class TeacherMetric(AnswersMean):
-    """A metric that compares with a teacher's answers instead of with labels.
+class TeacherMetric(ClassifierMean):
+    """A metric that compares with a teacher's outputs instead of with labels.
 
     Listed in `Distiller.compile(metrics=[...])`, it is fed by the Distiller: `y_true` is the signal
     of the address `target`, whether a teacher gave it now or it came with the batch. Used alone,
@@ -90,7 +90,7 @@ class TeacherMetric(AnswersMean):
             the name of an output, that output of it.
         pred: Address of the student's signal. Defaults to `None`: the output that the metric is
             listed for.
-        from_logits: Whether both answers are logits; else probabilities. Defaults to `True`.
+        from_logits: Whether both outputs are logits; else probabilities. Defaults to `True`.
         multi_label: Whether each column is a yes-no question of its own. Defaults to `False`.
         **kwargs: `name`, `dtype` as in `keras.metrics.Metric`.
 
@@ -118,7 +118,7 @@ class TeacherMetric(AnswersMean):
         sides = self._log_probabilities(y_true), self._log_probabilities(y_pred)
         if shape_of(sides[0]) != shape_of(sides[1]):
             raise ValueError(
-                f"Metric '{self.name}' compares answers that differ in shape: the teacher's are "
+                f"Metric '{self.name}' compares outputs that differ in shape: the teacher's are "
                 f"{shape_of(ops.convert_to_tensor(y_true))}, the student's "
                 f"{shape_of(ops.convert_to_tensor(y_pred))}. Give `target` and `pred` the addresses "
                 "of two signals of one shape."

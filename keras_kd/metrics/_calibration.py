@@ -1,4 +1,4 @@
-"""Calibration: of the answers given with 80 % confidence, are 80 % right?"""
+"""Calibration: of the predictions with 80 % confidence, are 80 % right?"""
 
 from typing import Any
 
@@ -7,22 +7,22 @@ from keras import ops
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import count
 from keras_kd._core.tensors import Tensor
-from keras_kd.metrics._base import Answers
+from keras_kd.metrics._base import ClassifierMetric
 from keras_kd.metrics._log_probabilities import log_odds_of_first, one_hot
 
 #: Where the fine cells lie: confidences from 3e-4 to 1 - 4e-11, as log-odds.
 _LOWEST, _HIGHEST = -8.0, 24.0
 
 
-class _Binned(Answers):
-    """Per bin: the weight, and the sums of confidence and of right answers."""
+class _Binned(ClassifierMetric):
+    """Per bin: the weight, and the sums of confidence and of right predictions."""
 
     def __init__(self, cells: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.sums = self.add_variable((cells, 3), "zeros", name="sums")
 
     def places(self, log_p: Tensor) -> Tensor:
-        """The bin of each answer."""
+        """The bin of each prediction."""
         raise NotImplementedError
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
@@ -40,13 +40,13 @@ class _Binned(Answers):
 class CalibrationError(_Binned):
     """Expected calibration error over bins of equal width.
 
-    Answers are sorted into `M` bins by their confidence, the largest probability: bin `m` holds
-    those in `((m - 1) / M, m / M]`. With `n_m` answers of `N` in it, their share of right ones and
-    their mean confidence:
+    Predictions are sorted into `M` bins by their confidence, the largest probability: bin `m` holds
+    those in `((m - 1) / M, m / M]`. With `n_m` predictions of `N` in it, their share of right ones
+    and their mean confidence:
 
     `ece = Σ_m n_m / N · | accuracy_m - confidence_m |`
 
-    0 is perfect: of the answers given with 80 % confidence, 80 % are right. It is the same number
+    0 is perfect: of the predictions with 80 % confidence, 80 % are right. It is the same number
     however the data are cut into batches.
 
     Shapes: `y_true` class numbers `(batch, ...)` or one-hot rows `(batch, ..., classes)`; `y_pred`
@@ -54,12 +54,12 @@ class CalibrationError(_Binned):
 
     Args:
         bins: Number of bins `M`, at least 1. Defaults to `15`.
-        from_logits: Whether answers are logits; else probabilities. Defaults to `True`.
+        from_logits: Whether predictions are logits; else probabilities. Defaults to `True`.
         multi_label: Whether each column is a yes-no question of its own. Defaults to `False`.
         **kwargs: `name`, `dtype` as in `keras.metrics.Metric`.
 
     Raises:
-        ValueError: If `bins` is below 1, or labels and answers do not fit each other.
+        ValueError: If `bins` is below 1, or labels and predictions do not fit each other.
 
     Example:
 
@@ -91,17 +91,17 @@ class CalibrationError(_Binned):
 
 @serializable
 class EqualMassCalibrationError(_Binned):
-    """Expected calibration error over bins that hold equally many answers.
+    """Expected calibration error over bins that hold equally many predictions.
 
-    Where nearly all answers are confident, bins of equal width leave most of them in the last one.
-    Here each of the `M` bins holds `N / M` answers:
+    Where nearly all predictions are confident, bins of equal width leave most of them in the last
+    one. Here each of the `M` bins holds `N / M` predictions:
 
     `ece = 1/M · Σ_m | accuracy_m - confidence_m |`
 
-    Sorting needs all answers at once, and a stream has no end. So answers are counted in fine
+    Sorting needs all predictions at once, and a stream has no end. So predictions are counted in fine
     cells of equal width in log-odds, from -8 to 24 (what lies outside counts with the end cells),
     and the bins are cut from the cells at the end. A cell that a cut goes through is shared in
-    proportion. Such a result differs from the one on sorted answers by at most the share of
+    proportion. Such a result differs from the one on sorted predictions by at most the share of
     examples in the cells that are cut, at most `M - 1` of them, and a little for the width of a
     cell. The same number however the data are cut into batches.
 
@@ -114,7 +114,7 @@ class EqualMassCalibrationError(_Binned):
         **kwargs: `from_logits`, `multi_label`, `name`, `dtype` as in `CalibrationError`.
 
     Raises:
-        ValueError: If `bins` is below 1 or above `cells`, or labels and answers do not fit.
+        ValueError: If `bins` is below 1 or above `cells`, or labels and predictions do not fit.
 
     Example:
 

@@ -4,12 +4,12 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.tensors import Tensor
-from keras_kd.metrics._base import AnswersMean
+from keras_kd.metrics._base import ClassifierMean
 from keras_kd.metrics._log_probabilities import one_hot
 
 
 @serializable
-class NegativeLogLikelihood(AnswersMean):
+class NegativeLogLikelihood(ClassifierMean):
     """Mean of minus the log of the probability given to what is true, in nats; the log loss.
 
     `nll = mean[ -Σ_c y_c · log p_c ]`
@@ -22,12 +22,12 @@ class NegativeLogLikelihood(AnswersMean):
     `(batch, ..., classes)`, or `(batch, 1)`.
 
     Args:
-        from_logits: Whether answers are logits; else probabilities. Defaults to `True`.
+        from_logits: Whether predictions are logits; else probabilities. Defaults to `True`.
         multi_label: Whether each column is a yes-no question of its own. Defaults to `False`.
         **kwargs: `name`, `dtype` as in `keras.metrics.Metric`.
 
     Raises:
-        ValueError: If labels and answers do not fit each other.
+        ValueError: If labels and predictions do not fit each other.
 
     Example:
 
@@ -45,7 +45,7 @@ class NegativeLogLikelihood(AnswersMean):
 
 
 @serializable
-class BrierScore(AnswersMean):
+class BrierScore(ClassifierMean):
     """Mean squared distance of the probabilities from what is true.
 
     `brier = mean[ Σ_c (p_c - y_c)² ]`, from 0 to 2.
@@ -57,12 +57,12 @@ class BrierScore(AnswersMean):
     `(batch, ..., classes)`, or `(batch, 1)`.
 
     Args:
-        from_logits: Whether answers are logits; else probabilities. Defaults to `True`.
+        from_logits: Whether predictions are logits; else probabilities. Defaults to `True`.
         multi_label: Whether each column is a yes-no question of its own. Defaults to `False`.
         **kwargs: `name`, `dtype` as in `keras.metrics.Metric`.
 
     Raises:
-        ValueError: If labels and answers do not fit each other.
+        ValueError: If labels and predictions do not fit each other.
 
     Example:
 

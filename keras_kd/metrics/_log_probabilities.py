@@ -1,4 +1,4 @@
-"""Answers and labels in one form: log-probabilities over two classes or more, and one-hot rows.
+"""Predictions and labels in one form: log-probabilities of two classes or more, and one-hot rows.
 
 One logit is a choice between two classes, of which the first has the logit 0. A row of yes-no
 questions is a row of such choices. So every formula is written once, for classes.
@@ -13,24 +13,24 @@ from keras_kd._core.tensors import Tensor
 NEVER = -1e30
 
 
-def log_probabilities(answers: Tensor, from_logits: bool, multi_label: bool) -> Tensor:
+def log_probabilities(predictions: Tensor, from_logits: bool, multi_label: bool) -> Tensor:
     """`(batch, ..., classes)`, always two classes or more; `(batch, labels, 2)` for many labels."""
-    if len(answers.shape) < 2:
+    if len(predictions.shape) < 2:
         raise ValueError(
-            "Answers have the shape (batch, ..., classes), or (batch, 1) for a single logit. "
-            f"Received answers of shape {shape_of(answers)}."
+            "Predictions have the shape (batch, ..., classes), or (batch, 1) for a single logit. "
+            f"Received predictions of shape {shape_of(predictions)}."
         )
     if multi_label:
-        answers = ops.expand_dims(answers, axis=-1)
-    single = answers.shape[-1] == 1
+        predictions = ops.expand_dims(predictions, axis=-1)
+    single = predictions.shape[-1] == 1
     if from_logits:
         if not single:
-            return ops.log_softmax(answers, axis=-1)
+            return ops.log_softmax(predictions, axis=-1)
         # log σ(x) = -softplus(-x), and log(1 - σ(x)) = -softplus(x).
-        return ops.concatenate([-ops.softplus(answers), -ops.softplus(-answers)], axis=-1)
+        return ops.concatenate([-ops.softplus(predictions), -ops.softplus(-predictions)], axis=-1)
     if single:
-        answers = ops.concatenate([1.0 - answers, answers], axis=-1)
-    return ops.log(ops.maximum(answers, 1e-30))
+        predictions = ops.concatenate([1.0 - predictions, predictions], axis=-1)
+    return ops.log(ops.maximum(predictions, 1e-30))
 
 
 def one_hot(labels: Tensor, log_p: Tensor) -> Tensor:
@@ -43,8 +43,8 @@ def one_hot(labels: Tensor, log_p: Tensor) -> Tensor:
         labels = ops.squeeze(labels, axis=-1)
     if len(labels.shape) != rank - 1:
         raise ValueError(
-            "Labels are class numbers of shape (batch, ...), or rows of the answers' shape. "
-            f"Received labels of shape {shape_of(labels)} for answers over {classes} classes of "
+            "Labels are class numbers of shape (batch, ...), or rows of the predictions' shape. "
+            f"Received labels of shape {shape_of(labels)} for predictions of {classes} classes of "
             f"shape {shape_of(log_p)}."
         )
     if classes == 2:

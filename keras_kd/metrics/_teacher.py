@@ -14,15 +14,16 @@ from keras_kd.metrics._base import TeacherMetric
 
 @serializable
 class Agreement(TeacherMetric):
-    """Share of examples on which the student chooses as the teacher does.
+    """Share of examples for which student and teacher predict the same class.
 
-    Needs no labels. A student can be as accurate as its teacher and yet err elsewhere; this tells.
+    Needs no labels. It shows what accuracy does not: a student can be as accurate as its teacher
+    and make other errors.
 
     `agreement = mean[ argmax y_true = argmax y_pred ]`
 
-    Of equal answers the first class is the choice; an answer with NaN chooses nothing and agrees
-    with nothing. One logit chooses by its sign. With `multi_label=True` it is the share of yes-no decisions that
-    are the same. Where the teacher's answers were stored as their largest logits, those serve.
+    Of equal logits the first class is predicted; a prediction with NaN never agrees. One logit
+    predicts by its sign. With `multi_label=True` it is the share of yes-no decisions that are the
+    same. Where the teacher's largest logits alone were stored, those serve.
 
     Shapes: `y_true`, `y_pred` `(batch, ..., classes)`, or `(batch, 1)`.
 
@@ -30,12 +31,12 @@ class Agreement(TeacherMetric):
         target: Address of the teacher's signal. Defaults to `None`: `"teacher:output"`.
         pred: Address of the student's signal. Defaults to `None`: the output that the metric is
             listed for.
-        from_logits: Whether both answers are logits; else probabilities. Defaults to `True`.
+        from_logits: Whether both outputs are logits; else probabilities. Defaults to `True`.
         multi_label: Whether each column is a yes-no question of its own. Defaults to `False`.
         **kwargs: `name`, `dtype` as in `keras.metrics.Metric`.
 
     Raises:
-        ValueError: If an address is malformed, or the two answers differ in shape.
+        ValueError: If an address is malformed, or the two outputs differ in shape.
 
     Example:
 
@@ -49,17 +50,17 @@ class Agreement(TeacherMetric):
     """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        choice, answers = _choice(self, y_true, y_pred)
-        same = ops.equal(choice, ops.argmax(answers, axis=-1))
-        return ops.cast(ops.logical_and(same, _answered(y_true, answers)), self.dtype)
+        choice, outputs = _choice(self, y_true, y_pred)
+        same = ops.equal(choice, ops.argmax(outputs, axis=-1))
+        return ops.cast(ops.logical_and(same, _without_nan(y_true, outputs)), self.dtype)
 
 
 @serializable
 class TopKAgreement(TeacherMetric):
     """Share of examples whose first class, for the teacher, is among the student's first `k`.
 
-    For many classes, where the first few are all good answers. Of equal answers the first class
-    stands first, so that `k=1` is `Agreement`; an answer with NaN agrees with nothing.
+    For many classes, where the first few are all good predictions. Of equal logits the first class
+    stands first, so that `k=1` is `Agreement`; a prediction with NaN never agrees.
 
     Shapes: `y_true`, `y_pred` `(batch, ..., classes)`.
 
@@ -71,7 +72,7 @@ class TopKAgreement(TeacherMetric):
         **kwargs: `from_logits`, `multi_label`, `name`, `dtype` as in `Agreement`.
 
     Raises:
-        ValueError: If `k` is not from 1 to the number of classes, or the two answers differ in
+        ValueError: If `k` is not from 1 to the number of classes, or the two outputs differ in
             shape.
 
     Example:
@@ -89,17 +90,17 @@ class TopKAgreement(TeacherMetric):
         self.k = count(k, "k")
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        choice, answers = _choice(self, y_true, y_pred)
-        if self.k > answers.shape[-1]:
+        choice, outputs = _choice(self, y_true, y_pred)
+        if self.k > outputs.shape[-1]:
             raise ValueError(
-                f"`k` must be at most the number of classes, {answers.shape[-1]}. "
+                f"`k` must be at most the number of classes, {outputs.shape[-1]}. "
                 f"Received: k={self.k}."
             )
         choice = ops.cast(ops.expand_dims(choice, -1), "int32")
-        own, place = ops.take_along_axis(answers, choice, axis=-1), ops.arange(answers.shape[-1])
-        equal_before = ops.logical_and(answers == own, place < choice)
-        before = ops.sum(ops.cast(ops.logical_or(answers > own, equal_before), "int32"), axis=-1)
-        return ops.cast(ops.logical_and(before < self.k, _answered(y_true, answers)), self.dtype)
+        own, place = ops.take_along_axis(outputs, choice, axis=-1), ops.arange(outputs.shape[-1])
+        equal_before = ops.logical_and(outputs == own, place < choice)
+        before = ops.sum(ops.cast(ops.logical_or(outputs > own, equal_before), "int32"), axis=-1)
+        return ops.cast(ops.logical_and(before < self.k, _without_nan(y_true, outputs)), self.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.k}
@@ -107,7 +108,7 @@ class TopKAgreement(TeacherMetric):
 
 @serializable
 class TeacherKL(TeacherMetric):
-    """Mean Kullback-Leibler divergence from the teacher's answer to the student's, in nats.
+    """Mean Kullback-Leibler divergence from the teacher's probabilities to the student's, in nats.
 
     With `p = softmax(y_true / T)` and `q = softmax(y_pred / T)`:
 
@@ -115,7 +116,7 @@ class TeacherKL(TeacherMetric):
 
     There is no factor `T²` here: that belongs to the gradient of a loss. One logit is a choice
     between two classes; with `multi_label=True` the value is the mean over the questions. Where
-    the teacher's answers were stored as their largest logits, the other classes count as one, and
+    the teacher's largest logits alone were stored, the other classes count as one, and
     the value is never above the one of all logits.
 
     Shapes: `y_true`, `y_pred` logits `(batch, ..., classes)`, or `(batch, 1)`.
@@ -129,7 +130,7 @@ class TeacherKL(TeacherMetric):
             are softened as logits are, by way of their logarithms.
 
     Raises:
-        ValueError: If `temperature` is not above 0, or the two answers differ in shape.
+        ValueError: If `temperature` is not above 0, or the two outputs differ in shape.
 
     Example:
 
@@ -169,8 +170,8 @@ class TeacherKL(TeacherMetric):
         return {**super().get_config(), "temperature": self.temperature}
 
 
-def _answered(y_true: Tensor, student: Tensor) -> Tensor:
-    """Where neither the teacher's answer nor the student's holds a NaN."""
+def _without_nan(y_true: Tensor, student: Tensor) -> Tensor:
+    """Where neither the teacher's output nor the student's holds a NaN."""
     teacher = y_true[0] if isinstance(y_true, tuple) else ops.convert_to_tensor(y_true)
     if len(teacher.shape) == len(student.shape) - 1:  # a question in each column
         teacher = ops.expand_dims(teacher, axis=-1)
@@ -188,7 +189,7 @@ def _choice(metric: TeacherMetric, y_true: Tensor, y_pred: Tensor) -> tuple[Tens
     if shape_of(largest)[:-1] != shape_of(student)[:-1]:
         raise ValueError(
             f"Metric '{metric.name}': the teacher's stored logits have the shape "
-            f"{shape_of(largest)}, the student's answers {shape_of(student)}."
+            f"{shape_of(largest)}, the student's outputs {shape_of(student)}."
         )
     first = ops.expand_dims(ops.argmax(largest, axis=-1), -1)
     choice = ops.take_along_axis(ops.cast(classes, "int32"), ops.cast(first, "int32"), axis=-1)

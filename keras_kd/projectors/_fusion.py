@@ -24,7 +24,7 @@ class Fusion(keras.layers.Layer):
     """Reviews a network's maps from the deepest to the shallowest, each with what came before.
 
     Each map is brought to `width` channels; the review of the deeper maps is resized to it, and
-    two gates, learnt from both and different at every position, mix the two. A 3×3 convolution
+    two gates, learned from both and different at every position, mix the two. A 3×3 convolution
     then gives the review in the channels of this level's target.
 
     Given the learner's maps and then as many targets, of which only the shapes are read:

@@ -80,7 +80,7 @@ def fsp(
     `loss = cross_entropy(labels) + 50 · Σ over flows of mean (G(pred) - G(target))²`
 
     The paper pairs layers with the same number of channels. Where the numbers differ, the
-    student's layer goes through a 1×1 convolution that is learnt with it.
+    student's layer goes through a 1×1 convolution that is learned with it.
 
     Args:
         pred: Addresses of two or more of the student's layers, shallow first.

@@ -1,4 +1,4 @@
-"""Recipes on layers through a map to the teacher's shape, which is learnt with the student."""
+"""Recipes on layers through a map to the teacher's shape, which is learned with the student."""
 
 import keras
 

@@ -1,8 +1,8 @@
-"""Teachers: models that stand where a teacher stands.
+"""Teachers: models that wrap other models.
 
-Any `keras.Model` can be a teacher. These are made of other models: several that answer as one, one
-that follows the student, one that is asked or understood in another way. A layer inside is named
-by the inner model's name first: `"teacher:resnet50/conv4"`.
+Any `keras.Model` can be a teacher. These are made of other models: several as one teacher, a moving
+average of the student, one model with its inputs or outputs converted. A layer inside is named by
+the inner model's name first: `"teacher:resnet50/conv4"`.
 
 Names:
     ClassMap
@@ -10,11 +10,11 @@ Names:
     Ensemble
         Several models as one teacher: the mean of their probabilities.
     FromBinaryProbabilities
-        A model that ends in a sigmoid, understood as logits.
+        A model that ends in a sigmoid, its output converted to logits.
     FromFunction
         A function of NumPy arrays, or a teacher of another framework, as a model inside `fit`.
     FromProbabilities
-        A model that ends in a softmax, understood as logits.
+        A model that ends in a softmax, its output converted to logits.
     LogitEnsemble
         Several models as one teacher: the mean of their logits.
     Momentum

@@ -1,4 +1,4 @@
-"""Several models that answer as one."""
+"""Several models as one teacher."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,8 +31,8 @@ class _Members(EndsLike, keras.Model):
     def build(self, input_shape: Any = None) -> None:
         """Nothing by itself: the members build when they see data."""
 
-    def answers(self, x: Tensor, training: bool | None) -> list[Tensor]:
-        """What each member says."""
+    def member_outputs(self, x: Tensor, training: bool | None) -> list[Tensor]:
+        """The outputs of each member."""
         return [member(x, training=training) for member in self.members]
 
     def ends_like(self) -> list[keras.Model]:
@@ -55,21 +55,21 @@ def _mean(tensors: Sequence[Any]) -> Any:
 class Ensemble(_Members):
     """Several models as one teacher: the mean of their probabilities.
 
-    The answer is given as logits, so that softmax, at the ensemble's temperature, gives exactly
+    The output is given as logits, so that softmax, at the ensemble's temperature, gives exactly
     the mean of the members' probabilities:
 
-    `answer = T · log( mean_k softmax(z_k / T) )`
+    `output = T · log( mean_k softmax(z_k / T) )`
 
-    Softened means and means of softened answers differ. With `SoftTarget(temperature=4.0)`, an
-    ensemble at its default `T = 1` softens the mean; `temperature=4.0` here as well takes the mean
-    of the softened answers, which is what Hinton et al. do.
+    Softened means and means of softened probabilities differ. With `SoftTarget(temperature=4.0)`,
+    an ensemble at its default `T = 1` softens the mean; `temperature=4.0` here as well takes the
+    mean of the softened probabilities, which is what Hinton et al. do.
 
     Learning from the mean is not the mean of learning from each: the loss differs from that of one
     term for each teacher, `teacher={"a": t1, "b": t2}`, by how much the members disagree; the
     gradients with respect to the student are equal.
 
     Args:
-        members: List of `keras.Model` that take the same input and answer with logits (or with
+        members: List of `keras.Model` that take the same input and return logits (or
             the same structure of logits).
         temperature: `T`, above 0. Defaults to `1.0`.
         **kwargs: As in `keras.Model`.
@@ -82,8 +82,8 @@ class Ensemble(_Members):
 
     >>> sure = keras.Sequential([keras.layers.Rescaling(1.0)])
     >>> unsure = keras.Sequential([keras.layers.Rescaling(0.0)])
-    >>> answer = keras_kd.teachers.Ensemble([sure, unsure])(np.array([[np.log(3.0), 0.0]]))
-    >>> round(float(keras.ops.softmax(answer)[0, 0]), 4)  # the mean of 3/4 and 1/2
+    >>> logits = keras_kd.teachers.Ensemble([sure, unsure])(np.array([[np.log(3.0), 0.0]]))
+    >>> round(float(keras.ops.softmax(logits)[0, 0]), 4)  # the mean of 3/4 and 1/2
     0.625
 
     Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
@@ -95,7 +95,9 @@ class Ensemble(_Members):
         self.temperature = positive(temperature, "temperature")
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        return keras.tree.map_structure(lambda *z: self._joined(z), *self.answers(x, training))
+        return keras.tree.map_structure(
+            lambda *z: self._joined(z), *self.member_outputs(x, training)
+        )
 
     def _joined(self, logits: Sequence[Any]) -> Any:
         outputs = [
@@ -112,13 +114,13 @@ class Ensemble(_Members):
 class LogitEnsemble(_Members):
     """Several models as one teacher: the mean of their logits.
 
-    `answer = mean_k z_k`
+    `output = mean_k z_k`
 
-    Its softmax is the normalised geometric mean of the members' probabilities: a class that one
+    Its softmax is the normalized geometric mean of the members' probabilities: a class that one
     member rules out is ruled out. Members with larger logits count for more.
 
     Args:
-        members: List of `keras.Model` that take the same input and answer with logits (or with
+        members: List of `keras.Model` that take the same input and return logits (or
             the same structure of logits).
         **kwargs: As in `keras.Model`.
 
@@ -130,8 +132,8 @@ class LogitEnsemble(_Members):
 
     >>> sure = keras.Sequential([keras.layers.Rescaling(1.0)])
     >>> unsure = keras.Sequential([keras.layers.Rescaling(0.0)])
-    >>> answer = keras_kd.teachers.LogitEnsemble([sure, unsure])(np.array([[2.0, 0.0]]))
-    >>> float(answer[0, 0])
+    >>> logits = keras_kd.teachers.LogitEnsemble([sure, unsure])(np.array([[2.0, 0.0]]))
+    >>> float(logits[0, 0])
     1.0
 
     Reference: Ba, Caruana, "Do Deep Nets Really Need to be Deep?", NIPS 2014, arXiv:1312.6184,
@@ -139,7 +141,7 @@ class LogitEnsemble(_Members):
     """
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        return keras.tree.map_structure(lambda *z: _mean(z), *self.answers(x, training))
+        return keras.tree.map_structure(lambda *z: _mean(z), *self.member_outputs(x, training))
 
 
 @formerly("Stacked")
@@ -147,14 +149,14 @@ class LogitEnsemble(_Members):
 class StackedEnsemble(_Members):
     """Several models as one teacher: their outputs side by side, and one more model on top.
 
-    `answer = head([z_1, ..., z_K])`
+    `output = head([z_1, ..., z_K])`
 
-    The head is given as trained, or trained on the labels first: the members stand still
+    The head is given as trained, or trained on the labels first: the members are frozen
     (`trainable = False` is set on them), so `stacked.compile(...)` and `stacked.fit(x, y)` train
     the head alone, and then it can teach.
 
     Args:
-        members: List of trained `keras.Model` that take the same input and answer with one tensor
+        members: List of trained `keras.Model` that take the same input and return one tensor
             each.
         head: `keras.Model` on their outputs, joined along the last axis.
         **kwargs: As in `keras.Model`.
@@ -183,7 +185,7 @@ class StackedEnsemble(_Members):
         self.built = self.built and head.built
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        joined = ops.concatenate(self.answers(x, training), axis=-1)
+        joined = ops.concatenate(self.member_outputs(x, training), axis=-1)
         return self.head(joined, training=training)
 
     def ends_like(self) -> list[keras.Model]:

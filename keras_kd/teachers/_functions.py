@@ -23,8 +23,8 @@ class FromFunction(EndsIn, keras.Model):
     """A function of NumPy arrays, or a teacher of another framework, as a model inside `fit`.
 
     For those who want one live beside the student on any backend. The step stops at each batch
-    until the function has returned, so `keras_kd.stores.write`, which asks it once, and
-    `keras_kd.sources.live`, which asks it ahead, are faster. It has no gradients, and no file can
+    until the function has returned, so `keras_kd.stores.write`, which calls it once, and
+    `keras_kd.sources.live`, which calls it ahead, are faster. It has no gradients, and no file can
     hold it: a distiller with it is not saved, its student is.
 
     On the TensorFlow backend the step holds one of TensorFlow's threads while it waits. A function
@@ -44,7 +44,7 @@ class FromFunction(EndsIn, keras.Model):
     Raises:
         TypeError: If `function` is a model or no function.
         ValueError: If `output_shape` names no output; when it runs, if what comes has another
-            shape, or is not what `kind` says.
+            shape, or is not of the `kind` given.
 
     Example:
 
@@ -89,19 +89,23 @@ class FromFunction(EndsIn, keras.Model):
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         names = [OUTPUT, *(layer.name for layer in self._inner)]
         found = dict(
-            zip(names, host_call(self._asked, x, [self._shapes[n] for n in names]), strict=True)
+            zip(
+                names,
+                host_call(self._call_function, x, [self._shapes[n] for n in names]),
+                strict=True,
+            )
         )
         for layer in self._inner:
             layer(found[layer.name])
         return found[OUTPUT]
 
-    def _asked(self, x: Any) -> list[np.ndarray]:
+    def _call_function(self, x: Any) -> list[np.ndarray]:
         signals = self._signals(x)
         for path, shape in self._shapes.items():
             if signals[path].shape[1:] != shape:
                 raise ValueError(
                     f"'{path}' of '{self.name}' has the shape {signals[path].shape[1:]} for each "
-                    f"example, and `output_shape` says {shape}."
+                    f"example, and `output_shape` gives {shape}."
                 )
         names = [OUTPUT, *(layer.name for layer in self._inner)]
         return [np.ascontiguousarray(signals[name], "float32") for name in names]

@@ -1,4 +1,4 @@
-"""One model, asked or understood in another way."""
+"""One model with its inputs or outputs converted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,12 +28,12 @@ class _View(keras.Model):
     def build(self, input_shape: Any = None) -> None:
         """Nothing by itself: the model inside builds when it sees data."""
 
-    def understood(self, answer: Tensor) -> Tensor:
-        """One tensor of the model's answer, as this view gives it."""
-        return answer
+    def converted(self, output: Tensor) -> Tensor:
+        """One tensor of the model's output, as this view gives it."""
+        return output
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        return keras.tree.map_structure(self.understood, self.model(x, training=training))
+        return keras.tree.map_structure(self.converted, self.model(x, training=training))
 
     def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)
@@ -101,11 +101,11 @@ class SelectInput(EndsLikeItsModel, _View):
 class ClassMap(EndsLikeItsModel, _View):
     """A model whose classes stand in another order, or are more than are wanted.
 
-    Picks logits, so that class `i` of the answer is class `classes[i]` of the model. Of a subset,
-    the softmax is the model's answer given that the class is one of them.
+    Picks logits, so that class `i` of the output is class `classes[i]` of the model. Of a subset,
+    the softmax is the model's distribution given that the class is one of them.
 
     Args:
-        model: The `keras.Model`; it answers with logits.
+        model: The `keras.Model`; it returns logits.
         classes: For each class of the student, the model's index of it.
         **kwargs: As in `keras.Model`.
 
@@ -115,8 +115,8 @@ class ClassMap(EndsLikeItsModel, _View):
     Example:
 
     >>> model = keras.Sequential([keras.layers.Rescaling(1.0)])
-    >>> answer = keras_kd.teachers.ClassMap(model, [2, 0])(np.array([[1.0, 2.0, 3.0]]))
-    >>> [float(logit) for logit in answer[0]]
+    >>> logits = keras_kd.teachers.ClassMap(model, [2, 0])(np.array([[1.0, 2.0, 3.0]]))
+    >>> [float(logit) for logit in logits[0]]
     [3.0, 1.0]
     """
 
@@ -129,13 +129,13 @@ class ClassMap(EndsLikeItsModel, _View):
                 f"Received: classes={classes!r}."
             )
 
-    def understood(self, answer: Tensor) -> Tensor:
-        if max(self.classes) >= answer.shape[-1]:
+    def converted(self, output: Tensor) -> Tensor:
+        if max(self.classes) >= output.shape[-1]:
             raise ValueError(
                 f"`classes` of '{self.name}' names class {max(self.classes)}, and "
-                f"'{self.model.name}' answers with {answer.shape[-1]} logits."
+                f"'{self.model.name}' returns {output.shape[-1]} logits."
             )
-        return ops.take(answer, np.array(self.classes, "int32"), axis=-1)
+        return ops.take(output, np.array(self.classes, "int32"), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "classes": self.classes}
@@ -143,14 +143,14 @@ class ClassMap(EndsLikeItsModel, _View):
 
 @serializable
 class FromProbabilities(_View):
-    """A model that ends in a softmax, understood as logits.
+    """A model that ends in a softmax, its output converted to logits.
 
     Losses of this package compare logits. The logarithm of probabilities is as good: its softmax
     is the probabilities again. Probabilities that were rounded to zero count as 1e-30; a model
     whose last activation can be taken off keeps more of what it knows.
 
     Args:
-        model: The `keras.Model`; it answers with probabilities that sum to 1.
+        model: The `keras.Model`; it returns probabilities that sum to 1.
         **kwargs: As in `keras.Model`.
 
     Example:
@@ -161,13 +161,13 @@ class FromProbabilities(_View):
     0.75
     """
 
-    def understood(self, answer: Tensor) -> Tensor:
-        return ops.log(ops.maximum(ops.cast(answer, "float32"), 1e-30))
+    def converted(self, output: Tensor) -> Tensor:
+        return ops.log(ops.maximum(ops.cast(output, "float32"), 1e-30))
 
 
 @serializable
 class FromBinaryProbabilities(_View):
-    """A model that ends in a sigmoid, understood as logits.
+    """A model that ends in a sigmoid, its output converted to logits.
 
     `logit = log p - log (1 - p)`
 
@@ -186,6 +186,6 @@ class FromBinaryProbabilities(_View):
     2.0
     """
 
-    def understood(self, answer: Tensor) -> Tensor:
-        p = ops.clip(ops.cast(answer, "float32"), 1.2e-7, 1.0 - 1.2e-7)
+    def converted(self, output: Tensor) -> Tensor:
+        p = ops.clip(ops.cast(output, "float32"), 1.2e-7, 1.0 - 1.2e-7)
         return ops.log(p) - ops.log1p(-p)

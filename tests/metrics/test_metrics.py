@@ -261,7 +261,7 @@ def test_stored_answers_of_the_largest_logits():
         ),
         (
             lambda: M.BrierScore().update_state(np.ones((2, 2)), np.ones((2, 3))),
-            r"labels of shape \(None, 2\) for answers over 3 classes",
+            r"labels of shape \(None, 2\) for predictions of 3 classes",
         ),
         (
             lambda: M.Agreement().update_state(np.ones(3), np.ones(3)),
