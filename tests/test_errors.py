@@ -778,7 +778,7 @@ def test_a_function_of_numpy_is_no_model(tmp_path):
         "Received: <FunctionTeacher 'tanh'> of type FunctionTeacher. It runs outside", TypeError
     ):
         distiller(teacher=teacher)
-    with says("say by which name the store knows it, such as name='forest-2026'"):
+    with says("give the name by which the store knows it, such as name='forest-2026'"):
         keras_kd.stores.write(np.tanh, keras_kd.data.load("digits")["test"], tmp_path / "answers")
 
 

@@ -1,7 +1,7 @@
 """Sources: what feeds `fit` beside data sets, such as teachers of other frameworks.
 
 A teacher is whatever turns a batch into signals. Those of this package run outside the compiled
-step, on NumPy arrays: `keras_kd.stores.write` asks them once, `live` asks them ahead of each step,
+step, on NumPy arrays: `keras_kd.stores.write` runs them once, `live` runs them ahead of each step,
 and `keras_kd.teachers.FromFunction` makes a model of one.
 
 Names:

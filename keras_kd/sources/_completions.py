@@ -76,8 +76,8 @@ class Completions(Form):
             )
         return str(sent)
 
-    def read(self, answer: Any, count: int) -> Rows:
-        return {OUTPUT: [self._of_choice(choice) for choice in _choices(answer, count)]}
+    def read(self, response: Any, count: int) -> Rows:
+        return {OUTPUT: [self._of_choice(choice) for choice in _choices(response, count)]}
 
     def _of_choice(self, choice: Any) -> Any:
         """The log-probabilities of a choice, and their classes."""
@@ -162,7 +162,7 @@ class PromptLogprobs(Completions):
         given = choice.get("prompt_logprobs")
         if not given:
             raise ValueError(
-                "answers without 'prompt_logprobs', which vLLM has. Of other servers read the token "
+                "responds without 'prompt_logprobs', which vLLM has. Of other servers read the token "
                 "after a text: form='completions'."
             )
         tokens = [
@@ -179,15 +179,15 @@ COMPLETION_FORMS: dict[str, type[Completions]] = {
 }  # fmt: skip
 
 
-def _choices(answer: Any, count: int) -> list[Any]:
+def _choices(response: Any, count: int) -> list[Any]:
     """One choice for each prompt, in their order."""
-    choices = answer.get("choices") if isinstance(answer, Mapping) else None
+    choices = response.get("choices") if isinstance(response, Mapping) else None
     if not isinstance(choices, list):
-        raise ValueError(f"answers without 'choices': {answer!r:.200}.")
+        raise ValueError(f"responds without 'choices': {response!r:.200}.")
     by_place = {choice.get("index", place): choice for place, choice in enumerate(choices)}
     if len(choices) != count or set(by_place) != set(range(count)):
         raise ValueError(
-            f"was sent {count} texts and answers with the choices {sorted(by_place)}: one for each "
+            f"was sent {count} texts and responds with the choices {sorted(by_place)}: one for each "
             "is expected."
         )
     return [by_place[place] for place in range(count)]
@@ -205,7 +205,7 @@ def _first(choice: Any, key: str) -> Any:
 
 
 def _source(prompt: Prompt) -> str | None:
-    """What tells one prompt from another."""
+    """The text that identifies a prompt."""
     if prompt is None or isinstance(prompt, str):
         return prompt
     try:

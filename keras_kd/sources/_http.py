@@ -15,10 +15,10 @@ from keras_kd.sources._address import Address
 #: No wait between two tries is longer, unless the server wants it.
 _LONGEST = 60.0
 #: A server that is busy for longer than this is left alone.
-_LONGEST_ASKED_FOR = 600.0
+_LONGEST_WANTED = 600.0
 #: How a connection fails that the server closed while nobody used it.
 _CLOSED = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
-#: Nothing of these passes by itself where the server has never answered.
+#: Nothing of these passes by itself where the server was never reached.
 _UNREACHABLE = (socket.gaierror, ConnectionRefusedError, ssl.SSLError)
 
 
@@ -73,10 +73,10 @@ class Service:
         self.backoff, self.pace = backoff, Pace(rate)
         self._random = random.Random(seed)
         self._idle: list[http.client.HTTPConnection] = []
-        self._has_answered = False
+        self._was_reached = False
 
     def post(self, body: Any, stop: threading.Event) -> Any:
-        """What the server answers, as JSON.
+        """The server's response, parsed as JSON.
 
         Args:
             body: What to send, as JSON.
@@ -84,7 +84,7 @@ class Service:
 
         Raises:
             RuntimeError: If the server refuses, or fails each time.
-            ValueError: If the body or the answer is no JSON.
+            ValueError: If the body or the response is no JSON.
         """
         data = _encoded(body)
         for attempt in range(self.retries + 1):
@@ -93,17 +93,17 @@ class Service:
             try:
                 status, headers, text = self._once(data)
             except (OSError, http.client.HTTPException) as error:
-                trouble = self._said(f"{type(error).__name__}: {error}")
-                if isinstance(error, _UNREACHABLE) and not self._has_answered:
+                trouble = self._quoted(f"{type(error).__name__}: {error}")
+                if isinstance(error, _UNREACHABLE) and not self._was_reached:
                     raise RuntimeError(
                         f"The server {self.address} cannot be reached: {trouble}. See that it "
                         "runs, and that the url has its host, its port and http or https."
                     ) from None
             else:
-                self._has_answered = True
+                self._was_reached = True
                 if status == 200:
                     return self._parsed(text)
-                trouble = f"{status}: {self._said(text)}"
+                trouble = f"{status}: {self._quoted(text)}"
                 if status < 500 and status not in (408, 429):
                     raise self._refused(status, headers, trouble)
                 wanted = _seconds(headers.get("Retry-After"), time.time())
@@ -154,7 +154,7 @@ class Service:
             attempt: How many failed before it.
             wanted: What the server wants, or `None`.
         """
-        if wanted is not None and wanted > _LONGEST_ASKED_FOR:
+        if wanted is not None and wanted > _LONGEST_WANTED:
             raise RuntimeError(
                 f"The server {self.address} wants no further request for {wanted:.0f} seconds. "
                 "Try again then."
@@ -168,14 +168,14 @@ class Service:
         except ValueError:
             html = text.lstrip()[:1] == b"<"
             raise ValueError(
-                f"The server {self.address} answers with {'HTML' if html else 'a text'} and not with "
-                f"JSON: {self._said(text)}. The url must be that of the model's interface, not of "
+                f"The server {self.address} responds with {'HTML' if html else 'a text'} and not with "
+                f"JSON: {self._quoted(text)}. The url must be that of the model's interface, not of "
                 "a page for people, and nothing may stand between that wants a login."
             ) from None
 
     def _refused(self, status: int, headers: Any, trouble: str) -> RuntimeError:
         if 300 <= status < 400:
-            place = self._said(str(headers.get("Location")).partition("?")[0])
+            place = self._quoted(str(headers.get("Location")).partition("?")[0])
             advice = f"It has moved to {place}: give that as `url`."
         elif status in (401, 403, 407):
             key = "another key" if self.address.has_key else "a key"
@@ -192,7 +192,7 @@ class Service:
             advice = "See whether inputs, `form` and `model` are those that it expects."
         return RuntimeError(f"The server {self.address} refuses the request, {trouble}. {advice}")
 
-    def _said(self, text: str | bytes) -> str:
+    def _quoted(self, text: str | bytes) -> str:
         """The beginning of what a server wrote, on one line, without secrets."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
@@ -211,7 +211,7 @@ def _encoded(body: Any) -> bytes:
 
 
 def _seconds(retry_after: str | None, now: float) -> float | None:
-    """What `Retry-After` says: a number of seconds, or a date."""
+    """The seconds of `Retry-After`, which is a number of seconds or a date."""
     if retry_after is None:
         return None
     try:

@@ -11,7 +11,7 @@ from keras_kd._core.output_kinds import FLOOR
 from keras_kd.sources._outputs import LOGITS
 from keras_kd.sources._torch import TorchTeacher
 
-#: What a model gives only when it is asked for it.
+#: Signals that a model returns only with a flag, and the flag.
 _ON_REQUEST = {
     "hidden_states": "output_hidden_states", "attentions": "output_attentions",
     "cross_attentions": "output_attentions",
@@ -39,7 +39,7 @@ class HuggingFaceTeacher(TorchTeacher):
     Raises:
         ModuleNotFoundError: If torch is not installed.
         TypeError: If `model` is no torch module.
-        ValueError: When it is asked, if it gives no such signal.
+        ValueError: When it predicts, if it gives no such signal.
     """
 
     def __init__(

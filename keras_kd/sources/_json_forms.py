@@ -1,4 +1,4 @@
-"""What is sent to a server, and where in its answer the outputs stand."""
+"""What is sent to a server, and where the outputs stand in its response."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ Rows = dict[str, list[Any]]
 
 
 class Form:
-    """Examples as the body of a request, and its answer as one entry for each example."""
+    """Examples as the body of a request, and the response as one entry for each example."""
 
     #: Examples that one request can hold; `None` for any number.
     most: int | None = None
@@ -24,11 +24,11 @@ class Form:
     def body(self, x: Any) -> dict[str, Any]:
         raise NotImplementedError
 
-    def read(self, answer: Any, count: int) -> Rows:
+    def read(self, response: Any, count: int) -> Rows:
         """Of each output, by name, `count` entries.
 
         Raises:
-            ValueError: If the answer is none to that many examples; the text goes on after "The
+            ValueError: If the response does not fit that many examples; the text goes on after "The
                 server ... ".
         """
         raise NotImplementedError
@@ -50,23 +50,23 @@ class JSONForm(Form):
 
     #: Where the inputs and the outputs stand.
     sent: str
-    answered: str
+    returned: str
 
     def __init__(self, output: str | None):
         self.output = output
 
-    def read(self, answer: Any, count: int) -> Rows:
-        if not isinstance(answer, Mapping) or self.answered not in answer:
-            other = next((f for f in JSON_FORMS.values() if f.answered in _keys(answer)), None)
-            advice = f" Such answers are read with form={other.sent!r}." if other else ""
-            raise ValueError(f"answers without {self.answered!r}: {_short(answer)}.{advice}")
-        outputs = self._by_name(answer[self.answered])
+    def read(self, response: Any, count: int) -> Rows:
+        if not isinstance(response, Mapping) or self.returned not in response:
+            other = next((f for f in JSON_FORMS.values() if f.returned in _keys(response)), None)
+            advice = f" Such responses are read with form={other.sent!r}." if other else ""
+            raise ValueError(f"responds without {self.returned!r}: {_short(response)}.{advice}")
+        outputs = self._by_name(response[self.returned])
         for name, rows in outputs.items():
             if not isinstance(rows, list) or len(rows) != count:
                 came = f"{len(rows)} of them" if isinstance(rows, list) else _short(rows)
                 what = f" under {name!r}" if name else ""
                 raise ValueError(
-                    f"was sent {count} examples and answers with {came}{what}: a list with one "
+                    f"was sent {count} examples and responds with {came}{what}: a list with one "
                     "entry for each example is expected, in their order."
                 )
         return outputs
@@ -103,7 +103,7 @@ class JSONForm(Form):
 class Instances(JSONForm):
     """One entry for each example: `{"instances": [...]}` and `{"predictions": [...]}`."""
 
-    sent, answered = "instances", "predictions"
+    sent, returned = "instances", "predictions"
 
     def body(self, x: Any) -> dict[str, Any]:
         if isinstance(x, Mapping):
@@ -116,7 +116,7 @@ class Instances(JSONForm):
 class Inputs(JSONForm):
     """One entry for each input: `{"inputs": ...}` and `{"outputs": ...}`."""
 
-    sent, answered = "inputs", "outputs"
+    sent, returned = "inputs", "outputs"
 
     def body(self, x: Any) -> dict[str, Any]:
         if isinstance(x, Mapping):
@@ -151,11 +151,11 @@ def _array(rows: list[Any], whose: str) -> np.ndarray:
     return numbers(rows, whose).astype("float32")
 
 
-def _keys(answer: Any) -> Sequence[str]:
-    return list(answer) if isinstance(answer, Mapping) else []
+def _keys(response: Any) -> Sequence[str]:
+    return list(response) if isinstance(response, Mapping) else []
 
 
-def _short(answer: Any) -> str:
+def _short(response: Any) -> str:
     """The beginning of what came."""
-    said = repr(answer)
-    return said[:200] + " ..." if len(said) > 200 else said
+    text = repr(response)
+    return text[:200] + " ..." if len(text) > 200 else text

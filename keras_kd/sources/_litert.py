@@ -14,8 +14,8 @@ from keras_kd.sources._files import Arrays, FileTeacher, by_name, check_shape, c
 class LiteRTTeacher(FileTeacher):
     """A LiteRT (TensorFlow Lite) file as a teacher (extra `export`).
 
-    Where the file takes or gives integers in the place of floats, they are scaled as the file
-    says. Its outputs are signals by their names.
+    Where the file takes or gives integers in the place of floats, they are scaled by the numbers in
+    the file. Its outputs are signals by their names.
 
     Args:
         path: The `.tflite` file.

@@ -1,4 +1,4 @@
-"""Teachers of other frameworks asked batch by batch, ahead of the step."""
+"""Teachers of other frameworks run batch by batch, ahead of the step."""
 
 import itertools
 import threading
@@ -31,8 +31,8 @@ def live(
     """Batches for `fit` with what a teacher of another framework predicts for them.
 
     The teacher runs ahead of the step, in a thread of its own: an epoch takes about as long as the
-    slower of the two. It sees the very inputs that the student sees. Asked anew in each epoch,
-    it costs its whole time in each; `keras_kd.stores.write` asks it once.
+    slower of the two. It sees the very inputs that the student sees. Run anew in each epoch,
+    it costs its whole time in each; `keras_kd.stores.write` runs it once.
 
     Gives `({"inputs": x, "signals": {"teacher:output": ...}}, y)`, for a Distiller without
     `teacher`.
@@ -42,7 +42,7 @@ def live(
             (NumPy in and NumPy out); or a dict of several by role.
         data: What `fit` takes: arrays `(x, y)` or `(x, y, sample_weight)`, a
             `keras_kd.data.Part`, a `keras.utils.PyDataset`, or a `tf.data.Dataset` in batches.
-        addresses: What is asked for: `"output"`, and other signals the teacher gives. Defaults to
+        addresses: The signals it gives: `"output"`, and others that the teacher has. Defaults to
             `("output",)`.
         batch_size: Of arrays and a `Part`. Defaults to `128`.
         shuffle: Of arrays and a `Part`: whether each epoch has an order of its own. Defaults to
@@ -69,9 +69,9 @@ def live(
     """
     count(prefetch, "prefetch")
     teachers = dict(teacher) if isinstance(teacher, Mapping) else {"teacher": teacher}
-    asked = _Asked({r: _as_external(t, r) for r, t in teachers.items()}, addresses)
+    signals_of = _Teachers({r: _as_external(t, r) for r, t in teachers.items()}, addresses)
     if is_tf_data(data):
-        return _from_dataset(data, asked, prefetch)
+        return _from_dataset(data, signals_of, prefetch)
     if isinstance(data, (tuple, Part)):
         data = _Arrays(_arrays_of(data), batch_size, shuffle, seed)
     elif shuffle:
@@ -84,11 +84,11 @@ def live(
             "`data` must be a tuple of arrays (x, y), a keras_kd.data.Part, a keras.utils.PyDataset "
             f"or a tf.data.Dataset. Received: {type(data).__name__}."
         )
-    return _from_batches(data, asked, prefetch)
+    return _from_batches(data, signals_of, prefetch)
 
 
-class _Asked:
-    """Teachers by role, asked one at a time: few runtimes may be called from two threads at once."""
+class _Teachers:
+    """Teachers by role, run one at a time: few runtimes may be called from two threads at once."""
 
     def __init__(self, teachers: Mapping[str, ExternalTeacher], addresses: Sequence[str]):
         self._signals = {role: SteadySignals(t, addresses) for role, t in teachers.items()}
@@ -104,18 +104,18 @@ class _Asked:
         return found
 
 
-def _from_batches(batches: keras.utils.PyDataset, asked: _Asked, prefetch: int) -> Any:
+def _from_batches(batches: keras.utils.PyDataset, signals_of: _Teachers, prefetch: int) -> Any:
     """A pipeline of the batches with their signals.
 
     Not a `PyDataset` with workers: Keras shuffles the order of its batches, or looks at the first
-    and begins anew, and whatever was asked ahead would be asked twice.
+    and begins anew, and whatever was computed ahead would be computed twice.
     """
     tf = require_tensorflow("keras_kd.sources.live keeps batches ready")
 
     def with_signals(index: int) -> tuple:
         batch = batches[index]
         x, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
-        return ({"inputs": x, "signals": asked(x)}, *rest)
+        return ({"inputs": x, "signals": signals_of(x)}, *rest)
 
     def once() -> Iterator[tuple]:
         batches.on_epoch_begin()
@@ -129,18 +129,18 @@ def _from_batches(batches: keras.utils.PyDataset, asked: _Asked, prefetch: int) 
     return dataset.prefetch(prefetch)
 
 
-def _from_dataset(data: Any, asked: _Asked, prefetch: int) -> Any:
+def _from_dataset(data: Any, signals_of: _Teachers, prefetch: int) -> Any:
     """The same of a `tf.data.Dataset` in batches, whose pipeline goes on."""
     tf = require_tensorflow("keras_kd.sources.live reads a tf.data.Dataset")
     first = next(iter(data.take(1)), None)
     if first is None:
         raise ValueError("`data` has no batches.")
     x = first[0] if isinstance(first, tuple) else first
-    sample = asked(keras.tree.map_structure(lambda leaf: leaf.numpy(), x))
+    sample = signals_of(keras.tree.map_structure(lambda leaf: leaf.numpy(), x))
     specs = keras.tree.flatten(_signature(tf, sample))
 
     def now(*leaves: np.ndarray) -> list[np.ndarray]:
-        return keras.tree.flatten(asked(keras.tree.pack_sequence_as(x, list(leaves))))
+        return keras.tree.flatten(signals_of(keras.tree.pack_sequence_as(x, list(leaves))))
 
     @tf.autograph.experimental.do_not_convert
     def with_signals(x: Any, *rest: Any) -> tuple:

@@ -29,9 +29,9 @@ class ServerTeacher(ExternalTeacher):
     again, later each time, and not before the server wants it (`Retry-After`). What fails for good
     ends the writing of a store, which keeps its whole shards and goes on there.
 
-    The `form` says what is sent and where the outputs stand:
+    The `form` is what is sent, and where the outputs stand in the response:
 
-    | | sent | answered |
+    | | sent | returned |
     |---|---|---|
     | `"instances"` | `{"instances": [...]}`, one entry for each example, as TensorFlow Serving has it | `{"predictions": [...]}` |
     | `"inputs"` | `{"inputs": ...}`, one list for each input | `{"outputs": ...}` |
@@ -52,8 +52,8 @@ class ServerTeacher(ExternalTeacher):
             `"https://HOST/v1/completions"`.
         form: What is sent, see above. Defaults to `None`: `"chat"` or `"completions"` where the url
             ends so, else `"instances"`.
-        name: What stores and messages call it; with what follows it is all that tells whether two
-            servers are the same teacher. Defaults to the url, without credentials and query. With a
+        name: Its name in stores and messages. Two servers are the same teacher when it and what
+            follows are the same. Defaults to the url, without credentials and query. With a
             name of your own, a store goes on when the server has moved.
         kind: What plain JSON gives: see `keras_kd.sources.FunctionTeacher`. Defaults to
             `"logits"`.
@@ -84,7 +84,7 @@ class ServerTeacher(ExternalTeacher):
         seed: Of the variation. Defaults to `0`.
 
     Raises:
-        ValueError: If an argument does not fit; when it predicts, if the answer is no JSON, or not
+        ValueError: If an argument does not fit; when it predicts, if the response is no JSON, or not
             one output for each example.
         RuntimeError: When it predicts, if the server cannot be reached, refuses, or fails each
             time.
@@ -165,13 +165,13 @@ class ServerTeacher(ExternalTeacher):
             for start in range(0, examples, size)
         ]
         rows: Rows = {}
-        for answer in self._all(parts):
-            if rows and set(answer) != set(rows):
+        for response in self._all(parts):
+            if rows and set(response) != set(rows):
                 raise ValueError(
-                    f"{self._whose()} gives the outputs {listing(answer)} to one request, and "
+                    f"{self._whose()} gives the outputs {listing(response)} to one request, and "
                     f"{listing(rows)} to the one before."
                 )
-            for path, entries in answer.items():
+            for path, entries in response.items():
                 rows.setdefault(path, []).extend(entries)
         return self._form.signals(rows, paths, self._whose())
 
@@ -195,17 +195,17 @@ class ServerTeacher(ExternalTeacher):
                 future.cancel()
 
     def _one(self, part: Any, stop: threading.Event) -> Rows:
-        answer = self._service.post(self._form.body(part), stop)
+        response = self._service.post(self._form.body(part), stop)
         try:
-            return self._form.read(answer, len(keras.tree.flatten(part)[0]))
+            return self._form.read(response, len(keras.tree.flatten(part)[0]))
         except ValueError as error:
-            said = f"{self._whose()} {self._service.address.masked(str(error))}"
+            text = f"{self._whose()} {self._service.address.masked(str(error))}"
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            said = (
-                f"{self._whose()} answers otherwise than form={self.form!r} expects: "
-                f"{type(error).__name__}: {error}. Say which form it has: one of {listing(FORMS)}."
+            text = (
+                f"{self._whose()} responds otherwise than form={self.form!r} expects: "
+                f"{type(error).__name__}: {error}. Give its form: one of {listing(FORMS)}."
             )
-        raise ValueError(said)
+        raise ValueError(text)
 
     def _whose(self) -> str:
         return f"The server {self._service.address}"
@@ -237,13 +237,13 @@ def _check_none_of(foreign: Mapping[str, Any], form: str) -> None:
         if value is not None:
             other = "completions" if form in JSON_FORMS else "instances"
             raise ValueError(
-                f"`{argument}` has no meaning in form={form!r}. Leave it out, or say which form the "
-                f"server has, such as form={other!r}."
+                f"`{argument}` has no meaning in form={form!r}. Leave it out, or give the server's "
+                f"form, such as form={other!r}."
             )
 
 
 def _form_of(path: str) -> str:
-    """What a url ends in tells."""
+    """The form of a server by the end of its url."""
     if path.rstrip("/").endswith("/chat/completions"):
         return "chat"
     return "completions" if path.rstrip("/").endswith("/completions") else "instances"

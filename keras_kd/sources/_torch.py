@@ -42,7 +42,7 @@ class TorchTeacher(ExternalTeacher):
     Raises:
         ModuleNotFoundError: If torch is not installed.
         TypeError: If `module` is no module and no path.
-        ValueError: When it is asked, if it has no inner module of that name or several outputs.
+        ValueError: When it predicts, if it has no inner module of that name or several outputs.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Stores: the teacher is asked once, and its answers are read again by every later run.
+"""Stores: a teacher's outputs, computed once and read by every later run.
 
 Names:
     fingerprint
@@ -12,17 +12,17 @@ Names:
     merge
         Puts together what several writers wrote to several folders.
     read
-        Batches for `fit` with the answers that were stored for them: no teacher is needed.
+        Batches for `fit` with the teacher outputs stored for them: no teacher is needed.
     Store
-        A finished store, asked for the answers to some examples by their ids.
+        A finished store: the teacher's outputs for some examples by their ids.
     StoreError
-        A store that cannot be written or read as asked, and why.
+        A store that cannot be written or read with these arguments, and why.
     Verified
         What `verify` found when all was well.
     verify
-        Compares every file with its checksum, and a sample of answers with those given now.
+        Compares every file with its checksum, and a sample of outputs with those computed now.
     write
-        Asks a teacher once for its answers to every example, and writes them to a folder.
+        Computes a teacher's outputs for every example once, and writes them to a folder.
     write_with_beam
         Writes a store as an Apache Beam pipeline: the very files that one `write` would write.
 """

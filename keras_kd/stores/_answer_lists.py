@@ -66,8 +66,8 @@ def largest(
 ) -> Largest:
     """The entries, the largest first, in rows of one length.
 
-    With as many entries as classes one would tell nothing: the smallest is left to the rest, which
-    then is this one class.
+    With as many entries as classes nothing is left to the rest: the smallest entry is left to it,
+    and the rest then is this one class.
 
     Args:
         listed: What is listed.

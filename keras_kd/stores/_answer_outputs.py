@@ -11,7 +11,7 @@ from keras_kd.stores._answer_tables import OUTPUT, Table, first_rows, number
 from keras_kd.stores._codecs import StoreError
 
 Names = Callable[[int], str]
-#: Names of the student's classes in the order of its outputs, how many there are, or not said.
+#: Names of the student's classes in the order of its outputs, how many there are, or neither.
 Classes: TypeAlias = list[str] | int | None
 
 
@@ -53,7 +53,7 @@ def check_range(outputs: np.ndarray, dtype: str, where: str, name: Names) -> Non
 
 
 def _outputs(table: Table, name: Names) -> tuple[np.ndarray, list[str] | None]:
-    """Numbers `(examples, ..., classes)`, and what the columns say that the classes are called."""
+    """Numbers `(examples, ..., classes)`, and the names of the classes, if the columns have them."""
     columns = table.columns
     only = next(iter(columns)) if len(columns) == 1 else None
     column = columns.get(OUTPUT, columns[only] if only else None)
@@ -136,8 +136,8 @@ def _aligned(
         return outputs[..., [places[c] for c in wanted]]
     if expected is not None and outputs.ndim > 1 and outputs.shape[-1] != expected:
         raise StoreError(
-            f"{where} has {outputs.shape[-1]} numbers for each output, and `classes` says "
-            f"{expected} classes."
+            f"{where} has {outputs.shape[-1]} numbers for each output, and `classes` has "
+            f"{expected}."
         )
     numbered = names is not None and all(c.isdecimal() for c in names)
     if numbered and names != [str(c) for c in range(len(names or []))]:

@@ -18,7 +18,7 @@ Spec = tuple[str, tuple[int, ...]]
 
 
 class StoreError(ValueError):
-    """A store that cannot be written or read as asked, and why."""
+    """A store that cannot be written or read with these arguments, and why."""
 
 
 class Codec:
@@ -29,7 +29,7 @@ class Codec:
 
     name: ClassVar[str]
     shape: tuple[int, ...]
-    #: How far a teacher's answer of today may be from the stored one, as a part of the largest.
+    #: How far a teacher's output may be from the stored one, as a part of the largest number.
     tolerance: float
 
     def columns(self) -> dict[str, Spec]:
@@ -71,7 +71,7 @@ class Dense(Codec):
         return {"values": (self.dtype, self.shape)}
 
     def encode(self, prepared: Any) -> dict[str, np.ndarray]:
-        with np.errstate(over="ignore"):  # found, and told with the example's id, by the writer
+        with np.errstate(over="ignore"):  # the writer finds it, and raises with the example's id
             return {"values": np.asarray(prepared).astype(self.dtype)}
 
     def decode(self, columns: Columns) -> Any:
@@ -137,7 +137,7 @@ class TopK(Codec):
         }
 
     def prepare(self, signal: Any) -> Any:
-        if isinstance(signal, Largest):  # of a teacher that tells no others
+        if isinstance(signal, Largest):  # of a teacher that gives no others
             values, classes, sums = signal
             return values, classes, sums[..., np.newaxis]
         logits = ops.cast(signal, "float32")
@@ -213,7 +213,7 @@ def make(
 
 
 def from_config(config: Mapping[str, Any]) -> Codec:
-    """The codec that a manifest tells of."""
+    """The codec of a manifest's settings."""
     shape = tuple(config["shape"])
     if config["codec"] == Dense.name:
         return Dense(shape, config["dtype"])

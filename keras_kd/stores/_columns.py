@@ -1,4 +1,4 @@
-"""Columns: numbers on disk, of which only those that are asked for come into memory."""
+"""Columns: numbers on disk, of which only those that are needed come into memory."""
 
 import math
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._manifest import BLOCK, Manifest, shard_name
 
-#: A store of at most so many bytes is held in memory; of a larger one, what is asked for is read.
+#: A store of at most so many bytes is held in memory; of a larger one, what is needed is read.
 #: (Mapped files would do for both, were it not for systems that map whole files at a touch.)
 BUDGET = 96 << 20
 #: How many files are kept open.
@@ -31,7 +31,7 @@ class Column:
         dtype: The type of number it must hold, or `None` for any.
         shape: The shape of one example in it, or `None` for any.
         whole: Whether it is brought into memory. Defaults to `False`.
-        sums: What the checksums of its blocks must be. Defaults to `None`: not asked.
+        sums: What the checksums of its blocks must be. Defaults to `None`: not checked.
         good: Which blocks are known to have theirs; is kept up to date.
     """
 

@@ -1,9 +1,9 @@
-"""What an example looked like, in few numbers: enough to tell other data under the same ids.
+"""What an example looked like, in few numbers: enough to notice other data under the same ids.
 
 Of images and other numbers, projections on random signs are kept. Those of single numbers measure
 the root mean square of a change (Johnson and Lindenstrauss). Those of the means of cells, eight to
-an axis, measure what changes neighbours alike: the noise of pixels is averaged away there, and what
-moves a smooth picture is not. Both are told as parts of the example's own spread (its standard
+an axis, measure what changes neighbors alike: the noise of pixels is averaged away there, and what
+moves a smooth picture is not. Both are given as parts of the example's own spread (its standard
 deviation), so that no scaling makes them blind.
 """
 
@@ -35,7 +35,7 @@ class Tolerance(NamedTuple):
     Args:
         level: Its mean and its spread.
         noise: The root mean square of what changes each number for itself.
-        drift: The same, of what changes neighbours alike.
+        drift: The same, of what changes neighbors alike.
     """
 
     level: float

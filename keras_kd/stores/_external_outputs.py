@@ -1,4 +1,4 @@
-"""A teacher of another framework as something that is asked: the same as `TeacherOutputs`."""
+"""A teacher of another framework for the writer: the same as `TeacherOutputs`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from keras_kd._core.largest import Largest
 from keras_kd._examples._ids import shown
 from keras_kd.stores._codecs import Codec, StoreError, TopK, make
 
-#: What a teacher that tells the largest logits alone leaves open.
+#: The number of classes of a teacher that gives its largest logits alone, where it is not known.
 _CLASSES_UNKNOWN = 1 << 31
 
 
@@ -33,7 +33,7 @@ class ExternalOutputs:
     ):
         self.teacher = teacher
         self._signals = SteadySignals(teacher, paths)
-        self._example, self._first = example, self._asked(example, None)
+        self._example, self._first = example, self._run(example, None)
         self.codecs: dict[str, Codec] = {
             path: self._codec(path, signal, dtypes[path], top_k, temperatures)
             for path, signal in self._first.items()
@@ -49,7 +49,7 @@ class ExternalOutputs:
         k = signal.values.shape[-1]
         if top_k not in (None, k) or temperatures != (1.0,):
             raise StoreError(
-                f"The teacher '{self.teacher.name}' tells its {k} largest logits alone: they are "
+                f"The teacher '{self.teacher.name}' gives its {k} largest logits alone: they are "
                 "stored as they come, and hold at a temperature of 1. Leave out `top_k` and "
                 f"`temperatures`. Received: top_k={top_k}, temperatures={temperatures}."
             )
@@ -63,15 +63,15 @@ class ExternalOutputs:
             for path, signal in self._first.items()
         }
 
-    def ask(self, x: Any, size: int, ids: np.ndarray | None = None) -> list[Any]:
+    def compute(self, x: Any, size: int, ids: np.ndarray | None = None) -> list[Any]:
         """The prepared signals of some examples."""
-        # The first batch was asked for its shapes already, which some teachers are paid for.
+        # The first batch was run for its shapes already, and some teachers cost money.
         first = x is self._example
-        signals = self._first if first else self._asked(ids if self.teacher.by_id else x, ids)
+        signals = self._first if first else self._run(ids if self.teacher.by_id else x, ids)
         prepared = [codec.prepare(signals[path]) for path, codec in self.codecs.items()]
         return keras.tree.map_structure(_as_numpy, prepared)
 
-    def _asked(self, x: Any, ids: np.ndarray | None) -> dict[str, Any]:
+    def _run(self, x: Any, ids: np.ndarray | None) -> dict[str, Any]:
         def row(place: int) -> str:
             if ids is None:
                 return f"row {place} of the first batch"

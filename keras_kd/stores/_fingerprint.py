@@ -1,7 +1,7 @@
 """Fingerprints: whether two models are one, whatever they are called and whoever loaded them.
 
-Equal weights are not enough: behind another scaling, another activation or a softmax they answer
-otherwise. So the layers are hashed as well, by class and configuration, without what may differ
+Equal weights are not enough: with another scaling, another activation or a softmax the outputs are
+others. So the layers are hashed as well, by class and configuration, without what may differ
 from process to process (names) or from version to version (what is off is not written by all), and
 without what only matters in training.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_kd._core.keras_private import layers_of
 
-#: Keys of configurations that do not say what is computed.
+#: Keys of configurations that do not change what is computed.
 _ASIDE = (
     "name", "trainable", "seed", "build_config", "compile_config", "module", "registered_name",
     "shared_object_id",
@@ -30,7 +30,7 @@ def fingerprint(teacher: keras.Model) -> str:
 
     The same for a model that was saved and loaded, on any backend; names do not count. Models
     with equal weights that compute something else have another one, as far as their layers'
-    `get_config` tells; what a model does in a `call` of its own is not seen.
+    `get_config` shows it; what a model does in a `call` of its own is not seen.
     """
     layers = json.dumps(list(_layers(teacher)), sort_keys=True, default=_named)
     return hashlib.sha256(f"{weights_hash(teacher)} {layers}".encode()).hexdigest()[:32]
@@ -58,7 +58,7 @@ def _layers(layer: Any) -> Iterator[Any]:
         return
     try:
         config = layer.get_config()
-    except Exception:  # a class of its own that says nothing of itself
+    except Exception:  # a class of its own without a configuration
         config = {}
     yield [kind, _plain(config)]
     if isinstance(layer, keras.Model):  # whose configuration need not name its layers
@@ -67,7 +67,7 @@ def _layers(layer: Any) -> Iterator[Any]:
 
 
 def _plain(config: Any) -> Any:
-    """A configuration without what does not say what is computed."""
+    """A configuration without what does not change what is computed."""
     if isinstance(config, Mapping):
         if "class_name" in config and "config" in config:
             return _of_object(config["class_name"], config["config"])

@@ -79,7 +79,7 @@ def from_answers(
             `None`: the order in which the answers have them.
         dtype: `"float16"` or `"float32"`, as of `keras_kd.stores.write`. Defaults to `"float16"`.
         floor: The probability that 0 counts as. Defaults to `1e-7`.
-        name: What the store says that the teacher is called. Defaults to the file's name, or
+        name: The teacher's name in the store. Defaults to the file's name, or
             `"answers"`.
 
     Returns:
@@ -140,9 +140,9 @@ class _Answers(ExternalTeacher):
         self._outputs, self.num_classes = outputs, num_classes
 
     def run(self, x: Any, paths: Sequence[str]) -> Any:
-        asked = as_bytes(x)
-        place = np.searchsorted(self._ids, asked).clip(max=len(self._ids) - 1)
-        assert (self._ids[place] == asked).all(), "checked before"
+        wanted = as_bytes(x)
+        place = np.searchsorted(self._ids, wanted).clip(max=len(self._ids) - 1)
+        assert (self._ids[place] == wanted).all(), "checked before"
         which = self._order[place]
         if isinstance(self._outputs, Largest):
             return Largest(*(part[which] for part in self._outputs))
@@ -187,7 +187,7 @@ def _checked(classes: Any, kind: str) -> Classes:
         twice = next(name for name in known if known.count(name) > 1)
         raise ValueError(f"`classes` must name each class once. '{twice}' comes twice.")
     if kind == _TOP_K and _count(known) == 1:
-        raise ValueError("kind='top_k' tells two classes or more apart. Received: 1 class.")
+        raise ValueError("kind='top_k' needs two classes or more. Received: 1 class.")
     return known
 
 

@@ -1,4 +1,4 @@
-"""The index: where in the store the answers of each id are; and the end of writing."""
+"""The index: where in the store the outputs for each id are; and the end of writing."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a store holds as a teacher's output is read as logits: probabilities are told of, not kept."""
+"""What a store holds as a teacher's output is read as logits: probabilities raise an error."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from keras_kd._core.last_activation import last_activation
 from keras_kd._core.probabilities import looks, read
 from keras_kd.stores._codecs import StoreError
 
-#: What a manifest says of signals that are probabilities of classes.
+#: The kind, in a manifest, of signals that are probabilities of classes.
 PROBABILITIES = "probabilities"
 #: How many examples are looked at.
 SAMPLE = 64
@@ -64,8 +64,8 @@ def check_kinds(kinds: Mapping[str, str | None], where: str, already_kept: bool 
     """Raises when what is kept as an output can only be probabilities.
 
     Args:
-        kinds: By path, what is kept, as `values_of` says.
-        where: Who says so, as the start of a sentence.
+        kinds: By path, what is kept, as `values_of` returns it.
+        where: What is at fault, as the start of a sentence.
         already_kept: Whether it is read and not written. Defaults to `False`.
     """
     for path, kind in kinds.items():

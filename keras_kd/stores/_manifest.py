@@ -3,7 +3,7 @@
     store/
       manifest.json          the settings; once all is written, the shards and their checksums too
       examples.json          how many examples there are; known when the data have come to an end
-      index.ids.npy          every id, sorted; with index.rows.npy, the place of its answers
+      index.ids.npy          every id, sorted; with index.rows.npy, the place of its outputs
       shard-00000/           shard.json, ids.npy, data.npy and the columns of each signal
 
 Shard `s` holds the examples `s * size` to `(s + 1) * size` of the data, whoever wrote it.
@@ -95,7 +95,7 @@ def file_names(signals: list[str], codecs: list[Codec]) -> list[dict[str, str]]:
 
 
 def format_of(settings: dict[str, Any]) -> int:
-    """The lowest format that can say this."""
+    """The lowest format that can hold these settings."""
     return FORMAT if settings["data"]["inputs"] else WITHOUT_INPUTS
 
 
@@ -142,7 +142,7 @@ class Manifest:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"'{folder / MANIFEST}' is damaged: {error}.") from error
         old = version == 1
-        #: What tells whether an example is the one that it was.
+        #: Decides whether an example is the one that it was.
         self.digest: Digest = DigestOfFormat1() if old else Digest(self.settings["data"]["inputs"])
         #: By which a shard knows that it belongs here.
         self.settings_sum = zlib.crc32(json.dumps(self.settings, sort_keys=True).encode())
@@ -178,7 +178,7 @@ class Manifest:
         )
 
     def record(self, number: int) -> dict[str, Any] | None:
-        """What `shard.json` says of a shard; `None` when the shard is not there yet."""
+        """The `shard.json` of a shard; `None` when the shard is not there yet."""
         shard = shard_name(number)
         try:
             content = load(self.folder / shard / RECORD)

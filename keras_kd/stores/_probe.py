@@ -1,7 +1,7 @@
-"""The probe: what the teacher says of the first examples, kept from the first moment of writing.
+"""The probe: the teacher's outputs for the first examples, kept from the first moment of writing.
 
-Shards are written by whoever goes on with a store, in other processes and perhaps on other
-machines. The probe tells each of them whether it asks the same teacher about the same examples.
+Shards are written by whatever process goes on with a store, perhaps on another machine. With the
+probe each of them checks that it has the same teacher and the same examples.
 """
 
 import json
@@ -18,9 +18,9 @@ from keras_kd._examples._ids import shown
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._digest import Digest, signs
 
-#: How many examples are asked about.
+#: How many examples are compared.
 EXAMPLES = 8
-#: How far an answer may be from what it was, as a part of its size: other backends, batch sizes
+#: How far an output may be from what it was, as a part of its size: other backends, batch sizes
 #: and devices round otherwise, some of them to eight bits in each layer.
 TOLERANCE = 0.02
 _NUMBERS, _MOST = 16, 1 << 15  # that are kept, that are looked at
@@ -29,14 +29,14 @@ Probe = dict[str, Any]
 
 
 def probe_of(batch: Batch, signals: Mapping[str, Any], digest: Digest) -> Probe:
-    """The probe of the first examples of `batch`, and what was said of them by path."""
+    """The probe of the first examples of `batch`, and of the teacher's signals for them by path."""
     some = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:EXAMPLES], batch.x)
-    answers = {path: _numbers_of(signal) for path, signal in signals.items()}
+    outputs = {path: _numbers_of(signal) for path, signal in signals.items()}
     ids = batch.ids[:EXAMPLES]
     return {
         "ids": [shown(each) for each in ids],
         "inputs": json.loads(json.dumps(digest.of(some, len(ids)).tolist())),
-        "answers": {path: _shortened(numbers) for path, numbers in answers.items()},
+        "answers": {path: _shortened(numbers) for path, numbers in outputs.items()},
     }
 
 
@@ -62,7 +62,7 @@ def check_probe(now: Probe, then: Probe | None, digest: Digest, where: str) -> N
         other = ~(apart <= TOLERANCE)
         if other.any():
             raise StoreError(
-                f"{where} was begun with a teacher that answers otherwise: its '{path}' for the "
+                f"{where} was begun with a teacher of other outputs: its '{path}' for the "
                 f"example {now['ids'][other.argmax()]} differs by {apart[other.argmax()]:.2g} of "
                 f"its size (expected at most {TOLERANCE}). {advice}"
             )

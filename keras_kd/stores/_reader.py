@@ -1,4 +1,4 @@
-"""Reading: answers joined to examples by id, whatever their order, and the same views again."""
+"""Reading: stored outputs joined to examples by id, in any order, and the same views again."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._logit_checks import SAMPLE, check_kinds, values_of
 from keras_kd.stores._manifest import differences
 from keras_kd.stores._store import Store
-from keras_kd.stores._verify import check_answers
+from keras_kd.stores._verify import check_outputs
 
 Paths = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 #: How many examples are looked at before reading begins.
@@ -23,7 +23,7 @@ _SAMPLE = 32
 
 
 class _Joined:
-    """Several stores, and what else knows signals, asked as one."""
+    """Several stores, and other joins, as one."""
 
     def __init__(self, joins: Sequence[Join]):
         self.joins = joins
@@ -49,9 +49,9 @@ def read(
     check: bool = True,
     join: Join | None = None,
 ) -> Any:
-    """Batches for `fit` with the answers that were stored for them: no teacher is needed.
+    """Batches for `fit` with the teacher outputs stored for them: no teacher is needed.
 
-    Answers are found by id, so the examples may come in any order, shuffled, in other batches, or
+    Outputs are found by id, so the examples may come in any order, shuffled, in other batches, or
     only some of them. A store of several views gives view `e % views` in epoch `e`, and the
     student sees the pixels that the teacher saw.
 
@@ -61,14 +61,14 @@ def read(
     Args:
         path: The store's folder; or a dict of several by the role of each teacher.
         data: The examples, with ids, as `keras_kd.data.feed` takes them.
-        teacher: The teacher that the answers must be of, its fingerprint, or the name it was
+        teacher: The teacher that the outputs must be of, its fingerprint, or the name it was
             written under. A model must have that fingerprint; a model, or any function from a
-            batch of inputs to the output, is asked about a few examples, and its answers must be
-            the stored ones, but for how another backend or device rounds. Defaults to `None`: not
-            asked.
+            batch of inputs to the output, predicts a few examples, and its outputs must be the
+            stored ones, but for how another backend or device rounds. Defaults to `None`: not
+            checked.
         augment: The views that are expected. Defaults to `None`: those of the store.
-        among: Where the views mix examples: the whole set that the teacher was asked about.
-            Defaults to `None`: `data`, when that is a `Part`.
+        among: Where the views mix examples: the whole set that the teacher predicted. Defaults
+            to `None`: `data`, when that is a `Part`.
         temperature: With `top_k`: the temperature of the loss. Defaults to the one stored.
         batch_size: For data that are not in batches yet. Defaults to `128`.
         shuffle: For a `Part`: whether each epoch has an order of its own. Defaults to `False`.
@@ -85,7 +85,7 @@ def read(
 
     Raises:
         StoreError: If the store is missing, unfinished or damaged, was written for other data,
-            another teacher or other views, or has no answer for an example (then from the batch);
+            another teacher or other views, or has no outputs for an example (then from the batch);
             if it holds probabilities as an output, where losses read logits.
 
     Example:
@@ -114,14 +114,14 @@ def read(
         if differing := differences(_views_of(store), _views_of(stores[0])):
             raise StoreError(
                 f"The stores '{store.manifest.folder}' and '{stores[0].manifest.folder}' hold "
-                f"answers for different views: {differing[0]}."
+                f"outputs for different views: {differing[0]}."
             )
         if check:
             sample = _sample(data)
             if sample is not None:
                 store.check_data(sample)
                 if teacher is not None and not isinstance(teacher, str):
-                    check_answers(store, teacher, sample, drawn, pool)
+                    check_outputs(store, teacher, sample, drawn, pool)
             _check_logits(store, sample)
     return feed(
         data,
@@ -136,7 +136,7 @@ def read(
 
 
 def _check_logits(store: Store, sample: Batch | None) -> None:
-    """Raises when an output is probabilities: the manifest says so or, in format 1, the values."""
+    """Raises when an output is probabilities: by the manifest or, in format 1, by the values."""
     kinds: Mapping[str, str | None] = store.manifest.values
     if None in kinds.values() and sample is not None:
         ids = sample.ids[:SAMPLE]

@@ -1,4 +1,4 @@
-"""One shard after the other: asked, encoded, written aside, then renamed in one move."""
+"""One shard after the other: computed, encoded, written aside, then renamed in one move."""
 
 import os
 import shutil
@@ -31,12 +31,12 @@ class ShardWriter:
     def __init__(
         self,
         folder: Path,
-        answers: Outputs,
+        outputs: Outputs,
         augment: Augment | None,
         pool: Pool | None,
         settings: dict[str, Any],
     ):
-        self.folder, self.answers, self.augment, self.pool = folder, answers, augment, pool
+        self.folder, self.outputs, self.augment, self.pool = folder, outputs, augment, pool
         self.settings = settings
         self.manifest = to_go_on(folder)
         self.shard: int | None = None
@@ -71,7 +71,7 @@ class ShardWriter:
         if self.augment is not None:
             views = np.full(len(batch.ids), view)
             x, _ = self.augment.mixed(x, None, ids=batch.ids, views=views, pool=self.pool)
-        outputs = self.answers.ask(x, self.settings["batch_size"], batch.ids)
+        outputs = self.outputs.compute(x, self.settings["batch_size"], batch.ids)
         encoded = []
         for address, codec, signal in zip(
             self.manifest.signals, self.manifest.codecs, outputs, strict=True

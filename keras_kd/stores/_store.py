@@ -1,4 +1,4 @@
-"""A finished store, asked by id; and the questions that keep wrong answers out."""
+"""A finished store, read by id; and the checks that it fits the data and the teacher."""
 
 import os
 from typing import Any
@@ -21,11 +21,11 @@ from keras_kd.stores._teachers import fingerprint_of, weights_of
 
 
 class Store:
-    """A finished store, asked for the answers to some examples by their ids.
+    """A finished store: the teacher's outputs for some examples by their ids.
 
     Args:
         path: The folder.
-        role: Whose answers these are: the first half of the signals' addresses. Defaults to
+        role: The teacher's role, the first half of the signals' addresses. Defaults to
             `"teacher"`.
         temperature: With the largest logits alone: the temperature of the loss that uses them.
             Defaults to the one that was stored.
@@ -40,11 +40,11 @@ class Store:
     >>> import tempfile
     >>> part = keras_kd.data.load("digits")["test"]
     >>> teacher = keras.Sequential([keras.layers.Flatten(), keras.layers.Rescaling(2.0)])
-    >>> answer = teacher(part.x[7:8])
+    >>> output = teacher(part.x[7:8])
     >>> folder = tempfile.mkdtemp()
     >>> manifest = keras_kd.stores.write(teacher, part, folder)
     >>> signals = keras_kd.stores.Store(folder)(part.ids[7:8], views=np.array([0]))
-    >>> bool((signals["teacher:output"] == np.asarray(keras.ops.convert_to_numpy(answer))).all())
+    >>> bool((signals["teacher:output"] == np.asarray(keras.ops.convert_to_numpy(output))).all())
     True
     """
 
@@ -73,16 +73,16 @@ class Store:
 
     def rows(self, ids: Any) -> np.ndarray:
         """The places of these examples in the store."""
-        asked = as_bytes(ids)
+        wanted = as_bytes(ids)
         kind = self._ids.dtype
-        short = asked.astype(kind)  # to the very type of the index, which is not copied so
+        short = wanted.astype(kind)  # to the very type of the index, which is not copied so
         found = np.minimum(np.searchsorted(self._ids, short), len(self._ids) - 1)
-        missing = self._ids[found] != asked
+        missing = self._ids[found] != wanted
         if missing.any():
             others = f" (and {int(missing.sum()) - 1} more of these)" if missing.sum() > 1 else ""
             raise StoreError(
-                f"The store '{self.manifest.folder}' has no answer for the example "
-                f"{shown(asked[missing.argmax()])}{others}. It was written for "
+                f"The store '{self.manifest.folder}' has no outputs for the example "
+                f"{shown(wanted[missing.argmax()])}{others}. It was written for "
                 f"{self.manifest.examples:,} examples, such as {shown(self._ids[0])}. Write it for "
                 "these data, or leave the example out."
             )
@@ -131,15 +131,15 @@ class Store:
             raise StoreError(
                 f"The store '{self.manifest.folder}' was written for other data: the example "
                 f"{shown(batch.ids[np.argmax(~(apart <= 1))])} looked different then. Give the very "
-                "images (scaled in the same way) that the teacher was asked about; what changes "
+                "images (scaled in the same way) that the teacher predicted; what changes "
                 f"them at random belongs into `augment`.{see('other-data')}"
             )
 
     def check_teacher(self, teacher: Any) -> None:
-        """Raises when the store holds another teacher's answers, by its name or fingerprint."""
+        """Raises when the store holds another teacher's outputs, by its name or fingerprint."""
         name, known = self.manifest.teacher["name"], self.manifest.teacher["fingerprint"]
         stated = (
-            f"The store '{self.manifest.folder}' holds the answers of the teacher '{name}' with "
+            f"The store '{self.manifest.folder}' holds the outputs of the teacher '{name}' with "
             f"the fingerprint {known}"
         )
         if isinstance(teacher, str):
@@ -148,7 +148,7 @@ class Store:
             return
         if not isinstance(teacher, (keras.Model, ExternalTeacher)):
             if callable(teacher) and not isinstance(teacher, type):
-                return  # has no fingerprint: by its answers
+                return  # has no fingerprint: compared by its outputs
             raise no_model(teacher, "teacher", "a keras.Model, a function, a name or a fingerprint")
         weights = self.manifest.teacher.get("weights")
         if weights is None and isinstance(teacher, keras.Model):
@@ -169,9 +169,9 @@ class Store:
         """Raises when examples are mixed with others than the teacher saw them mixed with."""
         if pool is not None and pool.identity != self.manifest.settings["data"]["mixed_among"]:
             raise StoreError(
-                f"The store '{self.manifest.folder}' holds answers for examples mixed among "
+                f"The store '{self.manifest.folder}' holds outputs for examples mixed among "
                 f"{self.manifest.examples:,}; `data` are other examples, or only some of them "
-                f"({len(pool.ids):,}). Give the very set that the teacher was asked about."
+                f"({len(pool.ids):,}). Give the very set that the teacher predicted."
             )
 
     def check_augment(self, augment: Augment | None) -> Augment | None:
@@ -182,7 +182,7 @@ class Store:
         if stored is None or (stated := differences(augment.get_config(), stored)):
             what = "for the examples as they are" if stored is None else f"otherwise: {stated[0]}"
             raise StoreError(
-                f"The teacher's answers in '{self.manifest.folder}' were given {what}. Answers for "
+                f"The teacher's outputs in '{self.manifest.folder}' were computed {what}. Outputs for "
                 "one view are wrong for another: leave `augment` out to see the very views the "
                 "teacher saw, or write the store again with this `augment`."
             )

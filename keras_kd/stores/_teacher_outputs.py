@@ -1,4 +1,4 @@
-"""The teacher as something that is asked: batches in, prepared signals out."""
+"""A Keras teacher for the writer: batches in, prepared signals out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ class TeacherOutputs(keras.Model):
 
     Args:
         teacher: A built `keras.Model`.
-        paths: What to answer with: `"output"`, or paths of layers.
+        paths: The signals: `"output"`, or paths of layers.
         dtype: How each is stored.
         top_k: How many of the output's largest logits, or `None` for all.
         temperatures: At which log-sum-exps are kept, with `top_k`.
@@ -33,7 +33,7 @@ class TeacherOutputs(keras.Model):
         temperatures: tuple[float, ...],
         example: Any,
     ):
-        super().__init__(name="answers", dtype="float32")
+        super().__init__(name="teacher_outputs", dtype="float32")
         self.teacher = teacher
         self.paths = list(paths)
         self._tap = Tap("teacher", teacher, dict.fromkeys(paths, "stores.write"))
@@ -72,10 +72,10 @@ class TeacherOutputs(keras.Model):
         _, signals = self._tap(some, training=False)
         return {path: signals[f"teacher:{path}"] for path in self.paths}
 
-    def ask(self, x: Any, size: int, ids: Any = None) -> list[Any]:
+    def compute(self, x: Any, size: int, ids: Any = None) -> list[Any]:
         """The prepared signals of up to `size` examples; always computed `size` at a time.
 
-        Whose `ids` they are matters to teachers that can fail.
+        The `ids` serve messages about teachers that can fail.
         """
         count = len(keras.tree.flatten(x)[0])
         if count < size:  # so that the last batch is computed as all others are

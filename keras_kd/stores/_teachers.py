@@ -17,7 +17,7 @@ Outputs: TypeAlias = TeacherOutputs | ExternalOutputs
 
 
 def as_teacher(teacher: Any, name: str | None) -> Teacher:
-    """A teacher to ask; a function becomes one by its `name`.
+    """A teacher to run; a function becomes one by its `name`.
 
     Raises:
         TypeError: If it is a model of another framework, or nothing that can be called.
@@ -31,8 +31,8 @@ def as_teacher(teacher: Any, name: str | None) -> Teacher:
         )
     if name is None:
         raise ValueError(
-            "A function has no weights to tell it from another: say by which name the store knows "
-            "it, such as name='forest-2026', and by another one whenever it changes."
+            "A function has no weights that identify it: give the name by which the store knows "
+            "it, such as name='forest-2026', and another one whenever it changes."
         )
     return FunctionTeacher(teacher, name=name)
 
@@ -43,8 +43,8 @@ def outputs_of(teacher: Teacher, *settings: Any) -> Outputs:
     return kind(teacher, *settings)
 
 
-def asked_with(teacher: Teacher, batch: Batch) -> Any:
-    """What a teacher is asked with: the inputs, or the ids."""
+def inputs_for(teacher: Teacher, batch: Batch) -> Any:
+    """What a teacher is run on: the inputs, or the ids."""
     by_id = isinstance(teacher, ExternalTeacher) and teacher.by_id
     return batch.ids if by_id else batch.x
 

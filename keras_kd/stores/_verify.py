@@ -1,4 +1,4 @@
-"""Verifying: the teacher is asked again about some examples, and the answers are compared."""
+"""Verifying: the teacher predicts some examples again, and the outputs are compared."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Verified:
 
     Args:
         examples: How many examples were compared.
-        largest: For each address, the largest difference between an answer given now and the
+        largest: For each address, the largest difference between an output computed now and the
             stored one, as a part of the largest number in it.
     """
 
@@ -46,12 +46,12 @@ def verify(
     sample: int = 256,
     seed: int = 0,
 ) -> Verified:
-    """Compares every file with its checksum, and a sample of answers with those given now.
+    """Compares every file with its checksum, and a sample of outputs with those computed now.
 
     Args:
         path: The store's folder.
         data: The examples with ids, or some of them; see `keras_kd.data.feed`.
-        teacher: The teacher whose answers it holds, or the function.
+        teacher: The teacher whose outputs it holds, or the function.
         among: As for `keras_kd.stores.read`. Defaults to `None`.
         sample: How many examples are compared. Defaults to `256`.
         seed: Which of them. Defaults to `0`.
@@ -60,8 +60,8 @@ def verify(
         A `Verified`.
 
     Raises:
-        StoreError: If a file is damaged, or the store holds answers of another teacher or for
-            other data; if an answer differs, it names the example.
+        StoreError: If a file is damaged, or the store holds outputs of another teacher or for
+            other data; if an output differs, it names the example.
 
     Example:
 
@@ -89,7 +89,7 @@ def verify(
     pool = pool_of(data, augment, among)
     store.check_pool(pool)
     chosen = _chosen(store, sample, seed)
-    answers: Outputs | None = None
+    source: Outputs | None = None
     largest = dict.fromkeys(manifest.signals, 0.0)
     compared = 0
     for batch in batches_of(data, manifest.batch_size):
@@ -100,12 +100,12 @@ def verify(
         x = keras.tree.map_structure(lambda leaf, which=which: np.asarray(leaf)[which], batch.x)
         some = batch._replace(ids=batch.ids[which], x=x, y=None, weight=None)
         store.check_data(some)
-        if answers is None:
-            answers = _asked(teacher, store, x)
+        if source is None:
+            source = _outputs_like(store, teacher, x)
         views = rows[which] % manifest.views  # one view of each will do
         if augment is not None:
             x, _ = augment.mixed(x, None, ids=some.ids, views=views, pool=pool)
-        outputs = dict(zip(manifest.signals, answers.ask(x, manifest.batch_size), strict=True))
+        outputs = dict(zip(manifest.signals, source.compute(x, manifest.batch_size), strict=True))
         for address, apart in _compared(store, outputs, some.ids, views, 0.0).items():
             largest[address] = max(largest[address], apart)
         compared += len(which)
@@ -114,10 +114,10 @@ def verify(
     return Verified(compared, largest)
 
 
-def check_answers(
+def check_outputs(
     store: Store, teacher: Any, batch: Batch, augment: Augment | None, pool: Pool | None
 ) -> None:
-    """Raises when a teacher answers otherwise for the first examples of a batch.
+    """Raises when a teacher's outputs for the first examples of a batch are not the stored ones.
 
     Rounding as on another backend or device is allowed, where `verify` wants the same again.
     """
@@ -127,8 +127,8 @@ def check_answers(
     if augment is not None:
         x, _ = augment.mixed(x, None, ids=ids, views=views, pool=pool)
     if isinstance(teacher, (keras.Model, ExternalTeacher)):
-        asked = _asked(teacher, store, x).ask(x, len(ids), ids)
-        outputs = dict(zip(store.manifest.signals, asked, strict=True))
+        computed = _outputs_like(store, teacher, x).compute(x, len(ids), ids)
+        outputs = dict(zip(store.manifest.signals, computed, strict=True))
     else:
         outputs = _outputs(teacher(x), store)
     outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
@@ -155,11 +155,11 @@ def _outputs(output: Any, store: Store) -> dict[str, Any]:
 def _compared(
     store: Store, outputs: Mapping[str, Any], ids: np.ndarray, views: np.ndarray, least: float
 ) -> dict[str, float]:
-    """How far answers given now are from the stored ones, at most; raises when that is too far.
+    """How far outputs computed now are from the stored ones, at most; raises when too far.
 
     Args:
         store: The store.
-        outputs: By address, the prepared answers for `ids` in their `views`.
+        outputs: By address, the prepared outputs for `ids` in their `views`.
         least: A tolerance that is granted even where the codec loses less.
     """
     manifest, rows, largest = store.manifest, store.rows(ids), {}
@@ -174,7 +174,7 @@ def _compared(
         if not (apart <= most).all():
             worst = int(np.argmax(~(apart <= most)))
             raise StoreError(
-                f"The store '{manifest.folder}' is not what the teacher says: its "
+                f"The store '{manifest.folder}' is not what the teacher predicts: its "
                 f"'{address}' for the example {shown(ids[worst])}, view {views[worst]}, "
                 f"differs by {apart[worst]:.2g} of the largest number (expected at most "
                 f"{most:.2g})."
@@ -187,8 +187,8 @@ def _chosen(store: Store, sample: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
 
 
-def _asked(teacher: Teacher, store: Store, x: Any) -> Outputs:
-    """The teacher asked for just what the store holds."""
+def _outputs_like(store: Store, teacher: Teacher, x: Any) -> Outputs:
+    """The teacher's outputs in the form in which the store holds them."""
     codecs = dict(zip(store.manifest.signals, store.manifest.codecs, strict=True))
     top = _top_k(store.manifest.codecs)
     dtypes = {
@@ -205,7 +205,7 @@ def _top_k(codecs: Sequence[Codec]) -> TopK | None:
 
 
 def _apart(codec: Codec, prepared: Any, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """How far each example's answer is from the stored one, as a part of its largest number."""
+    """How far each example's output is from the stored one, as a part of its largest number."""
     if isinstance(codec, TopK):  # classes of equal logits may change places
         now: list[Any] = [prepared[0], prepared[2]]
         then: list[Any] = [columns["values"], columns["log_sum_exp"]]

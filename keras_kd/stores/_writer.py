@@ -1,4 +1,4 @@
-"""Writing: the teacher is asked once, and what it says is kept."""
+"""Writing: the teacher predicts every example once, and its outputs are stored."""
 
 import itertools
 import os
@@ -28,7 +28,7 @@ from keras_kd.stores._progress import progress, size
 from keras_kd.stores._shard_writer import ShardWriter
 from keras_kd.stores._teachers import (
     as_teacher,
-    asked_with,
+    inputs_for,
     fingerprint_of,
     outputs_of,
     weights_of,
@@ -62,7 +62,7 @@ def write(
     num_shards: int = 1,
     name: str | None = None,
 ) -> Manifest | None:
-    """Asks a teacher once for its answers to every example, and writes them to a folder.
+    """Computes a teacher's outputs for every example once, and writes them to a folder.
 
     Whatever ends it, call it again with the same arguments and it goes on at the shard where it
     was; the files are, byte for byte, those of a run that nothing ended. What it would take is
@@ -71,28 +71,28 @@ def write(
     Several processes or machines write one store together: each with its own `shard_index` and
     the same `num_shards`, to one folder or, with `keras_kd.stores.merge` at the end, to several.
 
-    What an answer takes, and what is lost of it, for a signal of `n` numbers:
+    What an output takes, and what is lost of it, for a signal of `n` numbers:
 
-    | | bytes an answer | 1,000 classes | lost |
+    | | bytes an output | 1,000 classes | lost |
     |---|---|---|---|
     | `"float32"` | 4 n | 4,000 | nothing |
     | `"float16"` | 2 n | 2,000 | at most one part in 2,048 of each number |
     | `"int8"` | n + 4 | 1,004 | at most 1/254 of the example's largest number |
-    | `top_k=k`, `"float16"` | 4 k + 4 for each temperature | 68 for `k=16` | how the teacher tells the other classes apart, and one part in 2,048 |
+    | `top_k=k`, `"float16"` | 4 k + 4 for each temperature | 68 for `k=16` | the differences between the other classes, and one part in 2,048 |
 
-    (6 k in place of 4 k above 65,536 classes.) Each view of an example is an answer.
+    (6 k in place of 4 k above 65,536 classes.) Each view of an example has an output.
 
     Args:
-        teacher: The `keras.Model` to ask, always in inference mode (an ensemble is one too); a
+        teacher: A `keras.Model`, always run in inference mode (an ensemble is one too); a
             teacher of another framework, from `keras_kd.sources`; or any function from a batch of
             inputs to logits, or to a dict with `"output"` for them and other signals by name,
             NumPy in and NumPy out.
         data: Examples with ids, in an order that stays: see `keras_kd.data.feed`.
         path: The folder. It is made when it is not there.
         addresses: What to keep: `"output"`, and paths of layers. Defaults to `("output",)`.
-        augment: A `keras_kd.data.Augment`: the teacher answers for views of the examples. With
+        augment: A `keras_kd.data.Augment`: the teacher predicts views of the examples. With
             one that mixes, a view is a picture mixed with one partner, the same in every epoch
-            that meets this view; answers for pairs that a batch brings together cannot be stored.
+            that meets this view; outputs for pairs that a batch brings together cannot be stored.
         among: With an `augment` that mixes: the whole set that partners are taken from. Defaults
             to `None`: `data`, when that is a `Part`.
         views: How many views of each example. Defaults to `1`.
@@ -100,14 +100,14 @@ def write(
             to `"float16"`.
         top_k: Of `"output"`, keep the largest logits only, so many, with what
             `keras_kd.losses.SparseSoftTarget` needs of the rest. Defaults to `None`: all.
-        temperatures: With `top_k`: at which the answers will be used. Defaults to `(1.0,)`.
-        batch_size: How many examples the teacher is asked at once. Defaults to `128`.
+        temperatures: With `top_k`: at which the outputs will be used. Defaults to `(1.0,)`.
+        batch_size: How many examples the teacher predicts at once. Defaults to `128`.
         shard_size: Examples in one shard, a multiple of `batch_size`. Defaults to what makes
             about 64 MB.
         shard_index: Which of `num_shards` writers this is, from 0. Defaults to `0`.
         num_shards: How many writers there are. Defaults to `1`.
-        name: What the store says that the teacher is called. Defaults to `teacher.name`; a function
-            must be given one.
+        name: The teacher's name in the store. Defaults to `teacher.name`; a function must be given
+            one.
 
     Returns:
         The `Manifest` of the finished store; `None` while shards of other writers are missing.
@@ -115,7 +115,7 @@ def write(
     Raises:
         TypeError: If `teacher` is none of these.
         StoreError: If the folder holds another store, another process is writing there, the disk
-            is too small, the teacher's answers cannot be stored, or two examples share an id; if
+            is too small, the teacher's outputs cannot be stored, or two examples share an id; if
             its output is probabilities, where losses read logits; if a teacher of another framework
             fails, or its outputs change shape, type or number of classes from one batch to another.
 
@@ -147,18 +147,18 @@ def write(
         raise ValueError(f"`temperatures` must be above 0. Received: {temperatures}.")
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
     check_ending(teacher, addresses)
-    example = asked_with(teacher, first)
-    answers = outputs_of(teacher, addresses, dtypes, top_k, temperatures, example)
-    signals = answers.first_signals(example, SAMPLE)
+    example = inputs_for(teacher, first)
+    outputs = outputs_of(teacher, addresses, dtypes, top_k, temperatures, example)
+    signals = outputs.first_signals(example, SAMPLE)
     kinds = kinds_of(teacher, signals)
-    each = views * sum(codec.bytes() for codec in answers.codecs.values())
+    each = views * sum(codec.bytes() for codec in outputs.codecs.values())
     if shard_size is None:
         shard_size = max(1, _SHARD_BYTES // (each * batch_size)) * batch_size
     inputs = described(first.x)
     settings = {
         "signals": [
             {"address": path, "values": kinds[path], **codec.get_config()}
-            for path, codec in answers.codecs.items()
+            for path, codec in outputs.codecs.items()
         ],
         "views": views,
         "augment": None if augment is None else augment.get_config(),
@@ -180,7 +180,7 @@ def write(
         mine = share(count, num_shards)
         takes = f"{size(each)} each" if mine is None else f"{size(mine * each)}"
         check_room(folder, each, count, num_shards)
-        writer = ShardWriter(folder, answers, augment, pool, settings)
+        writer = ShardWriter(folder, outputs, augment, pool, settings)
         with progress(f"{folder.name}, {takes}", mine) as advance:
             total = 0
             for number, batch in enumerate(itertools.chain([first], stream)):

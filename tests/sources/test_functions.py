@@ -105,11 +105,11 @@ def test_a_store_of_a_function(part, tmp_path):
     np.testing.assert_array_equal(batch["signals"]["teacher:output"], rows(part.x))
     np.testing.assert_array_equal(batch["signals"]["teacher:inner/tokens"], part.x * 2.0)
     assert stores.verify(tmp_path / "a", part, given).examples == 50
-    with pytest.raises(stores.StoreError, match="is not what the teacher says"):
+    with pytest.raises(stores.StoreError, match="is not what the teacher predicts"):
         stores.read(tmp_path / "a", part, teacher=lambda x: rows(x) + 1.0)
-    with pytest.raises(ValueError, match="A function has no weights to tell it from another"):
+    with pytest.raises(ValueError, match="A function has no weights that identify it"):
         stores.write(given, part, tmp_path / "b")
-    with pytest.raises(stores.StoreError, match="holds the answers of the teacher 'lab'"):
+    with pytest.raises(stores.StoreError, match="holds the outputs of the teacher 'lab'"):
         stores.read(tmp_path / "a", part, teacher=sources.FunctionTeacher(given, name="other"))
 
 

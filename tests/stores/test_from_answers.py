@@ -279,9 +279,9 @@ def test_with_data_other_examples_under_the_ids_are_noticed(tmp_path, part):
         return np.stack([by_id[part.ids[place]] for place in where])
 
     assert stores.verify(tmp_path / "ids", part, same, sample=20).examples == 20
-    with pytest.raises(stores.StoreError, match="is not what the teacher says"):
+    with pytest.raises(stores.StoreError, match="is not what the teacher predicts"):
         stores.verify(tmp_path / "ids", other, same, sample=20)
-    with pytest.raises(stores.StoreError, match=r"has no answer for the example 'new'"):
+    with pytest.raises(stores.StoreError, match=r"has no outputs for the example 'new'"):
         stores.read(tmp_path / "ids", kd.data.Part(part.x[:1], None, np.array(["new"])))
 
 
@@ -583,9 +583,9 @@ def test_classes(tmp_path):
     refused(path, "id", tmp_path, match, classes=["cat", "dog", "cow"])
     match = "not those of `classes`: 'fox', 'dog' are not among them"
     refused(path, "id", tmp_path, match, classes=["cat"])
-    refused(path, "id", tmp_path, "3 numbers for each output, and `classes` says 4", classes=4)
+    refused(path, "id", tmp_path, "3 numbers for each output, and `classes` has 4", classes=4)
     refused(
-        ODDS, IDS, tmp_path, "3 numbers for each output, and `classes` says 2", classes=["a", "b"]
+        ODDS, IDS, tmp_path, "3 numbers for each output, and `classes` has 2", classes=["a", "b"]
     )
     match = "'cat' comes twice"
     refused(path, "id", tmp_path, match, ValueError, classes=["cat", "dog", "cat"])

@@ -191,15 +191,15 @@ def test_a_missing_id_is_named(written, digits):
     data[0]
     with pytest.raises(stores.StoreError) as error:
         data[1]
-    assert "has no answer for the example 'digits/01357' (and 55 more of these)" in said(error)
+    assert "has no outputs for the example 'digits/01357' (and 55 more of these)" in said(error)
     assert "It was written for 200 examples, such as 'digits/01157'" in said(error)
     stream = stores.read(written, kd.data.tf_data(digits["test"]), check=False)
-    with pytest.raises(Exception, match=r"has no answer for the example 'digits/01357'"):
+    with pytest.raises(Exception, match=r"has no outputs for the example 'digits/01357'"):
         list(stream)
     longer = kd.data.Part(
         digits.x_test[:2], digits.y_test[:2], np.array(["a" * 99, "digits/01157"])
     )
-    with pytest.raises(stores.StoreError, match=r"has no answer for the example 'aaaa"):
+    with pytest.raises(stores.StoreError, match=r"has no outputs for the example 'aaaa"):
         stores.read(written, longer)
 
 
@@ -220,7 +220,7 @@ def test_another_teacher(written, part, model):
     stores.read(written, part, teacher=stores.fingerprint(model))
     with pytest.raises(stores.StoreError) as error:
         stores.read(written, part, teacher=teacher("rival", seed=1))
-    assert "holds the answers of the teacher 'teacher' with the fingerprint" in said(error)
+    assert "holds the outputs of the teacher 'teacher' with the fingerprint" in said(error)
     assert "the teacher 'rival' given has" in said(error)
     stores.read(written, part, teacher="teacher")
     with pytest.raises(stores.StoreError, match=r"Received: teacher='rival', which is neither"):
@@ -237,7 +237,7 @@ def test_other_views(written, tmp_path, part):
     other = kd.data.Augment(kd.data.Crop(2), *AUGMENT.steps[1:], seed=3)
     with pytest.raises(stores.StoreError, match=r"otherwise: steps is \[\{.*'padding': 1,.*now"):
         stores.read(tmp_path, part, augment=other)
-    with pytest.raises(stores.StoreError, match=r"hold answers for different views"):
+    with pytest.raises(stores.StoreError, match=r"hold outputs for different views"):
         stores.read({"a": written, "b": tmp_path}, part)
 
 

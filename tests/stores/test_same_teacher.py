@@ -139,7 +139,9 @@ def test_what_a_call_of_its_own_does_is_seen_in_the_answers(tmp_path, part):
         lambda: stores.read(tmp_path, part, teacher=Own(1.5)),
         lambda: stores.verify(tmp_path, part, Own(1.5)),
     ):
-        with pytest.raises(stores.StoreError, match=r"not what the teacher says: its 'output' for"):
+        with pytest.raises(
+            stores.StoreError, match=r"not what the teacher predicts: its 'output' for"
+        ):
             act()
     stores.read(tmp_path, part, teacher=Own(1.5), check=False)
 
@@ -160,9 +162,9 @@ def test_the_teacher_as_another_device_rounds_is_the_same(tmp_path, part, kind):
         return other(x)
 
     stores.read(tmp_path, part, teacher=rounded)
-    with pytest.raises(stores.StoreError, match=r"not what the teacher says: its 'output' for"):
+    with pytest.raises(stores.StoreError, match=r"not what the teacher predicts: its 'output' for"):
         stores.read(tmp_path, part, teacher=lambda x: 1.1 * rounded(x))
-    with pytest.raises(stores.StoreError, match=r"not what the teacher says: its 'output' for"):
+    with pytest.raises(stores.StoreError, match=r"not what the teacher predicts: its 'output' for"):
         stores.read(tmp_path, part, teacher=teacher(seed=1).__call__)
 
 
@@ -176,7 +178,7 @@ def test_a_teacher_is_asked_about_views_as_they_were_stored(tmp_path, part):
     augment = kd.data.Augment(kd.data.Crop(2), kd.data.Flip(), seed=1)
     stores.write(Own(1.0), part, tmp_path, augment=augment, views=2, **SETTINGS)
     stores.read(tmp_path, part, teacher=Own(1.0))
-    with pytest.raises(stores.StoreError, match=r"not what the teacher says"):
+    with pytest.raises(stores.StoreError, match=r"not what the teacher predicts"):
         stores.read(tmp_path, part, teacher=Own(0.9))
 
 
@@ -200,7 +202,7 @@ def test_nor_by_one_that_only_answers_otherwise(tmp_path, part):
     stores.write(Own(1.0), part, tmp_path / "0", **writers[0])
     with pytest.raises(stores.StoreError) as error:
         stores.write(Own(1.5), part, tmp_path / "0", **writers[1])
-    assert "was begun with a teacher that answers otherwise: its 'output' for the example" in str(
+    assert "was begun with a teacher of other outputs: its 'output' for the example" in str(
         error.value
     )
     assert "'digits/01157' differs by 0.5 of its size (expected at most 0.02)" in str(error.value)
