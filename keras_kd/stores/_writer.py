@@ -28,8 +28,8 @@ from keras_kd.stores._progress import progress, size
 from keras_kd.stores._shard_writer import ShardWriter
 from keras_kd.stores._teachers import (
     as_teacher,
-    inputs_for,
     fingerprint_of,
+    inputs_for,
     outputs_of,
     weights_of,
 )
