@@ -149,7 +149,7 @@ def test_classes_in_another_order():
     model = mlp("t")
     said = answer(teachers.ClassMap(model, [2, 0]), x)
     np.testing.assert_array_equal(said, answer(model, x)[:, [2, 0]])
-    with pytest.raises(ValueError, match="names class 3, and 't' answers with 3 logits"):
+    with pytest.raises(ValueError, match="names class 3, and 't' returns 3 logits"):
         teachers.ClassMap(model, [0, 3])(x)
     with pytest.raises(ValueError, match="`classes` must list"):
         teachers.ClassMap(model, [-1])

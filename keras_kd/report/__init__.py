@@ -10,7 +10,7 @@ Names:
     cka
         Linear centered kernel alignment of two sets of features of the same examples.
     class_order
-        Finds whether outputs for labelled examples are in the order of the labels.
+        Finds whether outputs for labeled examples are in the order of the labels.
     ClassOrder
         Whether a model's outputs are in the order of the labels.
     compare

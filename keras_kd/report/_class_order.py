@@ -67,7 +67,7 @@ class ClassOrder:
 
 
 def class_order(answers: Any, labels: Any) -> ClassOrder:
-    """Finds whether outputs for labelled examples are in the order of the labels.
+    """Finds whether outputs for labeled examples are in the order of the labels.
 
     A teacher trained in another order of the classes teaches wrong predictions, and no loss shows
     it. Here the predictions for each class are counted, and each class is matched with an output,
@@ -107,7 +107,7 @@ def class_order(answers: Any, labels: Any) -> ClassOrder:
     predicted, labels, classes = answers[known].argmax(axis=1), labels[known], answers.shape[1]
     if labels.size and labels.max() >= classes:
         raise ValueError(
-            f"`labels` hold class {labels.max()}, and the answers have {classes} classes, from 0 on."
+            f"`labels` hold class {labels.max()}, and the outputs have {classes} classes, from 0 on."
         )
     n = len(labels)
     if n < _FEWEST_EXAMPLES:
@@ -185,7 +185,7 @@ def check_class_order(
     names = [str(i) for i in range(len(found.order))] if class_names is None else list(class_names)
     if len(names) != len(found.order):
         raise ValueError(
-            f"'{model.name}' answers with {len(found.order)} classes, and `class_names` has "
+            f"'{model.name}' predicts {len(found.order)} classes, and `class_names` has "
             f"{len(names)}: {listing(names)}. Give keras_kd.teachers.ClassMap(model, ...) of a "
             "model that knows more classes than the labels have."
         )

@@ -65,7 +65,7 @@ def compare(
     Args:
         models: By name, a `keras.Model` or a list of several runs of it. Beside models: teachers
             of `keras_kd.sources` and functions from a batch to outputs, NumPy in and NumPy out, of
-            which outputs and time are judged; and arrays of outputs, `(examples, classes)` in the
+            which outputs and time are measured; and arrays of outputs, `(examples, classes)` in the
             order of `data`, of which nothing else is known.
         data: The test set: a pair `(x, y)` of arrays, a `keras_kd.data.Part`, or batches of pairs
             (a `tf.data.Dataset`, a `keras.utils.PyDataset`, any iterable).

@@ -20,7 +20,7 @@ class Work:
 
     Args:
         flops: Floating point operations: two for each multiplication with a weight, or of two
-            activations in attention. Additions of biases, activations, normalisation and pooling
+            activations in attention. Additions of biases, activations, normalization and pooling
             are left out.
         without: Layers with weights for which there is no formula: they are not in `flops`.
         activations: The most bytes that one layer's input and output take, as float32.

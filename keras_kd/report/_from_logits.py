@@ -35,8 +35,8 @@ def is_from_logits(
     sums = np.allclose(outputs.sum(axis=1), 1, atol=1e-3) or outputs.shape[1] == 1
     if in_range and sums:
         raise ValueError(
-            f"'{name}' answers with what looks like probabilities, and no softmax or sigmoid is seen "
-            f"at its end. Say what they are: from_logits={{{name!r}: False}} (or True)."
+            f"The outputs of '{name}' look like probabilities, and no softmax or sigmoid is seen at "
+            f"its end. Give what they are: from_logits={{{name!r}: False}} (or True)."
         )
     return True, "with no softmax or sigmoid at the end" if has_layers else "by their values"
 
@@ -53,7 +53,7 @@ def task_and_predictions(
     widths = {name: outputs_of_runs[0].shape[1] for name, outputs_of_runs in test.outputs.items()}
     if len(set(widths.values())) > 1:
         raise ValueError(
-            "All models must answer with equally many numbers. Received: "
+            "All models must have outputs of one width. Received: "
             + ", ".join(f"{name!r} {width}" for name, width in widths.items())
             + ". A teacher with more classes may be given through keras_kd.teachers.ClassMap."
         )
@@ -61,7 +61,7 @@ def task_and_predictions(
         for rows in outputs_of_runs:
             if not np.isfinite(rows).all():
                 raise ValueError(
-                    f"'{name}' answers with NaN or infinite values on "
+                    f"The outputs of '{name}' are NaN or infinite for "
                     f"{int((~np.isfinite(rows)).any(axis=1).sum())} examples."
                 )
     width = next(iter(widths.values()))
@@ -105,7 +105,7 @@ def task_of(
     if not whole_numbers:
         raise ValueError(
             f"task={task!r} needs labels that are whole numbers; mixed or smoothed labels are not "
-            "judged. Give the hard labels, or task='regression'."
+            "scored. Give the hard labels, or task='regression'."
         )
     if task == "multi_label":
         rows = _as_rows(y, width, "labels").astype(int)
@@ -125,7 +125,7 @@ def _guess_task(y: np.ndarray, width: int, whole_numbers: bool, sigmoid: bool) -
             return "classification"
         raise ValueError(
             f"The models give one number, and the labels are whole numbers from {y.min()} to "
-            f"{y.max()}. Say what they are: task='regression', or give models with one output for "
+            f"{y.max()}. Give what they are: task='regression', or give models with one output for "
             "each class."
         )
     one_hot = np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()
@@ -138,7 +138,7 @@ def _as_rows(y: np.ndarray, width: int, what: str) -> np.ndarray:
     rows = y[:, None] if y.ndim == 1 else y
     if rows.shape[1:] != (width,):
         raise ValueError(
-            f"The models answer with {width} numbers for each example, so {what} have the shape "
+            f"The models return {width} numbers for each example, so {what} have the shape "
             f"({len(y)}, {width}). Received: {y.shape}."
         )
     return rows

@@ -34,11 +34,11 @@ _STYLE = """
 
 _CAPTIONS = {
     "accuracy against costs": "Accuracy against costs",
-    "reliability": "Reliability: how often an answer given so surely is right (dots: the mean "
+    "reliability": "Reliability: how often a prediction of this confidence is right (dots: the mean "
     "confidence of each bin)",
     "training": "Training",
-    "importance": "Channels that the answers depend on",
-    "similarity": "Layers that say the same (linear CKA)",
+    "importance": "Channels that the predictions depend on",
+    "similarity": "Similarity of the layers (linear CKA)",
 }
 
 

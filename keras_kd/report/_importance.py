@@ -54,7 +54,7 @@ def importance(
     Args:
         model: The model; it is run once per channel and repeat.
         layer: Path of the layer, such as `"block3"` or `"backbone/conv4"`. It gives one tensor
-            `(batch, ..., channels)`, channels first where the layer says so.
+            `(batch, ..., channels)`, channels first where the layer has them so.
         x: A batch of inputs; some hundreds of examples serve.
         target: Predicted classes to agree with, one for each example, such as the teacher's.
             Defaults to `None`: the model's own, without permutation.

@@ -29,7 +29,7 @@ class Paired:
     Args:
         mean: Mean of the differences, `after - before`.
         low: Lower end of the 95 % interval of that mean.
-        high: Upper end. Where the pairs are too few to say, the interval is from minus to plus
+        high: Upper end. Where the pairs are too few, the interval is from minus to plus
             infinity.
         pairs: Number of pairs.
     """

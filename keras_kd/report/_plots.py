@@ -78,8 +78,8 @@ def _reliability(report: Results) -> Any:
         first = ", first run" if runs > 1 else ""  # the bars are those of the first run
         axes.set_title(f"{model.name}{first}\ncalibration error {100 * error:.1f} %", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("confidence (probability of the answer given)", fontsize=9)
-    figure.supylabel("share of right answers", fontsize=9)
+    figure.supxlabel("confidence (probability of the predicted class)", fontsize=9)
+    figure.supylabel("share of right predictions", fontsize=9)
     return figure
 
 

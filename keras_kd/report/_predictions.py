@@ -144,8 +144,8 @@ def _checked_output(raw_outputs: Any, output: str | None, name: str) -> np.ndarr
     rows = select_output(raw_outputs, output, f"'{name}'")
     if rows.ndim != 2:
         raise ValueError(
-            f"'{name}' answers with the shape {('examples', *rows.shape[1:])}. A report judges "
-            "one answer for each example, of shape (examples, classes) or (examples, 1); for "
+            f"The outputs of '{name}' have the shape {('examples', *rows.shape[1:])}. A report scores "
+            "one output for each example, of shape (examples, classes) or (examples, 1); for "
             "sequences and maps, make the positions examples first."
         )
     return rows.astype("float64")
@@ -161,7 +161,7 @@ def select_output(outputs: Any, output: str | None, owner: str) -> np.ndarray:
         return outputs
     if output is None or output not in by_name:
         raise ValueError(
-            f"A report judges one output, and {owner} has {listing(by_name)}. Say which: "
+            f"A report scores one output, and {owner} has {listing(by_name)}. Choose one: "
             f"compare(..., output={next(iter(by_name))!r})."
         )
     return by_name[output]

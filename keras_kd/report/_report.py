@@ -37,8 +37,8 @@ class Report(Results):
         confusions: Those that changed most.
         pictures: Images of examples that changed, by index.
         histories: Training curves by name.
-        importance: Of the channels of a layer, if asked for.
-        similarity: Of the layers of two models, if asked for.
+        importance: Of the channels of a layer, if computed.
+        similarity: Of the layers of two models, if computed.
     """
 
     def show(self, console: Console | None = None) -> None:

@@ -156,7 +156,7 @@ def groups(report: Results, title: str, members: Sequence[Group], first: str) ->
         rows.append(row)
     if any(group.change is not None for group in members):
         headings += ["change", "95 % interval"]
-    quantity = "Share of right answers" if report.counts_errors else "Mean absolute error"
+    quantity = "Share of right predictions" if report.counts_errors else "Mean absolute error"
     note = (
         f"{quantity}. Change: from {report.baseline} to {report.judged}"
         if report.baseline

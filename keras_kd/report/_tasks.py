@@ -65,7 +65,7 @@ class Classification(Task):
             )
         if y.min() < 0 or y.max() >= classes:
             raise ValueError(
-                f"The models answer for {classes} classes, so labels must be from 0 to "
+                f"The models predict {classes} classes, so labels must be from 0 to "
                 f"{classes - 1}. Received labels from {y.min()} to {y.max()}."
             )
         super().__init__(y, class_names or [str(c) for c in range(classes)])

@@ -97,7 +97,7 @@ def test_few_examples_tell_nothing_and_labels_below_zero_do_not_count():
 
 
 def test_what_will_not_do():
-    with pytest.raises(ValueError, match=r"`labels` hold class 3, and the answers have 3 classes"):
+    with pytest.raises(ValueError, match=r"`labels` hold class 3, and the outputs have 3 classes"):
         class_order(np.zeros((30, 3)), np.full(30, 3))
     with pytest.raises(ValueError, match=r"Received shapes: \(30, 3\) and \(29,\)"):
         class_order(np.zeros((30, 3)), np.zeros(29, int))
@@ -143,7 +143,7 @@ def test_check_class_order_says_what_to_do():
     part = Part(np.zeros_like(x), y, np.arange(400))
     with pytest.raises(ValueError, match=r"no more than by chance \(25.0%\), in whichever order"):
         check_class_order(model_that_answers([0, 1, 2, 3]), part)
-    with pytest.raises(ValueError, match="answers with 4 classes, and `class_names` has 2"):
+    with pytest.raises(ValueError, match="predicts 4 classes, and `class_names` has 2"):
         check_class_order(model_that_answers([0, 1, 2, 3]), (x, y), class_names=names[:2])
 
 

@@ -216,7 +216,7 @@ def test_probabilities_are_seen_by_the_head():
 
 def test_probabilities_of_unknown_origin_are_asked_about():
     told = {"s": oracles.softmax(TOLD["distilled"])}
-    with pytest.raises(ValueError, match=r"looks like probabilities, .* Say what they are"):
+    with pytest.raises(ValueError, match=r"look like probabilities, .* Give what they are"):
         report(told)
     found = report(told, from_logits={"s": False}).models["s"]
     wanted = oracles.nll(Y, TOLD["distilled"], np.ones(N))
@@ -288,7 +288,7 @@ def test_one_output_of_several():
     found = compare({"s": model}, data, output="a", latency=False)
     wanted = (TOLD["distilled"].argmax(1) == Y).mean()
     assert found.models["s"].scores["accuracy"] == [pytest.approx(wanted)]
-    with pytest.raises(ValueError, match=r"judges one output, and .* has 'a', 'b'"):
+    with pytest.raises(ValueError, match=r"scores one output, and .* has 'a', 'b'"):
         compare({"s": model}, data, latency=False)
 
 
@@ -389,10 +389,10 @@ def test_how_many_examples_and_how_many_at_once(monkeypatch):
 
 def test_answers_that_do_not_fit():
     told = {**TOLD, "distilled": TOLD["distilled"][:, :3]}
-    with pytest.raises(ValueError, match=r"equally many numbers. Received: 'teacher' 7"):
+    with pytest.raises(ValueError, match=r"outputs of one width. Received: 'teacher' 7"):
         report(told)
     told = {**TOLD, "distilled": np.where(examples(N) == 3, np.nan, TOLD["distilled"])}
-    with pytest.raises(ValueError, match=r"'distilled' answers with NaN .* on 1 examples"):
+    with pytest.raises(ValueError, match=r"outputs of 'distilled' are NaN .* for 1 examples"):
         report(told)
     with pytest.raises(
         ValueError, match="one number, and the labels are whole numbers from 0 to 6"
@@ -405,5 +405,5 @@ def test_answers_that_do_not_fit():
     ):
         compare({"s": "model.keras"}, DATA)
     steps = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 4)])
-    with pytest.raises(ValueError, match=r"answers with the shape \('examples', 3, 4\)"):
+    with pytest.raises(ValueError, match=r"have the shape \('examples', 3, 4\)"):
         compare({"s": steps}, (np.zeros((6, 3), "int32"), np.zeros((6, 3), "int32")))

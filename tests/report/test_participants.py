@@ -146,7 +146,7 @@ def test_told_what_they_are():
     odds = 1 / (1 + np.exp(-TEACHER[:, :1]))
     y = (Y == 0).astype(int)
     one = {"one": odds}
-    match = r"'one' answers with what looks like probabilities, .* from_logits=\{'one': False\}"
+    match = r"The outputs of 'one' look like probabilities, .* from_logits=\{'one': False\}"
     with pytest.raises(ValueError, match=match):
         compare(one, (DATA[0], y), latency=False)
     found = compare(one, (DATA[0], y), latency=False, from_logits={"one": False})
@@ -163,7 +163,7 @@ def test_another_length_names_both(streamed):
     match = "'teacher' has 299 outputs, and the test set 300 examples: one for each"
     with pytest.raises(ValueError, match=match):
         report(TEACHER[:-1], data)
-    with pytest.raises(ValueError, match=r"answers with the shape \('examples',\)"):
+    with pytest.raises(ValueError, match=r"have the shape \('examples',\)"):
         report(TEACHER[:, 0], data)
 
 
