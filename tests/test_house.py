@@ -38,7 +38,7 @@ FLOORS = {
 #: rooms need and no user. `_core` is there for all.
 SHARED = {
     "_checks": {"_compiled", "_dry_run", "_fit_methods", "_trainers", "callbacks", "distiller", "terms"},
-    "_compiled": {"_checks", "_fit_methods", "distiller"},
+    "_compiled": {"_fit_methods", "distiller"},
     "_core": set(FLOORS),
     "_dry_run": {"distiller"},
     "_examples": {"data", "sources", "stores"},

@@ -35,33 +35,33 @@ _SCALARS = (bool, int, float, str, type(None))
 class Changes(Base):
     """Finds what changed since it was made, compiled and traced."""
 
-    _made: "_Made | None" = None
+    _snapshot: "_Snapshot | None" = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _MADE_OF and self._made is not None:
-            raise AttributeError(_refused(f"distiller.{name}", self._made.name))
+        if name in _MADE_OF and self._snapshot is not None:
+            raise AttributeError(_refused(f"distiller.{name}", self._snapshot.name))
         super().__setattr__(name, value)
 
     def _seal(self) -> None:
         """From now on, what the distiller is made of stays."""
-        self._made = _Made(self)
+        self._snapshot = _Snapshot(self)
 
     def _check_unchanged(self) -> None:
         """Raises when what the distiller was made of is another by now."""
-        assert self._made is not None
-        self._made.check(self)
+        assert self._snapshot is not None
+        self._snapshot.check(self)
 
     def _note_trainable(self) -> None:
         """Takes down which layers train, as `compile` finds them."""
-        assert self._made is not None
-        self._made.trainable = [
+        assert self._snapshot is not None
+        self._snapshot.trainable = [
             (of, layer, layer.trainable, learns) for of, layer, learns in _layers(self)
         ]
 
     def _check_trainable(self) -> None:
         """Raises when `trainable` was set on a layer since `compile`."""
-        assert self._made is not None
-        for of, layer, trainable, learns in self._made.trainable:
+        assert self._snapshot is not None
+        for of, layer, trainable, learns in self._snapshot.trainable:
             if layer.trainable != trainable:
                 now = f"Layer '{layer.name}' of {of} has trainable={layer.trainable}, and"
                 if not learns:
@@ -79,17 +79,17 @@ class Changes(Base):
 
     def _renewed(self, kind: str, function: Any) -> bool:
         """Whether a constant is another than when the function of this kind was made."""
-        assert self._made is not None
+        assert self._snapshot is not None
         now = [_read(getattr(self, "loss", None)), *map(_read, self.terms)]
-        before = self._made.constants.get(kind)
-        self._made.constants[kind] = now
+        before = self._snapshot.constants.get(kind)
+        self._snapshot.constants[kind] = now
         if function is None or before == now:
             return False
         self._sync_state()  # in the midst of a training, the state may be with the old one
         return True
 
 
-class _Made:
+class _Snapshot:
     """What a distiller was made of. No part of its state, for Keras to track or to save."""
 
     def __init__(self, distiller: Any):

@@ -1,13 +1,14 @@
 """Which signals a batch brings, which are read, and which are missing."""
 
-from collections.abc import Callable, Collection, Iterable
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
 from keras_kd._checks import _values
 from keras_kd._checks._batch import absent, check_read
-from keras_kd._compiled._absent_teacher import warn_of_absent
+from keras_kd._core.messages import listing
 from keras_kd._participants import check_learners
 from keras_kd.taps import Signals
 
@@ -61,7 +62,7 @@ class SignalChecks(Base):
         missing -= set(signals)
         if missing and not self._warned_of_absent:
             self._warned_of_absent = True
-            warn_of_absent(missing, terms, metrics)
+            _warn_of_absent(missing, terms, metrics)
 
     def _left_out(self, outcome: Any) -> set[str]:
         """What the logs leave out: terms and metrics whose signals did not come."""
@@ -83,3 +84,29 @@ class SignalChecks(Base):
         """Each term's mean over the batches since the last reset."""
         named = zip(self.term_names, self._term_means, strict=True)
         return {name: ops.convert_to_numpy(tracker.result()) for name, tracker in named}
+
+
+def _warn_of_absent(
+    absent: set[str], terms: Mapping[str, Iterable[str]], metrics: Mapping[str, Iterable[str]]
+) -> None:
+    """Warns of the terms and metrics that are left out for want of `absent`, and of what the loss
+    holds then.
+
+    Args:
+        absent: The addresses of which nothing came.
+        terms: The addresses that each term reads, by its name.
+        metrics: Those that each metric reads.
+    """
+    out = [name for of in (terms, metrics) for name, reads in of.items() if absent & set(reads)]
+    left = [name for name in terms if name not in out]
+    holds = (
+        f"Its loss is the sum of {listing(left)} alone, and cannot be compared with that of training"
+        if left
+        else "It has no loss, for no term is left"
+    )
+    warnings.warn(
+        f"This evaluation brings no {listing(sorted(absent))}, and no model here gives it. "
+        f"Left out: {listing(out)}. {holds}. To have them, evaluate on {{'inputs': x, 'signals': "
+        f"{{{sorted(absent)[0]!r}: ...}}}} in place of x, as in training.",
+        stacklevel=2,
+    )

@@ -1,6 +1,6 @@
 """Geometry that the losses share: unit vectors, distances, angles.
 
-Never a NaN, at zero either, and no gradient without bound: what is divided by a length has a slope
+Never a NaN, at zero either, and no gradient without bound: what is divided by a length has a gradient
 that grows as the length shrinks, so a row without variation (a blank image, dead ReLUs) would pull
 a million times as hard as all the others. `bounded` and `fading` keep the value and bound that.
 """
@@ -61,7 +61,7 @@ def _presence(squared: Tensor, faint: float = FAINT, of: Any = None) -> Tensor:
 def bounded(x: Tensor, share: Tensor) -> Tensor:
     """`x`, with its gradient times `share`, where that is below 1.
 
-    By a product and not by `where`: a branch that is not taken has its slope taken all the same,
+    By a product and not by `where`: a branch that is not taken has its gradient taken all the same,
     and an infinite one times zero is no number.
     """
     share = ops.minimum(ops.stop_gradient(share), 1.0)
@@ -134,11 +134,11 @@ def angle_gap(target: Tensor, pred: Tensor) -> Tensor:
             def back(i: Any, total: Tensor) -> Tensor:
                 own, rows = pred[i], ops.stack([target[i], pred[i]])
                 near = inverse(own)
-                slope = ops.clip(gap(rows), -1.0, 1.0) * up[i] / pairs
-                slope = slope * present[i][:, None] * present[i][None, :]
-                far = slope * near[:, None] * near[None, :]
+                gradient = ops.clip(gap(rows), -1.0, 1.0) * up[i] / pairs
+                gradient = gradient * present[i][:, None] * present[i][None, :]
+                far = gradient * near[:, None] * near[None, :]
                 sides = ops.sum(far, axis=1) - ops.square(near) * ops.sum(
-                    slope * cosines(own, pred), axis=1
+                    gradient * cosines(own, pred), axis=1
                 )
                 here = ops.cast(ops.equal(ops.arange(count), i), pred.dtype)
                 return total - 0.5 * far + here[:, None] * sides[None, :]

@@ -52,8 +52,8 @@ def value_and_gradient(function: Callable[..., Any], target: Tensor, pred: Tenso
 
 def _by_jax(both: Callable[..., Any]) -> Callable[..., Any]:
     def ordered(target: Tensor, pred: Tensor) -> Tensor:
-        (value, rest), slope = both(target, pred)
-        return value, slope, rest
+        (value, rest), gradient = both(target, pred)
+        return value, gradient, rest
 
     return ordered
 
@@ -78,10 +78,10 @@ def _by_torch(function: Callable[..., Any]) -> Callable[..., Any]:
         value, rest = function(target, leaves)
         if value.requires_grad:
             value.backward()
-        slope = keras.tree.map_structure(
+        gradient = keras.tree.map_structure(
             lambda x: torch.zeros_like(x) if x.grad is None else x.grad, leaves
         )
-        return value, slope, rest
+        return value, gradient, rest
 
     return both
 

@@ -46,7 +46,7 @@ Names:
     HierarchicalContext
         Squared difference of two feature maps at several sizes, from the whole to its outline.
     JacobianMatch
-        Squared difference of two slopes: the answers' derivatives along a direction of the input.
+        Squared difference of the outputs' derivatives along a direction of the input.
     JensenShannon
         Generalized Jensen-Shannon divergence: forward and reverse divergence, and all between.
     LabelledTarget

@@ -19,10 +19,10 @@ from keras_kd._core.tensors import Tensor
 _LARGE, _BLOCK = 2**24, 2**19
 
 
-def lean(
-    value: Callable[..., Any], slope: Callable[..., Any], target: Tensor, pred: Tensor
+def with_gradient(
+    value: Callable[..., Any], gradient: Callable[..., Any], target: Tensor, pred: Tensor
 ) -> Tensor:
-    """`value(target, pred)`, one per row, with the gradient `slope(target, pred)` by `pred`."""
+    """`value(target, pred)`, one per row, with the gradient `gradient(target, pred)` by `pred`."""
     target = keras.tree.map_structure(ops.stop_gradient, target)
 
     @ops.custom_gradient
@@ -30,7 +30,7 @@ def lean(
         def grad(*args: Any, upstream: Any = None) -> Any:
             up = args[0] if upstream is None else upstream
             return _in_blocks(
-                lambda t, s, up: ops.expand_dims(up, -1) * slope(t, s), target, pred, up
+                lambda t, s, up: ops.expand_dims(up, -1) * gradient(t, s), target, pred, up
             )
 
         return _in_blocks(value, target, pred), grad
@@ -121,11 +121,11 @@ def forward_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
     def value(t: Tensor, s: Tensor) -> Tensor:
         return _kl_of_logits(t, s, temperature)
 
-    def slope(t: Tensor, s: Tensor) -> Tensor:
+    def gradient(t: Tensor, s: Tensor) -> Tensor:
         p = ops.softmax(t / temperature, axis=-1)
         return (ops.softmax(s / temperature, axis=-1) - p) / temperature
 
-    return lean(value, slope, target, pred)
+    return with_gradient(value, gradient, target, pred)
 
 
 def reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
@@ -134,10 +134,10 @@ def reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
     def value(t: Tensor, s: Tensor) -> Tensor:
         return _kl_of_logits(s, t, temperature)
 
-    def slope(t: Tensor, s: Tensor) -> Tensor:
+    def gradient(t: Tensor, s: Tensor) -> Tensor:
         return _by_logits(s, temperature, lambda log_q: log_q - _log_softmax(t, temperature))
 
-    return lean(value, slope, target, pred)
+    return with_gradient(value, gradient, target, pred)
 
 
 def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Tensor:
@@ -159,7 +159,7 @@ def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any)
         of_q = -log_q_share - ops.sum(q * ops.softplus(x), axis=-1)
         return beta * of_p + (1.0 - beta) * of_q
 
-    def slope(t: Tensor, s: Tensor) -> Tensor:
+    def gradient(t: Tensor, s: Tensor) -> Tensor:
         # By q, what the mixture changes cancels: (1 - beta) log q/m is all that is left, and its
         # constant falls out of a gradient by logits.
         def gain(log_q: Tensor) -> Tensor:
@@ -168,4 +168,4 @@ def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any)
 
         return _by_logits(s, temperature, gain)
 
-    return lean(value, slope, target, pred)
+    return with_gradient(value, gradient, target, pred)

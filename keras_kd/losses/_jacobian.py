@@ -1,4 +1,4 @@
-"""The loss between two slopes: how two answers change when the input does."""
+"""The loss between directional derivatives: how two models' outputs change with the input."""
 
 from keras import ops
 
@@ -10,21 +10,21 @@ from keras_kd.losses._base import Loss
 
 @serializable
 class JacobianMatch(Loss):
-    """Squared difference of two slopes: the answers' derivatives along a direction of the input.
+    """Squared difference of the outputs' derivatives along a direction of the input.
 
-    Equal answers at the examples may still bend away from each other between them. To match the
-    derivatives too says more about each example, and helps most where examples are few.
+    Outputs that are equal at the examples may still differ between them. Matching the derivatives
+    too takes more from each example, and helps most where examples are few.
 
-    With `J` the Jacobians of the answers by the input, and a direction `v`:
+    With `J` the Jacobians of the outputs by the input, and a direction `v`:
 
     `loss = Σ_c (J_pred v - J_true v)²_c`
 
-    The signals `"student:slope"` and `"teacher:slope"` are `J v`, exact, in inference, of a
+    The signals `"student:jvp"` and `"teacher:jvp"` are `J v`, exact, in inference, of a
     direction of standard normal numbers that is drawn for each example and step and is the same
     for all models. The mean over such directions is the squared Frobenius norm of
     `J_pred - J_true`.
 
-    Shapes: `y_true`, `y_pred` `(batch, ...)`, as the answers; one value per example.
+    Shapes: `y_true`, `y_pred` `(batch, ...)`, as the outputs; one value per example.
 
     Args:
         **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.

@@ -10,7 +10,7 @@ from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
-from keras_kd.losses._custom_gradients import lean
+from keras_kd.losses._custom_gradients import with_gradient
 
 
 @serializable
@@ -72,7 +72,7 @@ class SparseSoftTarget(Loss):
             )
         classes = ops.cast(classes, "int32")
         log_p = values / self.temperature - ops.expand_dims(log_sum_exp, -1)
-        divergence = lean(self._value, self._slope, (log_p, classes), y_pred)
+        divergence = with_gradient(self._value, self._gradient, (log_p, classes), y_pred)
         return self.temperature**2 * divergence
 
     def _value(self, target: Tensor, logits: Tensor) -> Tensor:
@@ -89,23 +89,23 @@ class SparseSoftTarget(Loss):
         log_q_rest = ops.logsumexp(_changed(s, classes, NEVER), axis=-1) - s_sum
         return known + p_rest * (log_p_rest - log_q_rest)
 
-    def _slope(self, target: Tensor, logits: Tensor) -> Tensor:
+    def _gradient(self, target: Tensor, logits: Tensor) -> Tensor:
         """`q · Σp - p` at the known classes; elsewhere the rest, shared as the logits share it."""
         log_p, classes = target
         s = logits / self.temperature
         p = ops.exp(log_p)
         total = ops.sum(p, axis=-1, keepdims=True)
-        # What fills a row up has the first class's slope as well: it is written to one place.
+        # What fills a row up has the first class's gradient as well: it is written to one place.
         p = ops.where(ops.equal(classes, classes[..., :1]), p[..., :1], p)
         rest = 0.0
         if classes.shape[-1] < logits.shape[-1]:
             p_rest = ops.expand_dims(_rest(log_p), -1)
             rest = p_rest * ops.softmax(_changed(s, classes, NEVER), axis=-1)
             total = total + p_rest
-        slope = total * ops.softmax(s, axis=-1) - rest
+        gradient = total * ops.softmax(s, axis=-1) - rest
         del s, rest
-        known = ops.take_along_axis(slope, classes, axis=-1) - p
-        return _changed(slope, classes, known) / self.temperature
+        known = ops.take_along_axis(gradient, classes, axis=-1) - p
+        return _changed(gradient, classes, known) / self.temperature
 
 
 def _rest(log_p: Tensor) -> Tensor:

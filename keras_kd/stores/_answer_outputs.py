@@ -57,7 +57,7 @@ def _outputs(table: Table, name: Names) -> tuple[np.ndarray, list[str] | None]:
     columns = table.columns
     only = next(iter(columns)) if len(columns) == 1 else None
     column = columns.get(OUTPUT, columns[only] if only else None)
-    if column is None or not (OUTPUT in columns or _whole(column)):
+    if column is None or not (OUTPUT in columns or _holds_outputs(column)):
         numbers = [_numbers(column, f"'{c}'", table) for c, column in columns.items()]
         return np.stack(numbers, axis=1), list(columns)
     if isinstance(column[0], Mapping):
@@ -67,7 +67,7 @@ def _outputs(table: Table, name: Names) -> tuple[np.ndarray, list[str] | None]:
     return _rows(column, table, name), None
 
 
-def _whole(column: Any) -> bool:
+def _holds_outputs(column: Any) -> bool:
     """Whether each row holds a whole output."""
     return np.ndim(column[0]) > 0 or isinstance(column[0], Mapping)
 

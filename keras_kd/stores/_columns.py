@@ -67,7 +67,7 @@ class Column:
         self._lock = threading.Lock()
         size = os.path.getsize(path)
         self._check(np.array([0]), np.array([size - 1 if whole else self._start]))
-        self._whole = np.array(self.array) if whole else None
+        self._in_memory = np.array(self.array) if whole else None
 
     def _check(self, first: np.ndarray, last: np.ndarray) -> None:
         """Raises `Damaged` when a block with one of these bytes is not as it was written."""
@@ -86,8 +86,8 @@ class Column:
 
     def take(self, rows: np.ndarray, views: np.ndarray | None = None) -> np.ndarray:
         """A copy of the numbers of these examples, each in its view."""
-        if self._whole is not None:
-            return self._whole[rows] if views is None else self._whole[rows, views]
+        if self._in_memory is not None:
+            return self._in_memory[rows] if views is None else self._in_memory[rows, views]
         shape = self.shape[1:] if views is None else self.shape[2:]
         places = rows if views is None else rows * self.shape[1] + views
         size = self.dtype.itemsize * math.prod(shape)
@@ -120,7 +120,7 @@ class Shards:
             for column, (kind, shape) in codec.columns().items()
         }
         files = [entry for shard in manifest.shards for entry in shard["files"].values()]
-        self._whole = sum(entry["bytes"] for entry in files) <= BUDGET
+        self._in_memory = sum(entry["bytes"] for entry in files) <= BUDGET
         self._lock = threading.Lock()
         for number in range(len(manifest.shards)):
             self._inspect(number, content=False)
@@ -169,8 +169,8 @@ class Shards:
             path = self.manifest.folder / shard_name(number) / name
             sums = self.manifest.shards[number]["files"][name]["crc32"] if self._check else None
             good = self._good.setdefault((number, name), np.full(len(sums or ()), False))
-            column = Column(path, *self._specs[name], whole=self._whole, sums=sums, good=good)
-            if len(self._open) >= OPEN and not self._whole:
+            column = Column(path, *self._specs[name], whole=self._in_memory, sums=sums, good=good)
+            if len(self._open) >= OPEN and not self._in_memory:
                 self._open.pop(next(iter(self._open)))  # closed once nobody reads from it
             self._open[number, name] = column
             return column
