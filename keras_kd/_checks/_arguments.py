@@ -52,12 +52,12 @@ def check_label_losses(losses: Iterable[Any]) -> None:
 
 
 def check_roles_of_default(students: Mapping[str, Any], teachers: Mapping[str, Any]) -> None:
-    """Raises when terms were left out, and who learns from whom is open."""
+    """Raises when terms were left out, and the roles do not decide which student learns from what."""
     if list(students) != ["student"]:
         names = ", ".join(map(repr, students))
         raise ValueError(
             f"The students have the roles {names}, and the default terms are for one 'student'. "
-            f"Say who learns what: terms=keras_kd.recipes.mutual({names}), or a list of "
+            f"Give the terms of each: terms=keras_kd.recipes.mutual({names}), or a list of "
             "keras_kd.Labels(pred='ROLE:output') and keras_kd.Term(..., pred='ROLE:output')."
         )
     if teachers and "teacher" not in teachers:

@@ -94,7 +94,7 @@ def _which(mine: int, theirs: int, address: str) -> str:
     if theirs > mine:
         role = parse(address).role
         return (
-            "Say which of the teacher's classes are the student's, by the teacher's index of "
+            "Pick the student's classes from the teacher's, by the teacher's index of "
             "each; for the first of them, "
             f"{role}=keras_kd.teachers.ClassMap({role}, {first}), or where its outputs come with "
             f"the batch target_projector={pick}({first}) in the term. A trained projector would "

@@ -90,8 +90,8 @@ def calls_of(layer: keras.Operation) -> list[Any]:
 
 @contextlib.contextmanager
 def unframed() -> Iterator[None]:
-    """Has errors from within a `call` leave it as they are: Keras frames them otherwise, in
-    colours, with the arguments of every call on the way."""
+    """Lets errors from within a `call` leave it as they are: Keras would frame them, in colors, with
+    the arguments of every call on the way."""
     try:
         yield
     except Exception as error:

@@ -140,7 +140,7 @@ def _prepared(builder: Any, name: str, download: bool) -> None:
         )
     if not connected():
         raise NotAvailable(
-            f"{missing}, and there is no connection to download it ({HOST} did not answer in "
+            f"{missing}, and there is no connection to download it ({HOST} did not respond in "
             f"{PATIENCE:g} s): connect and try again, or give the `data_dir` that has it."
         )
     try:

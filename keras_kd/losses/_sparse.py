@@ -26,7 +26,7 @@ class SparseSoftTarget(Loss):
 
     `loss = T² · [Σ_k p_k · log(p_k / q_k) + p_rest · log(p_rest / q_rest)]`
 
-    `L` is the log-sum-exp of **all** of the teacher's logits divided by the same `T`: an answer
+    `L` is the log-sum-exp of **all** of the teacher's logits divided by the same `T`: outputs
     stored with the log-sum-exp at temperature 1 can be used at temperature 1 only.
 
     Shapes: `y_true` is a triple: the largest logits `v` `(batch, ..., k)`, their class numbers

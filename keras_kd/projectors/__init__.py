@@ -15,7 +15,7 @@ Names:
     Conv1x1
         1×1 convolution: maps the channels of a feature map, position by position.
     Conv3x3
-        3×3 convolution: maps the channels of a feature map, each position with its neighbours.
+        3×3 convolution: maps the channels of a feature map, each position with its neighbors.
     ConvTransposed
         4×4 transposed convolution: a larger map from a smaller one.
     Dense
@@ -59,7 +59,7 @@ Names:
     TokensToMap
         A vision transformer's tokens as a feature map; it has no weights.
     Translator
-        Says a student's map in the words of a `Paraphraser`.
+        Encodes a student's map in the code of a `Paraphraser`.
     UnitEmbedding
         A linear map to a vector of length one, after the mean over the positions.
     VariationalRegressor

@@ -80,7 +80,7 @@ class Paraphraser(keras.layers.Layer):
 
 @serializable
 class Translator(keras.layers.Layer):
-    """Says a student's map in the words of a `Paraphraser`.
+    """Encodes a student's map in the code of a `Paraphraser`.
 
     Three 3×3 convolutions, each with LeakyReLU and BatchNorm; a map of another size than the
     teacher's is resized first. Given two signals, like a `Regressor`; of the second only the

@@ -51,7 +51,7 @@ class Conv1x1(keras.layers.Layer):
 
 @serializable
 class Conv3x3(keras.layers.Layer):
-    """3×3 convolution: maps the channels of a feature map, each position with its neighbours.
+    """3×3 convolution: maps the channels of a feature map, each position with its neighbors.
 
     With `strides=2`, the regressor of a hint whose student map is twice the teacher's size.
 

@@ -71,7 +71,7 @@ class Completions(Form):
                 ) from None
         if not isinstance(sent, str):
             raise ValueError(
-                "A language model takes a text for each example. Say how one is made: "
+                "A language model takes a text for each example. Give what makes one: "
                 f"prompt='...{{}}...', or a function. Received: {type(sent).__name__}."
             )
         return str(sent)

@@ -122,7 +122,7 @@ def choose(outputs: Arrays, first: str | None, whose: str) -> str:
     name = first or ("logits" if "logits" in outputs else None)
     if name is None and len(outputs) > 1:
         raise ValueError(
-            f"{whose} has several outputs: {listing(outputs)}. Say which is the output: "
+            f"{whose} has several outputs: {listing(outputs)}. Choose the output: "
             f"output={next(iter(outputs))!r}."
         )
     return name or next(iter(outputs))

@@ -33,7 +33,7 @@ def output_of(given: Any, chosen: str | int | None, name: str, argument: str) ->
     key = LOGITS if chosen is None and LOGITS in several else chosen
     if key is None or key not in several:
         raise ValueError(
-            f"The teacher '{name}' gives several outputs: {listing(map(str, several))}. Say which: "
+            f"The teacher '{name}' gives several outputs: {listing(map(str, several))}. Choose one: "
             f"{argument}={next(iter(several), 0)!r}."
             + (f" Received: {argument}={chosen!r}." if chosen is not None else "")
         )

@@ -166,7 +166,7 @@ class TopK(Codec):
             if len(self.temperatures) == 1:
                 return 0
             raise StoreError(
-                f"The store holds log-sum-exps at the temperatures {stored}. Say which one the "
+                f"The store holds log-sum-exps at the temperatures {stored}. Give the one that the "
                 f"loss uses: temperature={self.temperatures[0]:g}."
             )
         if temperature not in self.temperatures:

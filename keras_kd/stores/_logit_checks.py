@@ -52,7 +52,7 @@ def kinds_of(teacher: keras.Model | ExternalTeacher, signals: Mapping[str, Any])
     elif isinstance(teacher, ExternalTeacher) and kinds.get(OUTPUT) == PROBABILITIES:
         raise StoreError(
             f"The teacher '{teacher.name}' gives no logits: of all examples looked at, no number is "
-            "below 0 and the sum is 1. Say that these are probabilities, kind='probabilities'; of a "
+            "below 0 and the sum is 1. Give their kind, kind='probabilities'; of a "
             "function by keras_kd.sources.FunctionTeacher(function, name=..., kind='probabilities')."
         )
     else:

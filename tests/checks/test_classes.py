@@ -34,8 +34,8 @@ def distiller(student, teacher, *terms):
 
 MORE = (
     "Term 'soft_target' compares outputs with different numbers of classes: pred 'student:output' "
-    "is (None, 3), target 'teacher:output' is (None, 5). Say which of the teacher's classes are "
-    "the student's, by the teacher's index of each; for the first of them, "
+    "is (None, 3), target 'teacher:output' is (None, 5). Pick the student's classes from the "
+    "teacher's, by the teacher's index of each; for the first of them, "
     "teacher=keras_kd.teachers.ClassMap(teacher, range(0, 3)), or where its outputs come with the "
     "batch target_projector=keras_kd.projectors.Classes(range(0, 3)) in the term. A trained "
     "projector would give the classes any order."
@@ -77,7 +77,7 @@ def test_whatever_names_the_answers_and_whatever_else_the_loss_reads(loss, pred)
 
 
 def test_slopes_of_answers_are_answers():
-    with says("pred 'student:jvp' is (None, 3), target 'teacher:jvp' is (None, 5). Say which"):
+    with says("pred 'student:jvp' is (None, 3), target 'teacher:jvp' is (None, 5). Pick the"):
         distiller(
             net(3, "s"),
             net(5, "t"),

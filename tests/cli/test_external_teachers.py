@@ -50,7 +50,7 @@ def test_a_saved_model_and_its_kind(folder, tmp_path, digits, expected, capsys):
     np.testing.assert_allclose(signals, np.maximum(shifted, np.log(1e-7)), atol=1e-3)
     argv = ["store", str(tmp_path / "saved"), "--out", str(tmp_path / "b")]
     assert main(argv) == 2
-    assert "Say that these are probabilities, kind='probabilities'" in capsys.readouterr().err
+    assert "Give their kind, kind='probabilities'" in capsys.readouterr().err
 
 
 def test_a_torch_program(tmp_path, digits, capsys):

@@ -89,7 +89,7 @@ def test_a_set_that_is_not_prepared_and_no_network(tmp_path, no_network):
     where = tmp_path / "mnist" / "3.0.1"
     assert str(error.value) == (
         f"The data set 'mnist' is not prepared in '{where}', and there is no connection to "
-        "download it (https://storage.googleapis.com did not answer in 3 s): connect and try "
+        "download it (https://storage.googleapis.com did not respond in 3 s): connect and try "
         "again, or give the `data_dir` that has it."
     )
     assert list(tmp_path.iterdir()) == []

@@ -147,7 +147,7 @@ def test_an_onnx_file(batch, tmp_path):
 
 def test_several_outputs_of_an_onnx_file(tmp_path):
     x, expected = onnx_file(tmp_path / "a.onnx", several=True)
-    with pytest.raises(ValueError, match="Say which is the output: output='scores'"):
+    with pytest.raises(ValueError, match="Choose the output: output='scores'"):
         sources.ONNXTeacher(tmp_path / "a.onnx")
     settings = {"output": "scores", "data_format": "channels_first"}
     teacher = sources.ONNXTeacher(tmp_path / "a.onnx", **settings)

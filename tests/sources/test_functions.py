@@ -121,7 +121,7 @@ def test_arrays_in_any_order_of_memory(part, tmp_path):
 
 
 def test_probabilities_by_accident(part, tmp_path):
-    with pytest.raises(stores.StoreError, match=r"Say that these are probabilities, kind='prob"):
+    with pytest.raises(stores.StoreError, match=r"Give their kind, kind='prob"):
         stores.write(probabilities, part, tmp_path / "a", name="lab")
     stores.write(teacher(probabilities, kind="probabilities"), part, tmp_path / "a")
 

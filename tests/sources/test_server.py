@@ -216,7 +216,7 @@ def test_likeliest_tokens_are_stored_and_read(running, tmp_path, classes):
         ("words", "must be numbers"),
         ("ragged", "is no array"),
         ("mixed", "gives some examples other outputs than the first, which has 'a'"),
-        ("several", "has several outputs: 'a', 'b'. Say which is the output: output='a'"),
+        ("several", "has several outputs: 'a', 'b'. Choose the output: output='a'"),
     ],
 )  # fmt: skip
 def test_an_answer_that_is_none(running, x, way, text):

@@ -244,7 +244,7 @@ def test_other_views(written, tmp_path, part):
 def test_another_temperature(tmp_path, part):
     stores.write(teacher(), part, tmp_path, top_k=3, temperatures=(1.0, 4.0))
     with pytest.raises(
-        stores.StoreError, match=r"at the temperatures 1, 4. Say which one the loss"
+        stores.StoreError, match=r"at the temperatures 1, 4. Give the one that the loss"
     ):
         stores.read(tmp_path, part)
     with pytest.raises(stores.StoreError, match=r"cannot be had from another. Received: temper"):
