@@ -92,7 +92,7 @@ class Saving(Base):
 
 
 def uncompiled(config: Any) -> Any:
-    """A model's serialised config without what it, or a model within it, was compiled with."""
+    """A model's serialized config without what it, or a model within it, was compiled with."""
     if isinstance(config, dict):
         kept = {
             k: v for k, v in config.items() if k != "compile_config" or "class_name" not in config

@@ -49,7 +49,7 @@ SHARED = {
     "_saving": {"distiller"},
     "_term_inputs": {"_checks", "terms"},
     "_trainers": {"_compiled", "distiller", "teachers", "testing"},
-    "_with_logits": {"_public_names", "cli"},
+    "_with_logits": {"_public_names", "cli", "compression"},
 }  # fmt: skip
 BACKENDS = {"jax", "tensorflow", "torch"}
 MAY_NAME_A_BACKEND = {"_trainers", "data", "stores", "sources", "exporting", "demo"}

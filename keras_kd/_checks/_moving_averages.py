@@ -28,7 +28,7 @@ class _Norm(NamedTuple):
 class LaggingAverages(keras.callbacks.Callback):
     """Warns once when the validation is bad only because running averages lag behind.
 
-    In training, `keras.layers.BatchNormalization` normalises by each batch; in inference, by
+    In training, `keras.layers.BatchNormalization` normalizes by each batch; in inference, by
     running averages, which begin at mean 0 and variance 1 and still hold the part
     `momentum ** steps` of that beginning. At Keras's default of 0.99 this is 36 % after 100 steps
     and 5 % after 300: on a small set the loss falls for many epochs while the validation stays at
@@ -117,7 +117,7 @@ def with_averages(callbacks: Any) -> Any:
 
 
 def _norms_of(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """The layers that normalise by batches in training and by averages in inference."""
+    """The layers that normalize by batches in training and by averages in inference."""
     students = getattr(model, "students", None)
     models = [model] if students is None else students.values()
     layers = (layer for m in models for layer in layers_of(m))

@@ -12,14 +12,14 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 def arguments_of(instance: Any) -> dict[str, Any]:
-    """The named arguments of `instance`'s constructor, serialised from its attributes."""
+    """The named arguments of `instance`'s constructor, serialized from its attributes."""
     parameters = inspect.signature(type(instance).__init__).parameters.values()
     names = [p.name for p in parameters if p.kind in _NAMED and p.name != "self"]
     return {n: keras.saving.serialize_keras_object(getattr(instance, n)) for n in names}
 
 
 def whole_config(loss: keras.losses.Loss) -> dict[str, Any]:
-    """A loss serialised with all of its arguments: Keras leaves out `Huber`'s `delta`, and the
+    """A loss serialized with all of its arguments: Keras leaves out `Huber`'s `delta`, and the
     `axis` of some, and would give back another loss."""
     config = keras.saving.serialize_keras_object(loss)
     named = inspect.signature(type(loss).__init__).parameters

@@ -26,7 +26,7 @@ from keras_kd._core.tensors import Tensor
 class Outcome(NamedTuple):
     """What one pass came to."""
 
-    total: Any  # the scalar to minimise
+    total: Any  # the scalar to minimize
     values: list[Any]  # each term's value, before its weight; none of a term left out
     counts: list[Any]  # how many values each of them is the mean of
     parts: list[Any]  # each term's value times its weight; last, what layers add to the loss
@@ -110,7 +110,7 @@ class Step(Base):
     def _without_updates(self, *models: Any) -> contextlib.AbstractContextManager[Any]:
         """A scope that forgets what is assigned in it: models predict, and their state stays.
 
-        `models` are those of which regularisers read the weights.
+        `models` are those of which regularizers read the weights.
         """
         weights = [v for model in models for v in model.trainable_variables]
         return keras.StatelessScope([(v, v.value) for v in weights], collect_losses=True)
