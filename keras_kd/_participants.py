@@ -58,7 +58,7 @@ def check_participants(students: Models, teachers: Models) -> None:
     for role, model in teachers.items():
         if any(model is student for student in students.values()):
             raise ValueError(
-                f"The {role} is the student itself: '{model.name}' cannot stand still and learn. "
+                f"The {role} is the student itself: '{model.name}' cannot be frozen and learn. "
                 "Give a trained model of its own, for example keras.models.clone_model(student) "
                 "with its weights set."
             )
@@ -92,19 +92,19 @@ def check_shared(students: Models, teachers: Models) -> None:
 
 
 def freeze(teachers: Models) -> None:
-    """Has the teachers stand still."""
+    """Freezes the teachers."""
     for model in teachers.values():
         for layer in layers_of(model):  # TensorFlow hands down no flag that the model has already
             layer.trainable = False
 
 
-def check_still(teachers: Models) -> None:
-    """Proves that no layer of a teacher was set free since the distiller froze it."""
+def check_frozen(teachers: Models) -> None:
+    """Proves that no layer of a teacher was made trainable since the distiller froze it."""
     for role, model in teachers.items():
         for layer in layers_of(model):
             if layer.trainable and own_variables(layer):
                 raise ValueError(
-                    f"The {role} '{model.name}' stands still, and its layer '{layer.name}' was given "
+                    f"The {role} '{model.name}' is frozen, and its layer '{layer.name}' was given "
                     "trainable=True after the distiller was made. Set it back to False; or train "
                     "the model by itself, before."
                 )
@@ -187,13 +187,13 @@ def _instead_of(thing: Any) -> str:
 
 
 def _check_learns(term: Term | Labels, students: Mapping[str, Any]) -> None:
-    """Proves that a term has something to teach: a student's signal, or a layer of its own."""
+    """Proves that a term trains something: a student's signal, or a layer of its own."""
     pred = [a for a in as_tuple(term.pred) if a not in RESERVED]
     if term.projectors() or any(parse(a).role in students for a in pred):
         return
     first = next(iter(students))
     raise ValueError(
-        f"Term '{term.name}' has pred='{pred[0]}', which stands still: nothing would learn. `pred` "
+        f"Term '{term.name}' has pred='{pred[0]}', which is frozen: nothing would learn. `pred` "
         f"is the side that learns, such as '{first}:output', and `target` the side to learn from."
     )
 

@@ -55,8 +55,8 @@ class _Weighted(keras.layers.Layer):
 class Term(_Weighted):
     """One term of a distiller's loss: two signals, a loss between them, and a weight.
 
-    The target is held still: no gradient flows back through it, whoever made it. (A
-    `target_projector` does learn; what it was fed does not.)
+    No gradient flows back through the target, whatever gives it. (A `target_projector` does learn;
+    its input does not.)
 
     Args:
         loss: A `keras.losses.Loss`, of this package or any other; called as

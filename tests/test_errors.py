@@ -124,7 +124,7 @@ def test_a_projector_that_does_not_fit_names_itself():
 
 def test_the_teacher_is_the_student():
     model = mlp("one")
-    with says("The teacher is the student itself: 'one' cannot stand still and learn."):
+    with says("The teacher is the student itself: 'one' cannot be frozen and learn."):
         keras_kd.Distiller(student=model, teacher=model)
 
 
@@ -708,7 +708,7 @@ def test_losses_that_are_none_say_what_to_write():
 )
 def test_a_term_that_teaches_nobody(term):
     with says(
-        "has pred='teacher:output', which stands still: nothing would learn. `pred` is the side "
+        "has pred='teacher:output', which is frozen: nothing would learn. `pred` is the side "
         "that learns, such as 'student:output', and `target` the side to learn from."
     ):
         distiller(keras_kd.Labels(name="others"), term)

@@ -65,7 +65,7 @@ class Changes(Base):
             if layer.trainable != trainable:
                 now = f"Layer '{layer.name}' of {of} has trainable={layer.trainable}, and"
                 if not learns:
-                    raise ValueError(f"{now} a teacher stands still. Set it back to False.")
+                    raise ValueError(f"{now} a teacher is frozen. Set it back to False.")
                 raise ValueError(
                     f"{now} had trainable={trainable} when compile() was called, which is where "
                     "Keras takes it from. Call compile() again."

@@ -101,9 +101,9 @@ def _which(mine: int, theirs: int, address: str) -> str:
             "give the classes any order."
         )
     return (
-        "Compare those of the student's classes that the teacher knows, by the student's index of "
+        "Compare those of the student's classes that the teacher has, by the student's index of "
         f"each; for the first of them, give the term projector={pick}({first}). The labels "
-        "teach the others. A trained projector would give the classes any order."
+        "train the others. A trained projector would give the classes any order."
     )
 
 

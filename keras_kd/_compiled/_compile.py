@@ -17,7 +17,7 @@ from keras_kd._core.configs import whole_configs
 from keras_kd._core.keras_private import compiled_loss, compiled_metrics, track_loss
 from keras_kd._core.messages import listing
 from keras_kd._core.tensors import Tensor
-from keras_kd._participants import check_roles, check_shared, check_still
+from keras_kd._participants import check_frozen, check_roles, check_shared
 from keras_kd._trainers._epoch_means import SumOfMeans
 from keras_kd.terms import Labels
 
@@ -58,7 +58,7 @@ class Compiling(Base):
         check_known(kwargs, "compile()")
         check_label_losses(leaves(loss))
         check_shared(self.students, self.teachers)  # a layer may have been unfrozen since
-        check_still(self.teachers)
+        check_frozen(self.teachers)
         labels = [term for term in self.terms if isinstance(term, Labels)]
         if labels and loss is None:
             raise ValueError(

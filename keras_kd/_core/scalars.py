@@ -60,5 +60,5 @@ def count(value: int, argument: str, least: int = 1, most: int | None = None) ->
 
 
 def plain(value: Any) -> Any:
-    """A scalar tensor as the float it holds, which older Keras leaves to whoever reads its logs."""
+    """A scalar tensor as the float it holds, which older Keras leaves as a tensor in its logs."""
     return value if len(getattr(value, "shape", ())) else float(value)

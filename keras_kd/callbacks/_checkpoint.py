@@ -17,7 +17,7 @@ class Checkpoint(keras.callbacks.Callback):
     """Writes down after each epoch all that training needs to go on, and restores it.
 
     Students, projectors, momentum teachers, schedules, optimizer and random layers; the frozen
-    teachers, which whoever goes on has anyway, are left out. One `.npz` file without code in it,
+    teachers, which are given again anyway, are left out. One `.npz` file without code in it,
     written aside and then renamed: whatever ends the process, it holds one epoch's state, whole.
 
     A state whose weights are NaN or infinite is never written; training stops then, with a warning.

@@ -15,8 +15,8 @@ from keras_kd.losses._base import Loss
 class DecoupledSoftTarget(Loss):
     """Soft targets in two parts: how sure of the right class, and what the others look like.
 
-    In a plain soft target the second part is weighted by how unsure the teacher is, so a good
-    teacher hardly teaches it. Here each part has a weight of its own. Often the best choice among
+    In a plain soft target the second part is weighted by how unsure the teacher is, so with a good
+    teacher it counts for little. Here each part has a weight of its own. Often the best choice among
     the losses on logits.
 
     With `p = softmax(teacher / T)`, `q = softmax(y_pred / T)`, the right class `y`, and `p'`, `q'`
@@ -149,7 +149,7 @@ class WeightedSoftTarget(Loss):
     """Soft cross-entropy that counts less where the student already does better than the teacher.
 
     An example's weight compares the two cross-entropies to the label: near 1 where the student is
-    far behind, towards 0 where it is ahead, so the teacher's mistakes teach little.
+    far behind, towards 0 where it is ahead, so the teacher's mistakes count for little.
 
     With `p`, `q` the softmaxes at `T`, and cross-entropies to the label at temperature 1:
 

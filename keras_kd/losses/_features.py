@@ -234,10 +234,10 @@ class BoundaryMatch(Loss):
 
 @serializable
 class MarginReLUMatch(Loss):
-    """Squared difference of features before their ReLU, blind to what a ReLU would hide.
+    """Squared difference of features before their ReLU, without what a ReLU would remove.
 
-    Where the teacher is silent, how silent does not matter: its values are cut off at a margin
-    below 0, and a student that is lower still is left alone.
+    Where the teacher's values are negative, how far does not matter: they are cut off at a margin
+    below 0, and a student that is lower still gets no loss.
 
     With `t = max(y_true, margin)`, channel by channel:
 

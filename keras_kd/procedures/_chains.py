@@ -107,5 +107,5 @@ def assistant(
         after.append(student)
         before = student
     for student in after:
-        student.trainable = True  # a distiller holds still whatever teaches in it
+        student.trainable = True  # a distiller freezes its teachers
     return after

@@ -25,7 +25,7 @@ class MemoryBank(keras.layers.Layer):
 
     `score = e · m / T - log Z`, `Z = N · mean(exp(e · m / T))`
 
-    over the first training batch, after which `Z` of either direction stands still. The scores are
+    over the first training batch, after which `Z` of either direction is constant. The scores are
     what `keras_kd.losses.NoiseContrastive` takes. After scoring, the examples' own entries move:
 
     `m = unit(momentum · m + (1 - momentum) · e)`

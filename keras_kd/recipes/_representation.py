@@ -38,7 +38,7 @@ def representation(
 
     with `m = alpha · (1 - cos) + beta · smooth L1`, a trained linear head with BatchNorm for each,
     `p` and `q`, and `z` the standardization of each channel over the data. Means are over the
-    positions. For pretraining on images that nobody has labelled: compile with `loss=None`, fit
+    positions. For pretraining on unlabeled images: compile with `loss=None`, fit
     without `y`, and train the student on its task afterwards.
 
     Several teachers have a head each: give their layers as a list, or add the lists of several

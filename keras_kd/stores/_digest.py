@@ -4,7 +4,7 @@ Of images and other numbers, projections on random signs are kept. Those of sing
 the root mean square of a change (Johnson and Lindenstrauss). Those of the means of cells, eight to
 an axis, measure what changes neighbors alike: the noise of pixels is averaged away there, and what
 moves a smooth picture is not. Both are given as parts of the example's own spread (its standard
-deviation), so that no scaling makes them blind.
+deviation), so that they do not depend on its scaling.
 """
 
 import functools

@@ -79,7 +79,7 @@ class ExternalOutputs:
 
         try:
             return self._signals(x, row)
-        except Exception as error:  # of whatever kind a function of somebody else raises
+        except Exception as error:  # a user's function may raise any kind
             if ids is None:
                 raise
             raise StoreError(

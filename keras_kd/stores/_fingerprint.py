@@ -1,4 +1,4 @@
-"""Fingerprints: whether two models are one, whatever they are called and whoever loaded them.
+"""Fingerprints: whether two models are the same, whatever their names and from whatever file.
 
 Equal weights are not enough: with another scaling, another activation or a softmax the outputs are
 others. So the layers are hashed as well, by class and configuration, without what may differ

@@ -153,7 +153,7 @@ class StackedEnsemble(_Members):
 
     The head is given as trained, or trained on the labels first: the members are frozen
     (`trainable = False` is set on them), so `stacked.compile(...)` and `stacked.fit(x, y)` train
-    the head alone, and then it can teach.
+    the head alone. Then it can be a teacher.
 
     Args:
         members: List of trained `keras.Model` that take the same input and return one tensor

@@ -222,11 +222,11 @@ def test_a_teacher_that_was_unfrozen_is_named():
     model = make()
     model.teacher.layers[0].trainable = True
     with says(
-        "Layer 'hidden' of distiller.teacher has trainable=True, and a teacher stands still. Set "
+        "Layer 'hidden' of distiller.teacher has trainable=True, and a teacher is frozen. Set "
         "it back to False."
     ):
         fit(model)
-    with says("The teacher 't' stands still, and its layer 'hidden' was given trainable=True"):
+    with says("The teacher 't' is frozen, and its layer 'hidden' was given trainable=True"):
         model.compile("sgd")
     model.teacher.layers[0].trainable = False
     model.compile("sgd")

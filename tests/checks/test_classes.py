@@ -42,7 +42,7 @@ MORE = (
 )
 LESS = (
     "pred 'student:output' is (None, 5), target 'teacher:output' is (None, 3). Compare those of "
-    "the student's classes that the teacher knows, by the student's index of each; for the first "
+    "the student's classes that the teacher has, by the student's index of each; for the first "
     "of them, give the term projector=keras_kd.projectors.Classes(range(0, 3))."
 )
 
