@@ -38,7 +38,7 @@ Names:
     sources
         Sources: what feeds `fit` beside data sets, such as teachers of other frameworks.
     stores
-        Stores: the teacher is asked once, and its answers are read again by every later run.
+        Stores: a teacher's outputs, computed once and read by every later run.
     students
         Students: small networks for images, sound, text and tables, to be taught and to be
         exported.

@@ -58,7 +58,7 @@ Names:
     Loss
         Compares the learner's signal with a target, one value per example or position.
     MarginReLUMatch
-        Squared difference of features before their ReLU, blind to what a ReLU would hide.
+        Squared difference of features before their ReLU, without what a ReLU would remove.
     MaskedGeneration
         Sum of squared differences between a generated map and the target's.
     MaximumMeanDiscrepancy
