@@ -64,6 +64,7 @@ if TYPE_CHECKING or not _is_the_command():
 
 if TYPE_CHECKING:
     from keras_kd import callbacks as callbacks
+    from keras_kd import compat as compat
     from keras_kd import data as data
     from keras_kd import exporting as exporting
     from keras_kd import report as report
@@ -78,7 +79,7 @@ __version__ = "0.1.0"
 # Opened when first asked for: they hold nothing that a saved file needs to find, and importing
 # everything would make a user who only trains wait for it.
 _LATER = (
-    "callbacks", "data", "export", "exporting", "report", "sources", "stores", "students", "testing",
+    "callbacks", "compat", "data", "export", "exporting", "report", "sources", "stores", "students", "testing",
 )  # fmt: skip
 
 

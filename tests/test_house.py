@@ -31,7 +31,7 @@ FLOORS = {
     "_dry_run": 2, "_term_inputs": 2,
     "distiller": 3, "stores": 3, "testing": 3,
     "callbacks": 4, "compression": 4, "report": 4, "sources": 4,
-    "exporting": 5, "procedures": 5,
+    "compat": 5, "exporting": 5, "procedures": 5,
     "_public_names": 7, "demo": 7, "cli": 7, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 #: The private packages and modules at the top, each with the rooms that it is there for: what several

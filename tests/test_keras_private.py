@@ -113,6 +113,15 @@ def test_own_variables():
     assert sorted(names) == ["beta", "gamma", "moving_mean", "moving_variance"]
 
 
+def test_input_shape_argument():
+    """`_input_shape_arg` gone: nothing; a wrapped layer's `input_shape` is then to be given to the
+    wrapper, `prune_low_magnitude(layer, input_shape=...)`."""
+    with pytest.warns(UserWarning, match="input_shape"):
+        layer = layers.Dense(2, input_shape=(3,))
+    assert tuple(keras_private.input_shape_argument(layer)) == (3,)
+    assert keras_private.input_shape_argument(layers.Dense(2)) is None
+
+
 def test_outputs_of():
     """`_outputs_struct` gone: `keras.tree.pack_sequence_as(model.output, model.outputs)`, and
     `None` where `model.output` raises."""

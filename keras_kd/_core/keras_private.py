@@ -56,6 +56,11 @@ def computing_with(weights: Iterable[tuple[keras.Layer, str, Any]]) -> Iterator[
             held[slot] = variable
 
 
+def input_shape_argument(layer: keras.Layer) -> Any:
+    """`input_shape` as the layer was given it, from which a Sequential makes its entry."""
+    return getattr(layer, "_input_shape_arg", None)
+
+
 # The graph of Functional models.
 
 

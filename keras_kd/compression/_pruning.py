@@ -9,21 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._core.kernels import check_one_step, kernels_in, sync
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.scalars import count, is_number
 from keras_kd.compression._patterns import Magnitude, Pattern, mask
 from keras_kd.distiller import Distiller
 from keras_kd.taps import layer_paths
-
-L = keras.layers
-_KERNELS: tuple[tuple[tuple[type, ...], tuple[str, ...]], ...] = (
-    ((L.DepthwiseConv1D, L.DepthwiseConv2D), ()),  # few weights, and each of them matters
-    ((L.SeparableConv1D, L.SeparableConv2D), ("pointwise_kernel",)),
-    ((L.Dense, L.EinsumDense), ("kernel",)),
-    ((L.Conv1D, L.Conv2D, L.Conv3D), ("kernel",)),
-    ((L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose), ("kernel",)),
-    ((L.LSTMCell, L.GRUCell, L.SimpleRNNCell), ("kernel", "recurrent_kernel")),
-)
 
 
 class Pruning(keras.callbacks.Callback):
@@ -102,18 +93,14 @@ class Pruning(keras.callbacks.Callback):
         return _zeros([ops.convert_to_numpy(kernel) for kernel in self._kernels])
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self.model.steps_per_execution != 1:
-            raise ValueError(
-                "Pruning comes back to the weights after each step. Compile with "
-                f"steps_per_execution=1. Received: {self.model.steps_per_execution}."
-            )
+        check_one_step(self.model, "Pruning")
         if not self._end:  # a second fit goes on where the first has ended
             self._end = self.end or self._default_end()
             self._every = self.every or max(1, (self._end - self.begin) // 100)
         self._choose()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        _sync(self.model)
+        sync(self.model)
         self.step += 1
         if not self._kernels:
             self._choose()  # a model that its first batch built
@@ -242,17 +229,4 @@ def _models(model: keras.Model) -> list[keras.Model]:
 
 def _prunable(model: keras.Model) -> dict[str, list[keras.Variable]]:
     """Each layer's kernels by its path."""
-    return {path: _kernels_in(layer) for path, layer in layer_paths(model).items()}
-
-
-def _kernels_in(layer: keras.Layer) -> list[keras.Variable]:
-    for classes, names in _KERNELS:
-        if isinstance(layer, classes):
-            return [getattr(layer, name) for name in names]
-    return []
-
-
-def _sync(model: keras.Model) -> None:
-    """Brings the variables up to date: between steps JAX keeps them elsewhere."""
-    if keras.config.backend() == "jax":
-        model.jax_state_sync()
+    return {path: kernels_in(layer) for path, layer in layer_paths(model).items()}
