@@ -79,7 +79,8 @@ __version__ = "0.1.0"
 # Opened when first asked for: they hold nothing that a saved file needs to find, and importing
 # everything would make a user who only trains wait for it.
 _LATER = (
-    "callbacks", "compat", "data", "export", "exporting", "report", "sources", "stores", "students", "testing",
+    "callbacks", "compat", "data", "export", "exporting", "report", "sources", "stores", "students",
+    "testing",
 )  # fmt: skip
 
 

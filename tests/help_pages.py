@@ -18,7 +18,8 @@ ROOMS = (
 #: Types that signatures name, and nothing to call.
 NO_PAGE = {"Terms"}
 LATER = (
-    "callbacks", "data", "exporting", "report", "sources", "stores", "students", "testing", "export",
+    "callbacks", "compat", "data", "exporting", "report", "sources", "stores", "students", "testing",
+    "export",
 )  # fmt: skip
 
 

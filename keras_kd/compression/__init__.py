@@ -1,6 +1,7 @@
 """Compression: students that are smaller still.
 
-Fewer bits (`quantize_aware`), fewer weights (`Pruning`), fewer channels and layers (`shrink`). Each
+Fewer bits (`quantize_aware`), fewer weights (`Pruning`), fewer different weights (`Clustering`),
+fewer channels and layers (`shrink`). Each
 gives a student that the `Distiller` trains like any other.
 
 Names:
@@ -69,6 +70,13 @@ Names:
         How much the loss would change without a channel, to the first order, on some examples.
 """
 
+from keras_kd.compression._clustering import Clustering as Clustering
+from keras_kd.compression._clustering import assign_clusters as assign_clusters
+from keras_kd.compression._clustering import density_centroids as density_centroids
+from keras_kd.compression._clustering import distant_centroids as distant_centroids
+from keras_kd.compression._clustering import linear_centroids as linear_centroids
+from keras_kd.compression._clustering import random_centroids as random_centroids
+from keras_kd.compression._clustering import share_values as share_values
 from keras_kd.compression._fake_quantization import FakeQuant as FakeQuant
 from keras_kd.compression._grid_layers import GridConv1D as GridConv1D
 from keras_kd.compression._grid_layers import GridConv1DTranspose as GridConv1DTranspose

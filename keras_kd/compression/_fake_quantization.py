@@ -10,7 +10,7 @@ from keras_kd._core.optional import require_keras
 from keras_kd._core.registry import serializable
 from keras_kd._core.tensors import Tensor
 
-# Keeps the largest weight inside its own range: outside, it would get no gradient.
+# Keeps the largest entry inside its own range: outside, it would get no gradient.
 _HEADROOM = 1.0 + 1e-6
 _TINY = 1e-8
 
@@ -20,21 +20,20 @@ def check_keras(who: str) -> None:
 
 
 def on_grid(kernel: Any, bits: int, channels: Sequence[int] = (-1,)) -> Any:
-    """`kernel` on symmetric steps, a step size for each place along the axes `channels`."""
-    shape = tuple(kernel.shape)
-    last = [axis % len(shape) for axis in channels]
-    order = [axis for axis in range(len(shape)) if axis not in last] + last
-    inner = [shape[axis] for axis in order]
-    flat = ops.transpose(kernel, order) if order != sorted(order) else kernel
-    flat = ops.reshape(flat, (-1, _product(shape[axis] for axis in last)))
-    high = ops.max(ops.abs(ops.stop_gradient(flat)), axis=0) * _HEADROOM
-    high = ops.cast(ops.maximum(high, _TINY), "float32")
-    rounded = keras.quantizers.fake_quant_with_min_max_vars(
-        flat, -high, high, num_bits=bits, narrow_range=True, axis=-1
-    )
-    rounded = ops.reshape(rounded, inner)
-    back = [order.index(axis) for axis in range(len(shape))]
-    return ops.transpose(rounded, back) if order != sorted(order) else rounded
+    """`kernel` on symmetric steps, a step size for each place along the axes `channels`.
+
+    Written out rather than by Keras's operation: of these a converter makes a constant, and the
+    aware model itself is a model that it takes.
+    """
+    kernel = ops.convert_to_tensor(kernel)
+    held = ops.stop_gradient(kernel)
+    rank = len(kernel.shape)
+    last = [axis % rank for axis in channels]
+    others = [axis for axis in range(rank) if axis not in last]
+    high = ops.max(ops.abs(held), axis=others, keepdims=True)
+    step = ops.maximum(ops.cast(high, "float32"), _TINY) / (2 ** (bits - 1) - 1)
+    steps = ops.round(ops.cast(held, "float32") / step)
+    return ops.cast(steps * step, kernel.dtype) + (kernel - held)  # the gradient passes
 
 
 def table_on_grid(table: Any, bits: int) -> Any:
@@ -43,13 +42,6 @@ def table_on_grid(table: Any, bits: int) -> Any:
     low = ops.minimum(ops.min(held), 0.0) * _HEADROOM
     high = ops.maximum(ops.max(held), _TINY) * _HEADROOM
     return keras.quantizers.fake_quant_with_min_max_vars(table, low, high, num_bits=bits)
-
-
-def _product(sizes: Any) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
 
 
 class ChannelRange(keras.layers.Layer):

@@ -4,4 +4,10 @@
 `import tensorflow_model_optimization as tfmot`. Models are of Keras 3, on any backend.
 """
 
+from keras_kd.compat.tfmot import clustering as clustering
+from keras_kd.compat.tfmot import experimental as experimental
+from keras_kd.compat.tfmot import quantization as quantization
 from keras_kd.compat.tfmot import sparsity as sparsity
+
+#: The version whose names these are.
+__version__ = "0.8.1"

@@ -28,6 +28,7 @@ def copied(
     *,
     inside: Callable[[keras.Layer], keras.Layer] = lambda layer: layer,
     around: Callable[[keras.Layer, keras.Layer], keras.Layer] = lambda layer, copy: copy,
+    name: Callable[[keras.Layer], str] = lambda layer: layer.name,
 ) -> keras.Model:
     """A copy of the model, not compiled, those of models inside it included.
 
@@ -36,17 +37,18 @@ def copied(
         who: Who asks, as the start of an error.
         inside: What of a layer is copied, with its weights: itself, or the layer in a wrapper.
         around: What stands in the new model, given the layer and the copy: the copy, or a wrapper.
+        name: The copy's name.
     """
     check_wired(model, who)
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
 
     def again(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
-            return copied(layer, who, inside=inside, around=around)
+            return copied(layer, who, inside=inside, around=around, name=name)
         if not isinstance(layer, keras.layers.Layer):
             return layer  # an operation of keras.ops
         source = inside(layer)
-        copy = type(source).from_config(source.get_config())
+        copy = type(source).from_config({**source.get_config(), "name": name(source)})
         pairs.append((source, copy))
         return around(layer, copy)
 
