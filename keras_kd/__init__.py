@@ -3,6 +3,8 @@
 Names:
     callbacks
         Callbacks: what a person wants to see, keep or change while `fit` runs.
+    compat
+        Compat: the names and signatures of other libraries, for Keras 3, over this one.
     compression
         Compression: students that are smaller still.
     data
@@ -97,10 +99,9 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
 
-
 __all__ = [
-    "Distiller", "Ensemble", "Labels", "Momentum", "Term", "callbacks", "compression",
-    "data", "export", "exporting", "losses", "metrics", "procedures", "projectors",
-    "recipes", "report", "schedules", "sources", "stores", "students", "teachers",
-    "testing", "with_logits",
+    "Distiller", "Ensemble", "Labels", "Momentum", "Term", "callbacks", "compat",
+    "compression", "data", "export", "exporting", "losses", "metrics", "procedures",
+    "projectors", "recipes", "report", "schedules", "sources", "stores", "students",
+    "teachers", "testing", "with_logits",
 ]  # fmt: skip

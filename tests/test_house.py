@@ -264,7 +264,7 @@ def test_the_front_door():
     assert expected <= names
     later = {
         "ClassMap", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput",
-        "StackedEnsemble", "callbacks", "compression", "metrics", "report", "schedules", "sources", "stores", "students", "teachers", "testing",
+        "StackedEnsemble", "callbacks", "compat", "compression", "metrics", "report", "schedules", "sources", "stores", "students", "teachers", "testing",
         "with_logits",
     }  # fmt: skip
     modules = {"distiller", "terms", "taps"}  # rooms that importing opens
@@ -293,7 +293,10 @@ def _documented():
         yield info.name
 
 
-ROUNDING = ("keras_kd.compression._fake_quantization", "keras_kd.compression._quantize")
+ROUNDING = (
+    "keras_kd.compression._fake_quantization", "keras_kd.compression._quantize",
+    "keras_kd.compat.tfmot._quantization",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", _documented())

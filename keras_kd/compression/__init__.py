@@ -5,8 +5,16 @@ fewer channels and layers (`shrink`). Each
 gives a student that the `Distiller` trains like any other.
 
 Names:
+    assign_clusters
+        The cluster of each weight, by k-means: weights of one cluster are to have one value.
+    Clustering
+        Gives the weights of each kernel a few shared values, which are trained.
     compressed_bytes
         The size of a model's weights after gzip, as a device would download them.
+    density_centroids
+        First centroids with the same number of weights about each of them.
+    distant_centroids
+        First centroids drawn one after another, far from those before (k-means++).
     FakeQuant
         Rounds what passes to the steps of a range that follows what it sees.
     FoundBits
@@ -44,6 +52,8 @@ Names:
         Rounds what passes to steps whose size is learnt.
     LearnedSteps
         Step sizes that are learnt along with the weights, for weights and activations.
+    linear_centroids
+        First centroids at equal distances, from the smallest weight to the largest.
     Magnitude
         Any weights of a kernel may go: the smallest do.
     mask
@@ -56,12 +66,16 @@ Names:
         Sets the smallest weights to zero, little by little, while a model is trained.
     quantize_aware
         A copy of a student that computes as its int8 file will, and can be trained like that.
+    random_centroids
+        First centroids that are weights drawn at random, the same for the same weights.
     recover
         A trained model in few bits that answers as it did in float, from images without labels.
     RunningRanges
         Step sizes from what is seen: the largest weight, the running range of an activation.
     search_bits
         How many bits each layer's weights get, so that all fit into a size.
+    share_values
+        The kernel with the mean of its cluster in the place of each weight.
     shrink
         A smaller student of the same make as a teacher.
     sparsity
@@ -110,10 +124,12 @@ from keras_kd.compression._steps import LearnedSteps as LearnedSteps
 from keras_kd.compression._steps import RunningRanges as RunningRanges
 
 __all__ = [
-    "FakeQuant", "FoundBits", "GridConv1D", "GridConv1DTranspose", "GridConv2D",
-    "GridConv2DTranspose", "GridDense", "GridDepthwiseConv2D", "GridEinsumDense",
-    "GridEmbedding", "GridGRU", "GridLSTM", "GridMultiHeadAttention", "GridSimpleRNN",
-    "L1Norm", "LayerBits", "LearnedQuant", "LearnedSteps", "Magnitude", "NOfM", "Pruning",
-    "RunningRanges", "Taylor", "compressed_bytes", "mask", "plain", "quantize_aware",
-    "recover", "search_bits", "shrink", "sparsity",
+    "Clustering", "FakeQuant", "FoundBits", "GridConv1D", "GridConv1DTranspose",
+    "GridConv2D", "GridConv2DTranspose", "GridDense", "GridDepthwiseConv2D",
+    "GridEinsumDense", "GridEmbedding", "GridGRU", "GridLSTM", "GridMultiHeadAttention",
+    "GridSimpleRNN", "L1Norm", "LayerBits", "LearnedQuant", "LearnedSteps", "Magnitude",
+    "NOfM", "Pruning", "RunningRanges", "Taylor", "assign_clusters", "compressed_bytes",
+    "density_centroids", "distant_centroids", "linear_centroids", "mask", "plain",
+    "quantize_aware", "random_centroids", "recover", "search_bits", "share_values",
+    "shrink", "sparsity",
 ]  # fmt: skip
