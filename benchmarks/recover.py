@@ -3,7 +3,7 @@
     KERAS_BACKEND=tensorflow python benchmarks/recover.py --out recover.csv
     python benchmarks/recover.py --out recover.csv --table
 
-A network of inverted residual blocks (`path.py`), trained with labels on 10,000 images of CIFAR-10,
+A network of inverted residual blocks (`path.py`), trained with labels on 10,000 images,
 rounded to 4, 3 and 2 bits in its weights and 8 in its activations:
 
 - rounded: after training, the ranges of the activations read off 1,024 images;
@@ -72,6 +72,7 @@ def table(rows: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("recover.csv"))
+    parser.add_argument("--data", choices=("cifar10", "fashion_mnist"), default="fashion_mnist")
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 3])
     parser.add_argument("--images", type=int, nargs="+", default=list(COUNTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -79,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = Rows(options.out)
     if not options.table:
-        task, data = Task("cifar10", None), kd.data.load("cifar10")
+        task, data = Task(options.data, None), kd.data.load(options.data)
         order = np.random.default_rng(0).permutation(len(data.y_train))[IMAGES:]
         for seed in options.seeds:
             model = task.whole(seed, options.out.parent)
@@ -90,7 +91,13 @@ def main() -> None:
             for bits in options.bits:
                 runs = [("rounded", 0), *((way, n) for n in options.images for way in WAYS)]
                 for way, count in runs:
-                    which = {"bits": bits, "way": way, "images": count, "seed": seed}
+                    which = {
+                        "data": options.data,
+                        "bits": bits,
+                        "way": way,
+                        "images": count,
+                        "seed": seed,
+                    }
                     if rows.have(**which):
                         continue
                     start = time.perf_counter()
