@@ -16,7 +16,8 @@ from keras_kd.compression._graph import Graph, Step, tensors
 from keras_kd.compression._learned_steps import LearnedQuant
 from keras_kd.compression._still import NOISE
 
-_RANGE = "_range"
+_RANGES = (FakeQuant, LearnedQuant)
+_RANGE = "_range"  # how their names end
 
 
 class SideBySide(NamedTuple):
@@ -81,7 +82,7 @@ def _cuts(
         same = named.get(prefix + own)
         if (
             weighs
-            and isinstance(step.operation, (FakeQuant, LearnedQuant))
+            and isinstance(step.operation, _RANGES)
             and place in at
             and step.inputs[0] is at[place]
             and same is not None
@@ -90,7 +91,8 @@ def _cuts(
         ):
             cuts.append((place, at[place], same.output))
             weighs = False
-        weighs = weighs or bool(getattr(step.operation, "trainable_weights", ()))
+        if not isinstance(step.operation, _RANGES):
+            weighs = weighs or bool(getattr(step.operation, "trainable_weights", ()))
     if cuts and not weighs:
         cuts.pop()  # nothing after it learns
     return cuts

@@ -6,7 +6,14 @@ import pytest
 from keras import layers as L
 
 import keras_kd as kd
-from keras_kd.compression import plain, quantize_aware, recover
+from keras_kd.compression import (
+    FakeQuant,
+    LearnedQuant,
+    LearnedSteps,
+    plain,
+    quantize_aware,
+    recover,
+)
 from keras_kd.compression._graph import Graph
 from keras_kd.compression._side_by_side import side_by_side, without_noise
 from keras_kd.compression._still import still
@@ -63,6 +70,16 @@ def test_every_block_meets_its_float_block(network, blocks):
     # Every layer that learns is in a block, and none of the float model's learns.
     mine = {id(v) for v in aware.trainable_variables}
     assert {id(v) for v in both.model.trainable_variables} == mine
+
+
+def test_blocks_end_at_steps_of_learnt_size_too():
+    _, both = pair(residual(), weight_bits=2, steps=LearnedSteps())
+    assert len(both.pairs) == 7
+    aware = recover(small(), images(32), 2, block_steps=1, whole_steps=1, verbose=0)
+    kinds = {type(layer) for layer in aware.layers}
+    assert LearnedQuant in kinds and FakeQuant not in kinds
+    aware = recover(small(), images(32), 3, block_steps=1, whole_steps=1, verbose=0)
+    assert LearnedQuant not in {type(layer) for layer in aware.layers}
 
 
 def test_a_block_sees_nothing_of_the_errors_before_it():
