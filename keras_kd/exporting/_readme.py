@@ -11,6 +11,8 @@ from keras_kd.exporting._snippets import Example, by_classes, snippets
 from keras_kd.exporting._standalone_runner import quantized
 from keras_kd.exporting._tensors import Tensor
 
+_TITLES = {"litert": "LiteRT", "onnx": "ONNX", "tf_saved_model": "SavedModel"}
+
 
 def write_readme(
     proof: Proof,
@@ -63,7 +65,7 @@ def _head(proof: Proof) -> str:
     if text := proof.card.get("description"):
         said.append(str(text))
     said.append(
-        f"A {proof.format} file of {proof.bytes:,} bytes, {proof.quantization}. On {proof.examples:,} "
+        f"A {_TITLES[proof.format]} file of {proof.bytes:,} bytes, {proof.quantization}. On {proof.examples:,} "
         f"{PROVEN_ON[proof.proven_on]} it decides as its student on {proof.agreement:.1%}; the proof is "
         f"`{proof.path.name}.json`."
     )

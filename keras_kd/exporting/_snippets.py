@@ -153,15 +153,14 @@ def _kotlin(proof: Proof, example: Example) -> list[str]:
 
 def _swift(proof: Proof, example: Example) -> list[str]:
     first = proof.outputs[0]
+    inputs = ", ".join(
+        f'"{name}": Data(contentsOf: URL(fileURLWithPath: "{file}"))'
+        for name, file in example.files.items()
+    )
     return [
-        f'let run = try Interpreter(modelPath: "{example.file}")'
-        '.signatureRunner(with: "serving_default")',
-        "try run.allocateTensors()",
-        *(
-            f'try run.copy(Data(contentsOf: URL(fileURLWithPath: "{file}")), toInputNamed: "{name}")'
-            for name, file in example.files.items()
-        ),
-        "try run.invoke()",
+        f'let interpreter = try Interpreter(modelPath: "{example.file}")',
+        'let run = try interpreter.signatureRunner(with: "serving_default")',
+        f"try run.invoke(with: [{inputs}])",
         f'let output = try run.output(named: "{first.name}").data.withUnsafeBytes '
         f"{{ Array($0.bindMemory(to: {_SWIFT.get(first.dtype, 'Int32')}.self)) }}",
         *_shown(
