@@ -26,6 +26,7 @@ from keras_kd.exporting._read_metadata import check_class_names
 from keras_kd.exporting._readme import write_readme
 from keras_kd.exporting._signature import count, outputs_of, tensors_of
 from keras_kd.exporting._tensors import described
+from keras_kd.exporting._subprocess import check_is_no_conversion
 from keras_kd.exporting._text import check_text, write_text
 from keras_kd.exporting._verify import prove
 from keras_kd.stores import fingerprint
@@ -176,6 +177,7 @@ def export(
     print(proof.bytes, proof.agreement, proof.accuracy, proof.milliseconds)
     ```
     """
+    check_is_no_conversion()
     check_student(student)
     form = format_of(named(path), format, target)
     form.check_student(student)

@@ -33,11 +33,24 @@ _HINTS = {
 }
 
 
+#: Set in the environment of each such process.
+_MARK = "KERAS_KD_EXPORT_PROCESS"
+
 #: How converters call the operators that they cannot convert.
 _UNKNOWN = re.compile(
     r"(?:Custom|Flex) ops: ([\w, ]+)|'tf\.(\w+)' op|Tensorflow op \[[^\]]*: (\w+)\]"
     r"|operator '?(\w+::\w+)'?|primitive '(\w+)'"
 )
+
+
+def check_is_no_conversion() -> None:
+    """An error in a process that converts: each would start the next one, without an end."""
+    if _MARK in os.environ:
+        raise ExportError(
+            "export() was called by the process of another conversion, which imports your modules: "
+            "one of them exports when it is imported, or your script has the name of a package, as "
+            "'onnx.py' has. Export below `if __name__ == \"__main__\":`, or rename the script."
+        )
 
 
 def run_python(
@@ -47,6 +60,7 @@ def run_python(
     with `what`, after `timeout` seconds too."""
     env = {
         **os.environ,
+        _MARK: "1",
         "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",  # the accelerator may be the student's

@@ -1,5 +1,6 @@
 """Work in a process of its own: it ends in time, and leaves none behind."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -109,3 +110,28 @@ def test_a_conversion_has_the_limit(tmp_path):
     ):
         export(student, tmp_path / "student.tflite", timeout=0.01)
     assert list(tmp_path.iterdir()) == []
+
+
+#: A module with a layer and no `if __name__ == "__main__":`, so that the conversion exports as well.
+EXPORTS_AT_IMPORT = """
+import keras, keras_kd
+
+@keras.saving.register_keras_serializable("again")
+class Twice(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+student = keras.Sequential([keras.Input((4,)), Twice()])
+keras_kd.export(student, "student.tflite")
+"""
+
+
+@converts
+def test_a_module_that_exports_when_imported_does_not_export_without_end(tmp_path, monkeypatch):
+    (tmp_path / "exports_at_import.py").write_text(EXPORTS_AT_IMPORT)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExportError, match="exports when it is imported") as error:
+        importlib.import_module("exports_at_import")
+    assert 'Export below `if __name__ == "__main__":`' in str(error.value)
+    assert [path.name for path in tmp_path.iterdir() if "student" in path.name] == []
