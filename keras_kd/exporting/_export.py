@@ -25,8 +25,8 @@ from keras_kd.exporting._proof import ExportError, Proof, proof_path
 from keras_kd.exporting._read_metadata import check_class_names
 from keras_kd.exporting._readme import write_readme
 from keras_kd.exporting._signature import count, outputs_of, tensors_of
-from keras_kd.exporting._tensors import described
 from keras_kd.exporting._subprocess import check_is_no_conversion
+from keras_kd.exporting._tensors import described
 from keras_kd.exporting._text import check_text, write_text
 from keras_kd.exporting._verify import prove
 from keras_kd.stores import fingerprint
