@@ -296,6 +296,8 @@ def _documented():
 ROUNDING = (
     "keras_kd.compression._fake_quantization", "keras_kd.compression._quantize",
     "keras_kd.compat.tfmot._quantization",
+    "keras_kd.compression._recover", "keras_kd.compression._search_bits",
+    "keras_kd.compression._steps",
 )  # fmt: skip
 
 

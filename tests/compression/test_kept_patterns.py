@@ -59,7 +59,7 @@ def test_half_of_zeros_stays_half(steps):
 @STEPS
 def test_two_of_four_stays_two_of_four(steps):
     pruned = distil(narrow(), callbacks=[Pruning(NOfM(keep=2, of=4))])
-    ready = plain(distil(quantize_aware(pruned, weight_bits=4, steps=steps)))
+    ready = plain(distil(quantize_aware(pruned, steps=steps)))
     for name in ("conv", "dense", "logits"):
         blocks = [
             m.get_layer(name).get_weights()[0].reshape(-1, 4, m.get_layer(name).kernel.shape[-1])

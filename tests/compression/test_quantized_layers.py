@@ -168,6 +168,8 @@ def test_weights_have_the_steps_of_a_device(name, bits):
     layer = next(
         x for x in rounded_layers(aware) if name in (type(x).__name__[4:], "Bidirectional")
     )
+    recurrent = isinstance(layer, L.RNN)
+    assert len(layer.rounded()) == 1 + recurrent
     for tensor, (owner, weight) in zip(layer.rounded(), layer.targets(), strict=True):
         kernel = keras.ops.convert_to_numpy(getattr(owner, weight)).astype("float64")
         most = 2 ** (bits - 1) - 1
