@@ -144,6 +144,7 @@ def compare_steps(bench: Bench, teacher: keras.Model, options: argparse.Namespac
     ways = {
         "running ranges": compression.RunningRanges(),
         "learnt steps": compression.LearnedSteps(),
+        "learnt steps, of activations too": compression.LearnedSteps(activations=True),
     }
     found: dict[str, list[float]] = {}
 

@@ -90,7 +90,7 @@ class OnGrid(keras.layers.Layer):
     #: The axes of a weight that have a step size for each place.
     channels: tuple[int, ...] = (-1,)
     #: Arguments that `stands_for` does not have.
-    own_arguments = ("bits", "pruned", "clusters", "steps")
+    own_arguments: tuple[str, ...] = ("bits", "pruned", "clusters", "steps")
 
     def __init__(
         self,

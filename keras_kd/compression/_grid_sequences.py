@@ -75,7 +75,9 @@ class GridMultiHeadAttention(OnGrid, keras.layers.MultiHeadAttention):
         super().__init__(*args, **kwargs)
         self.activation_bits = activation_bits
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+    def build(  # type: ignore[override]  # Keras reads the names
+        self, query_shape: Any, value_shape: Any, key_shape: Any = None
+    ) -> None:
         L.MultiHeadAttention.build(self, query_shape, value_shape, key_shape)
         self.add_grids()
         make = self.steps.of_activations

@@ -26,7 +26,7 @@ def bits_of_steps(
             f"{{'block3': 4, 'head': None}}. Received: {bits!r}."
         )
     rounding = {id(step) for step in rounded}
-    found = {id(step): default for step in graph.steps}
+    found: dict[int, Bits] = {id(step): default for step in graph.steps}
     by_key = {key: _check(key, value) for key, value in bits.items()}
     for key in sorted(by_key, key=len):  # the more precise after the less precise
         named = _named(graph, key)

@@ -49,7 +49,11 @@ class WithStep(keras.layers.Layer):
 
 
 class LearnedWeightStep(WithStep):
-    """Weights on symmetric steps, whose size is learnt for each channel."""
+    """Weights on symmetric steps, whose size is learnt for each channel.
+
+    A file takes the step size from the largest weight of a channel, which is to lie on the last
+    step. So no step is larger than that: learnt is how many weights are clipped.
+    """
 
     def __init__(self, bits: int, channels: Sequence[int], **kwargs: Any):
         super().__init__(**kwargs)
@@ -64,24 +68,32 @@ class LearnedWeightStep(WithStep):
         return 2 ** (self.bits - 1) - 1
 
     def begin(self, weight: np.ndarray) -> None:
-        """Sets the first step size: `2 · mean(|w|) / sqrt(most)` of the weights that are not 0."""
-        axes = tuple(axis for axis, n in enumerate(self.first.shape) if n == 1)
-        size = np.abs(weight)
+        """Sets the first step size: `2 · mean(|w|) / sqrt(most)` of the weights that are not 0, or
+        `max(|w|) / most` where that is less."""
+        size, axes = np.abs(weight), self._axes()
         mean = size.sum(axes, keepdims=True) / np.maximum((size > 0).sum(axes, keepdims=True), 1)
-        first = np.maximum(2.0 * mean / math.sqrt(self.most), _TINY)
+        largest = size.max(axes, keepdims=True) / self.most
+        first = np.maximum(np.minimum(2.0 * mean / math.sqrt(self.most), largest), _TINY)
         self.first.assign(first.reshape(self.first.shape))
 
     def call(self, weight: Tensor) -> Tensor:
         size = int(np.prod(weight.shape)) // int(np.prod(self.first.shape))
-        return on_steps(weight, self.step, float(self.most), float(self.most), size)
+        held = ops.cast(ops.stop_gradient(weight), "float32")
+        largest = ops.max(ops.abs(held), axis=self._axes(), keepdims=True) / self.most
+        bounded = ops.minimum(self.step, ops.maximum(largest, _TINY))
+        step = self.step + ops.stop_gradient(bounded - self.step)  # learns also where it is bounded
+        return on_steps(weight, step, float(self.most), float(self.most), size)
+
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(axis for axis, n in enumerate(self.first.shape) if n == 1)
 
 
 @serializable
 class LearnedQuant(WithStep):
     """Rounds what passes to steps whose size is learnt.
 
-    Learned step size quantisation, for activations; `keras_kd.compression.LearnedSteps` puts it in
-    place of `FakeQuant`. The first batch decides whether there are steps below zero, and sets the
+    Learned step size quantisation, for activations; `keras_kd.compression.LearnedSteps(activations=True)`
+    puts it in place of `FakeQuant`. The first batch decides whether there are steps below zero, and sets the
     step size to `2 · mean(|x|) / sqrt(Q_P)`.
 
     `x̂ = s · round(clip(x / s, -Q_N, Q_P))`

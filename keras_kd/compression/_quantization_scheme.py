@@ -96,13 +96,14 @@ _NEAREST = {
 
 def activation_of(operation: Any) -> str:
     """The name of the function that the operation ends with; `linear` when there is none."""
+    activated: tuple[Any, ...] = (*ACTIVATED, L.Activation, L.SimpleRNN)
     if isinstance(operation, L.Softmax):
         return "softmax"
     if isinstance(operation, L.ReLU):
         if operation.negative_slope or operation.threshold:
             return "leaky_relu"
         return {None: "relu", 6: "relu6"}.get(operation.max_value, "clipped_relu")
-    if isinstance(operation, (*ACTIVATED, L.Activation, L.SimpleRNN)):
+    if isinstance(operation, activated):
         return activation_name(operation.activation)
     return "linear"
 

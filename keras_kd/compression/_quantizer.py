@@ -106,7 +106,8 @@ class Quantizer:
 
     def _make_foldable(self, step: Step) -> list[keras.Operation]:
         layer: Any = step.operation
-        *kernels, bias = [*layer.get_weights(), *([] if layer.use_bias else [None])]
+        kernels = list(layer.get_weights())
+        bias: np.ndarray | None = kernels.pop() if layer.use_bias else None
         factor, bias = self._fold(step, kernels[-1], bias)
         with_bias = {"use_bias": bias is not None}
         biases = [] if bias is None else [bias]

@@ -293,7 +293,7 @@ def _place(step: Step, aware: keras.Model) -> _Place:
     names = [step.name]
     if isinstance(step.operation, keras.layers.SeparableConv2D):
         names = [f"{step.name}_depthwise", step.name]
-    weights, kernels = [], []
+    weights, kernels = [], list[np.ndarray]()
     for name in names:
         layer: Any = aware.get_layer(name)
         both = isinstance(layer, keras.layers.Bidirectional)

@@ -85,8 +85,18 @@ class LearnedSteps:
     outside, times `1 / sqrt(N · Q_P)`; `s` begins at `2 · mean(|x|) / sqrt(Q_P)`
 
     For weights `Q_N = Q_P = 2^(bits-1) - 1`, as files for devices have it (the paper has one more
-    step below zero); for activations see `keras_kd.compression.LearnedQuant`. `N` is the number of
-    values that share the step. Ranges that are known (softmax, sigmoid, tanh) are not learnt.
+    step below zero), and `s` is at most `max(|w|) / Q_P`, which is where a file takes it from. For
+    activations see `keras_kd.compression.LearnedQuant`. `N` is the number of values that share the
+    step. Ranges that are known (softmax, sigmoid, tanh) are not learnt.
+
+    Args:
+        activations: Whether the steps of activations are learnt as well; they too are meant for
+            few bits, and with eight a running range serves better. Defaults to `False`.
+        momentum: How slowly the ranges of activations move where their steps are not learnt, in
+            `[0, 1)`. Defaults to `0.99`.
+
+    Raises:
+        ValueError: If `momentum` is out of its bounds.
 
     Example:
 
@@ -95,12 +105,15 @@ class LearnedSteps:
     >>> steps = keras_kd.compression.LearnedSteps()
     >>> aware = keras_kd.compression.quantize_aware(student, weight_bits=2, steps=steps)
     >>> kernel = keras_kd.compression.plain(aware).get_layer("score").kernel
-    >>> [round(float(w), 2) for w in kernel[:, 0]]  # one step is 2 · 0.6 / sqrt(1)
-    [1.2, 0.0]
+    >>> [round(float(w), 2) for w in kernel[:, 0]]  # 2 · 0.6 / sqrt(1) is more than max(|w|)
+    [1.0, 0.0]
 
     Reference: Esser, McKinstry, Bablani, Appuswamy, Modha, "Learned Step Size Quantization", ICLR
     2020, arXiv:1902.08153, section 2.
     """
+
+    def __init__(self, activations: bool = False, momentum: float = 0.99):
+        self.activations, self.running = bool(activations), RunningRanges(momentum)
 
     def of_weights(self, bits: int, channels: Sequence[int]) -> keras.layers.Layer:
         return LearnedWeightStep(bits, channels)
@@ -111,12 +124,12 @@ class LearnedSteps:
     def of_activations(
         self, bits: int, fixed: tuple[float, float] | None = None, **kwargs: Any
     ) -> keras.layers.Layer:
-        return (
-            LearnedQuant(bits, **kwargs) if fixed is None else FakeQuant(bits, 0.0, fixed, **kwargs)
-        )
+        if self.activations and fixed is None:
+            return LearnedQuant(bits, **kwargs)
+        return self.running.of_activations(bits, fixed, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        return {}
+        return {"activations": self.activations, **self.running.get_config()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "LearnedSteps":

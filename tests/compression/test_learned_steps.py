@@ -64,6 +64,7 @@ def test_the_first_step_of_each_channel():
     layer.begin(kernel)
     step = keras.ops.convert_to_numpy(layer.step)
     wanted = 2 * np.abs(kernel[1:]).mean((0, 1, 2)) / np.sqrt(7)
+    wanted = np.minimum(wanted, np.abs(kernel).max((0, 1, 2)) / 7)  # what a file can hold
     assert step.shape == (1, 1, 1, 5)
     assert np.allclose(step.ravel()[:4], wanted[:4], rtol=1e-5) and step.ravel()[4] < 1e-6
     rounded = keras.ops.convert_to_numpy(layer(kernel.astype("float32"))) / step
@@ -87,7 +88,8 @@ def test_the_first_batch_sets_an_activations_step(shift, below):
 
 def test_steps_learn_from_a_teacher_and_go_into_the_file(tmp_path):
     teacher, student = residual("teacher"), residual("student", width=4)
-    aware = quantize_aware(student, weight_bits=3, activation_bits=4, steps=LearnedSteps())
+    steps = LearnedSteps(activations=True)
+    aware = quantize_aware(student, weight_bits=3, activation_bits=4, steps=steps)
     x, y = images(32), np.arange(32) % 3
     distiller = kd.Distiller(student=aware, teacher=teacher)
     distiller.compile(keras.optimizers.Adam(1e-3), cross_entropy())
@@ -109,6 +111,34 @@ def test_steps_learn_from_a_teacher_and_go_into_the_file(tmp_path):
     aware.save(tmp_path / "aware.keras")
     again = keras.saving.load_model(tmp_path / "aware.keras")
     assert np.array_equal(answers(again, x), answers(aware, x))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_the_largest_weight_lies_on_the_last_step(bits):
+    layer = LearnedWeightStep(bits, (-1,))
+    kernel = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
+    layer.build(kernel.shape)
+    layer.begin(kernel)
+    most = 2 ** (bits - 1) - 1
+    for change in (0.0, 2.0, -0.5):
+        layer.change.assign(keras.ops.full(layer.change.shape, change))
+        rounded = keras.ops.convert_to_numpy(layer(kernel))
+        last = np.abs(rounded).max(0)
+        places = rounded / last * most
+        assert np.allclose(places, np.round(places), atol=1e-4)
+        assert (last <= np.abs(kernel).max(0) * (1 + 1e-6)).all()
+    assert (last < np.abs(kernel).max(0)).all()  # of half the size: clipped
+    found = gradient(lambda k: keras.ops.sum(layer(k)), kernel)
+    assert ((found == 0) == (np.abs(kernel) > last)).mean() > 0.99
+
+
+def test_activations_have_running_ranges_unless_asked():
+    kinds = []
+    for steps in (LearnedSteps(), LearnedSteps(activations=True)):
+        aware = quantize_aware(small(), steps=steps)
+        kinds.append({type(x) for x in aware.layers if isinstance(x, (FakeQuant, LearnedQuant))})
+        assert LearnedSteps.from_config(steps.get_config()).activations == steps.activations
+    assert kinds == [{FakeQuant}, {LearnedQuant}]
 
 
 def test_weight_decay_pulls_a_step_to_its_first_size():

@@ -131,7 +131,9 @@ def rounded_layers(model):
     return found + [way for both in ways for way in (both.forward_layer, both.backward_layer)]
 
 
-@pytest.mark.parametrize("steps", [RunningRanges(), LearnedSteps()], ids=["ranges", "learned"])
+@pytest.mark.parametrize(
+    "steps", [RunningRanges(), LearnedSteps(activations=True)], ids=["ranges", "learned"]
+)
 @pytest.mark.parametrize("name", STUDENTS)
 def test_it_learns_saves_and_is_plain_again(name, steps, tmp_path):
     student = randomised(STUDENTS[name]())
