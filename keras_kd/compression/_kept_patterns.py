@@ -15,7 +15,7 @@ class Kept:
 
     Args:
         zeros: `None` for kernels that look pruned, `True` for every zero, `False` for none.
-        clusters: `None` or `True` for kernels of few distinct values, `False` for none.
+        clusters: `None` for kernels of few distinct values, `True` for some more, `False` for none.
     """
 
     def __init__(self, zeros: bool | None, clusters: bool | None):
@@ -31,7 +31,7 @@ class Kept:
         pruned = self.zeros is not False and any(map(self._pruned, kernels))
         if self.clusters is False:
             return pruned, (0,) * len(kernels)
-        return pruned, tuple(map(distinct, kernels))
+        return pruned, tuple(distinct(kernel, bool(self.clusters)) for kernel in kernels)
 
     def _pruned(self, kernel: np.ndarray) -> bool:
         """Learnt weights are hardly ever exactly 0, and a kernel of zeros alone has yet to learn."""
@@ -49,15 +49,15 @@ class Kept:
         if self.clusters and not any(map(any, (clusters for _, clusters in found))):
             raise ValueError(
                 f"keep_clusters=True, and no kernel of student '{student}' has few distinct values. "
-                "Cluster it before, or leave `keep_clusters` out."
+                "Cluster it before, with keras_kd.compression.Clustering, or leave `keep_clusters` out."
             )
 
 
-def distinct(kernel: np.ndarray) -> int:
-    """The number of distinct values of a kernel that was clustered, and 0 for any other: at most
-    256, each of four weights on average."""
+def distinct(kernel: np.ndarray, asked: bool) -> int:
+    """The number of distinct values of a kernel that was clustered, and 0 for any other."""
     values = len(np.unique(kernel))
-    return values if 2 <= values <= min(256, kernel.size // 4) else 0
+    most = kernel.size // 2 if asked else min(256, kernel.size // 4)
+    return values if 2 <= values <= most else 0
 
 
 def _parts(layer: Any) -> list[Any]:

@@ -75,8 +75,10 @@ def quantize_aware(
             kernels of which a twentieth or more is 0, for learnt weights are hardly ever so.
             `True`: every zero. `False`: none. Defaults to `None`.
         keep_clusters: Whether weights of a kernel that are equal stay so, and move together.
-            `None` and `True`: in kernels of at most 256 distinct values, each of four weights on
-            average; `True` is an error where there are none. `False`: none. Defaults to `None`.
+            `None`: in kernels of at most 256 distinct values, each of four weights on average.
+            `True`: of any number of distinct values, each of two weights on average, as with
+            clusters for each channel; an error where there are none. `False`: none. Defaults to
+            `None`.
         momentum: How slowly the running ranges move, in `[0, 1)`. Defaults to `0.99`.
         name: Name of the new model. Defaults to the student's.
 

@@ -7,6 +7,7 @@ from keras import layers as L
 
 import keras_kd as kd
 from keras_kd.compression import (
+    Clustering,
     LearnedSteps,
     NOfM,
     Pruning,
@@ -126,6 +127,28 @@ def test_clusters_stay_together(steps):
             grid = aware.get_layer(name).grids[0]
             shared = keras.ops.convert_to_numpy(grid.remaining(aware.get_layer(name).kernel))
             assert len(np.unique(shared.round(6))) <= len(np.unique(before))
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_after_the_callback(per_channel):
+    student = distil(narrow(), callbacks=[Clustering(4, per_channel=per_channel)])
+    ready = plain(distil(quantize_aware(student, keep_clusters=True)))
+    for name in ("conv", "dense"):
+        before, now = (m.get_layer(name).get_weights()[0] for m in (student, ready))
+        assert len(np.unique(before)) <= 4 * (8 if per_channel else 1)
+        assert np.abs(now - before).max() > 1e-3
+        for old, new in zip(np.moveaxis(before, -1, 0), np.moveaxis(now, -1, 0), strict=True):
+            assert all(np.ptp(new[old == value]) == 0.0 for value in np.unique(old))
+
+
+def test_many_clusters_only_when_asked_for():
+    rng = np.random.default_rng(0)
+    kernel = rng.choice(rng.normal(size=300), (40, 60))
+    student = keras.Sequential([keras.Input((40,)), L.Dense(60, name="dense")])
+    student.set_weights([kernel, np.zeros(60)])
+    assert quantize_aware(student).get_layer("dense").clusters == (0,)
+    kept = quantize_aware(student, keep_clusters=True).get_layer("dense").clusters
+    assert kept == (len(np.unique(kernel)),)
 
 
 def test_a_folded_norm_multiplies_the_clusters():
