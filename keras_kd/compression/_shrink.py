@@ -124,6 +124,8 @@ def shrink(
     student = graph.assemble(build, name=name)
     for key, values in weights.items():
         made[key].set_weights(values)
+    if not teacher.trainable:  # frozen by a distiller that it taught in
+        student.trainable = True
     return student
 
 

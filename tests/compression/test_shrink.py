@@ -115,6 +115,15 @@ def test_the_largest_channels_are_kept_in_their_order():
     assert bias.tolist() == [1.0, 3.0] and last.tolist() == [[2.0], [4.0]]
 
 
+def test_the_student_of_a_frozen_teacher_learns():
+    teacher = small()
+    teacher.get_layer("norm").trainable = False
+    assert len(shrink(teacher, 0.5).trainable_weights) == 3  # what was frozen alone stays so
+    keras_kd.Distiller(student=small("s"), teacher=teacher)
+    assert not teacher.trainable
+    assert len(shrink(teacher, 0.5).trainable_weights) == 5
+
+
 def test_layers_that_are_added_choose_together():
     x = inputs = keras.Input((2,))
     a, b = L.Dense(3, name="a", use_bias=False)(x), L.Dense(3, name="b", use_bias=False)(x)
