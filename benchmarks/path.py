@@ -118,7 +118,12 @@ class Task:
         if self.name == "cifar10":
             augment = kd.data.Augment(kd.data.Crop(4), kd.data.Flip(), seed=seed)
         batches = kd.data.feed(
-            part, augment=augment, views=epochs, batch_size=64, shuffle=True, seed=seed
+            part,
+            augment=augment,
+            views=epochs if augment else 1,
+            batch_size=64,
+            shuffle=True,
+            seed=seed,
         )
         terms = kd.recipes.hinton() if teacher else [kd.Labels()]
         distiller = kd.Distiller(student=student, teacher=teacher, terms=terms)

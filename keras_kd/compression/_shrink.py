@@ -125,7 +125,8 @@ def shrink(
     for key, values in weights.items():
         made[key].set_weights(values)
     if not teacher.trainable:  # frozen by a distiller that it taught in
-        student.trainable = True
+        for layer in student.layers:
+            layer.trainable = True
     return student
 
 
