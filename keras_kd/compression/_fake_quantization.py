@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_kd._core.optional import require_keras
 from keras_kd._core.registry import serializable
+from keras_kd._core.scalars import count, is_number
 from keras_kd._core.tensors import Tensor
 
 # Keeps the largest entry inside its own range: outside, it would get no gradient.
@@ -17,6 +18,13 @@ _TINY = 1e-8
 
 def check_keras(who: str) -> None:
     require_keras("3.9", purpose=f"{who} rounds by keras.quantizers.fake_quant_with_min_max_vars")
+
+
+def share(value: float, argument: str) -> float:
+    """`value`, checked to be a number in `[0, 1)`."""
+    if not is_number(value) or not 0.0 <= value < 1.0:
+        raise ValueError(f"`{argument}` must be in [0, 1). Received: {argument}={value!r}.")
+    return float(value)
 
 
 def on_grid(kernel: Any, bits: int, channels: Sequence[int] = (-1,)) -> Any:
@@ -102,7 +110,8 @@ class FakeQuant(keras.layers.Layer):
     ):
         check_keras("FakeQuant")
         super().__init__(**kwargs)
-        self.bits, self.momentum = bits, momentum
+        self.bits = count(bits, "bits", least=2, most=16)
+        self.momentum = share(momentum, "momentum")
         self.fixed = None if fixed is None else tuple(fixed)
         self.supports_masking = True
 

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_kd._core.keras_private import computing_with
 from keras_kd._core.registry import serializable
+from keras_kd._core.scalars import count
 from keras_kd._core.tensors import Tensor
 from keras_kd.compression._fake_quantization import check_keras
 from keras_kd.compression._steps import RunningRanges, Steps
@@ -103,7 +104,8 @@ class OnGrid(keras.layers.Layer):
     ):
         check_keras(type(self).__name__)
         super().__init__(*args, **kwargs)
-        self.bits, self.pruned, self.clusters = bits, pruned, tuple(clusters)
+        self.bits = count(bits, "bits", least=2, most=8)
+        self.pruned, self.clusters = pruned, tuple(clusters)
         if isinstance(steps, dict):
             steps = keras.saving.deserialize_keras_object(steps)
         self.steps: Any = RunningRanges() if steps is None else steps

@@ -153,7 +153,7 @@ class LearnedQuant(WithStep):
 
     def range(self) -> tuple[float, float]:
         """The smallest and the largest value that passes."""
-        step, below = float(self.step), float(ops.convert_to_numpy(self.below))
+        step, below = (float(ops.convert_to_numpy(x)) for x in (self.step, self.below))
         return -below * step, (2.0**self.bits - 1.0 - below) * step
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -6,8 +6,7 @@ from typing import Any, Protocol
 import keras
 
 from keras_kd._core.registry import serializable
-from keras_kd._core.scalars import is_number
-from keras_kd.compression._fake_quantization import ChannelRange, FakeQuant, TableRange
+from keras_kd.compression._fake_quantization import ChannelRange, FakeQuant, TableRange, share
 from keras_kd.compression._learned_steps import LearnedQuant, LearnedWeightStep
 
 
@@ -51,9 +50,7 @@ class RunningRanges:
     """
 
     def __init__(self, momentum: float = 0.99):
-        if not is_number(momentum) or not 0.0 <= momentum < 1.0:
-            raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum!r}.")
-        self.momentum = float(momentum)
+        self.momentum = share(momentum, "momentum")
 
     def of_weights(self, bits: int, channels: Sequence[int]) -> keras.layers.Layer:
         return ChannelRange(bits, channels)

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 import keras_kd as kd
-from keras_kd.compression import FakeQuant, LearnedQuant, LearnedSteps, plain, quantize_aware
+from keras_kd.compression import (
+    FakeQuant,
+    GridDense,
+    LearnedQuant,
+    LearnedSteps,
+    RunningRanges,
+    plain,
+    quantize_aware,
+)
 from keras_kd.compression._learned_steps import LearnedWeightStep, on_steps
 from tests.compression.networks import answers, images, residual, small
 from tests.gradients import gradient
@@ -13,6 +21,7 @@ from tests.models import cross_entropy
 from tests.project import needs_keras
 
 pytestmark = needs_keras("3.9")
+array = keras.ops.convert_to_numpy
 
 
 def oracle(x, step, low, high, size, upstream):
@@ -78,12 +87,12 @@ def test_the_first_batch_sets_an_activations_step(shift, below):
     layer = LearnedQuant(4)
     layer(x, training=True)
     high = 15 - below
-    assert np.isclose(float(layer.step), 2 * np.abs(x).mean() / np.sqrt(high), rtol=1e-5)
-    step = float(layer.step)
+    assert np.isclose(float(array(layer.step)), 2 * np.abs(x).mean() / np.sqrt(high), rtol=1e-5)
+    step = float(array(layer.step))
     assert np.allclose(layer.range(), (-below * step, high * step))
     layer(100 * x, training=True)
     layer(100 * x, training=False)
-    assert float(layer.step) == step  # from then on it learns
+    assert float(array(layer.step)) == step  # from then on it learns
 
 
 def test_steps_learn_from_a_teacher_and_go_into_the_file(tmp_path):
@@ -154,5 +163,13 @@ def test_weight_decay_pulls_a_step_to_its_first_size():
 
 
 def test_bad_input():
+    for make in (FakeQuant, LearnedSteps, RunningRanges):
+        for wrong in (float("nan"), float("inf"), 1.0, True, "0.9"):
+            with pytest.raises(ValueError, match=r"`momentum` must be in \[0, 1\)"):
+                make(momentum=wrong)
+    with pytest.raises(ValueError, match="`bits` must be a whole number from 2 to 16"):
+        FakeQuant(bits=1)
+    with pytest.raises(ValueError, match="`bits` must be a whole number from 2 to 8"):
+        GridDense(3, bits=float("nan"))
     with pytest.raises(ValueError, match="`bits` must be a whole number from 2 to 16"):
         LearnedQuant(bits=1)

@@ -240,7 +240,7 @@ def test_the_int8_file_of_a_pruned_student_has_the_zeros(tmp_path):
     pruned, aware, _, x = pruned_and_quantised()
     keras_kd.export(
         plain(aware), tmp_path / "student.tflite", quantization="int8",
-        calibration=x, examples=x, min_agreement=0.0,
+        calibration=x, examples=images(32, seed=1), min_agreement=0.0,
     )  # fmt: skip
     interpreter = Interpreter(str(tmp_path / "student.tflite"), num_threads=1)
     interpreter.allocate_tensors()
