@@ -26,7 +26,7 @@ class Saving(Base):
 
         What a teacher was compiled with is left out, its optimizer above all.
         """
-        with self._teachers_only_answer():
+        with self._without_teacher_optimizers():
             if not _replaced(filepath, ".keras", overwrite):
                 return super().save(filepath, overwrite, zipped, **kwargs)
             with replacing(filepath) as temporary:
@@ -38,7 +38,7 @@ class Saving(Base):
         The file holds the weights of all models and terms. A student alone cannot read it: load it
         with `distiller.load_weights`, and then write the student, `distiller.student.save(...)`.
         """
-        with self._teachers_only_answer():
+        with self._without_teacher_optimizers():
             if kwargs or not _replaced(filepath, ".weights.h5", overwrite):
                 return super().save_weights(filepath, overwrite, **kwargs)
             with replacing(filepath) as temporary:
@@ -46,7 +46,7 @@ class Saving(Base):
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """As `keras.Model.load_weights`, of a file that a distiller like this one wrote."""
-        with self._teachers_only_answer():
+        with self._without_teacher_optimizers():
             try:
                 super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
             except ValueError as error:
@@ -59,7 +59,7 @@ class Saving(Base):
                 raise
 
     @contextlib.contextmanager
-    def _teachers_only_answer(self) -> Iterator[None]:
+    def _without_teacher_optimizers(self) -> Iterator[None]:
         """Teachers without their optimizers, while the context lasts: Keras's saving walks through
         everything that a model holds."""
         held = {}

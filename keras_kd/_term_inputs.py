@@ -10,7 +10,7 @@ from keras_kd._core.keras_private import mask_of, set_mask, takes_training
 from keras_kd._core.tensors import Tensor
 
 
-def held_still(signal: Tensor) -> Tensor:
+def without_gradient(signal: Tensor) -> Tensor:
     return keras.tree.map_structure(lambda x: ops.stop_gradient(ops.convert_to_tensor(x)), signal)
 
 

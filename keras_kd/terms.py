@@ -27,7 +27,7 @@ from keras_kd._core.representation import value_of
 from keras_kd._core.scalars import Number, finite
 from keras_kd._core.tensors import Tensor
 from keras_kd._core.valid_counts import count_of
-from keras_kd._term_inputs import gathered, held_still, projected
+from keras_kd._term_inputs import gathered, projected, without_gradient
 from keras_kd.losses import Loss
 from keras_kd.schedules import Adjustable
 from keras_kd.taps import Signals
@@ -196,7 +196,7 @@ class Term(_Weighted):
         check_one_tensor(self, signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
         target = [
-            self.label_part(signals[a], "`y`") if a == LABELS else held_still(signals[a])
+            self.label_part(signals[a], "`y`") if a == LABELS else without_gradient(signals[a])
             for a in as_tuple(self.target)
         ]
         pred = projected(self.projector, pred, training)

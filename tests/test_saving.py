@@ -206,7 +206,7 @@ def test_a_file_written_before_that_held_it_still_loads(tmp_path, monkeypatch):
     with monkeypatch.context() as then:
         then.setattr(keras_kd.distiller, "uncompiled", lambda config: config)
         nothing = contextlib.nullcontext
-        then.setattr(keras_kd.Distiller, "_teachers_only_answer", lambda self: nothing())
+        then.setattr(keras_kd.Distiller, "_without_teacher_optimizers", lambda self: nothing())
         distiller.save(tmp_path / "d.keras")
     assert (tmp_path / "d.keras").stat().st_size > 12 * teacher.count_params()
     with warnings.catch_warnings(record=True) as told:

@@ -61,7 +61,7 @@ class LaggingAverages(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self._first: tuple[float, float] | None = None
         self._epochs = 0
-        self._begun = self._taken()
+        self._begun = self._steps_taken()
         self._norms = [_Norm(layer, *_averages(layer)) for layer in _norms_of(self.model)]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -69,7 +69,7 @@ class LaggingAverages(keras.callbacks.Callback):
         self._epochs += 1
         if not self._norms or not math.isfinite(loss + validation):
             return
-        steps = self._taken() - self._begun
+        steps = self._steps_taken() - self._begun
         self._norms = [n for n in self._norms if n.layer.momentum**steps > _FORGOTTEN]
         if self._first is None:
             self._first = loss, validation
@@ -79,17 +79,17 @@ class LaggingAverages(keras.callbacks.Callback):
             return
         off = max(self._norms, key=lambda n: _gap(n, steps), default=None)
         if off is not None and _gap(off, steps) > _APART:
-            warnings.warn(self._said(off, steps, loss, validation), stacklevel=2)
+            warnings.warn(self._message(off, steps, loss, validation), stacklevel=2)
             self._norms = []
 
-    def _taken(self) -> int:
+    def _steps_taken(self) -> int:
         """The steps so far; a step of a gradient that is accumulated counts as well."""
         optimizer = self.model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
         times = optimizer.gradient_accumulation_steps or 1
         return int(ops.convert_to_numpy(optimizer.iterations)) * times
 
-    def _said(self, off: _Norm, steps: int, loss: float, validation: float) -> str:
+    def _message(self, off: _Norm, steps: int, loss: float, validation: float) -> str:
         assert self._first is not None
         momentum, each = off.layer.momentum, steps / self._epochs
         needs = math.ceil(math.log(_FORGOTTEN) / math.log(momentum))

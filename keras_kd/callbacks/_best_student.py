@@ -140,7 +140,7 @@ class BestStudent(keras.callbacks.Callback):
             return
         value = self.monitor.read(logs or {})
         if value is None:
-            self._tell_of_nothing(epoch + 1)
+            self._warn_of_no_value(epoch + 1)
         elif self.monitor.improves(value):
             write_best(self.path, student, Best(self.monitor.name, value, epoch + 1, []))
             self.monitor.best, self.epoch = value, epoch + 1
@@ -162,7 +162,7 @@ class BestStudent(keras.callbacks.Callback):
             "a smaller weight of the largest term are what usually helps."
         )
 
-    def _tell_of_nothing(self, epoch: int) -> None:
+    def _warn_of_no_value(self, epoch: int) -> None:
         if not self._told:
             self._told = True
             warnings.warn(

@@ -11,7 +11,7 @@ from rich.segment import ControlType
 from rich.table import Table
 
 from keras_kd._core.scalars import finite
-from keras_kd.callbacks._schedules import moving, shares
+from keras_kd.callbacks._schedules import scheduled_values, shares
 
 _BAR = 20
 _REDRAWN = 0.1  # seconds: more often is only slower
@@ -87,11 +87,11 @@ class Progress(keras.callbacks.Callback):
 
     def _row(self, epoch: int, logs: dict[str, Any]) -> dict[str, str]:
         """The cells of one epoch by their headings."""
-        parts, moved = shares(self.model, logs), moving(self.model, logs)
+        parts, scheduled = shares(self.model, logs), scheduled_values(self.model, logs)
         row = {"epoch": f"{epoch + 1}/{self.params['epochs']}", "loss": f"{logs['loss']:.4g}"}
         row |= {name: f"{100 * share:.0f} %" for name, share in parts.items()}
-        row |= {name: f"{value:.4g}" for name, value in moved.items()}
-        row |= {name: f"{logs[name]:.4g}" for name in _metrics(logs, {*parts, *moved})}
+        row |= {name: f"{value:.4g}" for name, value in scheduled.items()}
+        row |= {name: f"{logs[name]:.4g}" for name in _metrics(logs, {*parts, *scheduled})}
         if self.baseline is not None and self.monitor in logs:
             row[f"against {self.baseline:g}"] = f"{logs[self.monitor] - self.baseline:+.3f}"
         remaining = self.params["epochs"] - epoch - 1

@@ -37,11 +37,11 @@ class Schedules(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if logs is not None:
-            logs.update(moving(self.model, logs))
+            logs.update(scheduled_values(self.model, logs))
 
 
-def moving(model: keras.Model, logs: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of the terms that can move, at the last step taken; as the logs have them, if
+def scheduled_values(model: keras.Model, logs: Mapping[str, Any]) -> dict[str, float]:
+    """The scheduled and trained numbers of the terms, at the last step taken; as the logs have them, if
     they do."""
     if not isinstance(model, Distiller):
         return {}

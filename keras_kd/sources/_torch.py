@@ -89,7 +89,7 @@ class TorchTeacher(ExternalTeacher):
             stack.enter_context(self.torch.no_grad())
             for path in paths:
                 if path != OUTPUT:
-                    stack.callback(self._listen(path, found).remove)
+                    stack.callback(self._record_outputs(path, found).remove)
             _set_training(self.module, False)
             stack.callback(_set_training, self.module, was_training)
             given = self._run(inputs)
@@ -102,7 +102,7 @@ class TorchTeacher(ExternalTeacher):
             return self.module(**inputs)
         return self.module(*inputs) if isinstance(inputs, (list, tuple)) else self.module(inputs)
 
-    def _listen(self, path: str, found: dict[str, Any]) -> Any:
+    def _record_outputs(self, path: str, found: dict[str, Any]) -> Any:
         """A hook that keeps what the inner module `path` returns."""
         modules = {name: module for name, module in self.module.named_modules() if name}
         inner = modules.get(path) or modules.get(path.replace("/", "."))
