@@ -31,7 +31,7 @@ def several_views(tmp_path_factory):
 
     told.asked = 0
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(stores._teacher_outputs.TeacherOutputs, "ask", told)
+        monkeypatch.setattr(stores._teacher_outputs.TeacherOutputs, "compute", told)
         stores.write(
             teacher(), part, folder, augment=identity, views=VIEWS, batch_size=32, shard_size=32,
             dtype="float32",

@@ -228,7 +228,7 @@ def test_another_teacher(written, part, model):
 
 
 def test_other_views(written, tmp_path, part):
-    with pytest.raises(stores.StoreError, match=r"were given for the examples as they are"):
+    with pytest.raises(stores.StoreError, match=r"were computed for the examples as they are"):
         stores.read(written, part, augment=AUGMENT)
     stores.write(teacher(), part, tmp_path, augment=AUGMENT, views=2)
     stores.read(tmp_path, part, augment=kd.data.Augment(*AUGMENT.steps, seed=3))

@@ -239,7 +239,7 @@ def test_a_second_writer_is_refused(tmp_path, model, part):
 def test_written_again_nothing_is_asked_and_nothing_changes(tmp_path, model, part, monkeypatch):
     stores.write(model, part, tmp_path, batch_size=32)
     before = files(tmp_path)
-    monkeypatch.setattr(stores._teacher_outputs.TeacherOutputs, "ask", None)
+    monkeypatch.setattr(stores._teacher_outputs.TeacherOutputs, "compute", None)
     stores.write(model, part, tmp_path, batch_size=32)
     assert files(tmp_path) == before
 
