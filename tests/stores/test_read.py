@@ -232,7 +232,9 @@ def test_other_views(written, tmp_path, part):
         stores.read(written, part, augment=AUGMENT)
     stores.write(teacher(), part, tmp_path, augment=AUGMENT, views=2)
     stores.read(tmp_path, part, augment=kd.data.Augment(*AUGMENT.steps, seed=3))
-    with pytest.raises(stores.StoreError, match=r"were computed otherwise: seed is 3 there and 4 now"):
+    with pytest.raises(
+        stores.StoreError, match=r"were computed otherwise: seed is 3 there and 4 now"
+    ):
         stores.read(tmp_path, part, augment=kd.data.Augment(*AUGMENT.steps, seed=4))
     other = kd.data.Augment(kd.data.Crop(2), *AUGMENT.steps[1:], seed=3)
     with pytest.raises(stores.StoreError, match=r"otherwise: steps is \[\{.*'padding': 1,.*now"):
