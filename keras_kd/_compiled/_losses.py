@@ -1,7 +1,7 @@
 """Losses that read probabilities, where the student gives logits; and the reverse.
 
-Keras clips what a cross-entropy reads into [0, 1] and goes on: the student would learn little, and no
-error would show it.
+Keras clips what a cross-entropy reads into [0, 1] and goes on: the student would learn little, and
+no error would show it.
 """
 
 import functools

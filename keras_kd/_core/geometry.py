@@ -1,8 +1,9 @@
 """Geometry that the losses share: unit vectors, distances, angles.
 
-Never a NaN, at zero either, and no gradient without bound: what is divided by a length has a gradient
-that grows as the length shrinks, so a row without variation (a blank image, dead ReLUs) would pull
-a million times as hard as all the others. `bounded` and `fading` keep the value and bound that.
+Never a NaN, at zero either, and no gradient without bound: what is divided by a length has a
+gradient that grows as the length shrinks, so a row without variation (a blank image, dead ReLUs)
+would pull a million times as hard as all the others. `bounded` and `fading` keep the value and
+bound that.
 """
 
 from typing import Any

@@ -27,8 +27,8 @@ class AttentionMap(Loss):
     A map of zeros stays zeros, and the gradient fades out towards it.
 
     Shapes: `y_true`, `y_pred` `(batch, height, width, channels)`, or channels first when
-    `keras.config.image_data_format()` is `"channels_first"`, or `(batch, positions, channels)`; one value per
-    example.
+    `keras.config.image_data_format()` is `"channels_first"`, or `(batch, positions, channels)`; one
+    value per example.
 
     Args:
         **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.

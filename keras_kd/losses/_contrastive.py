@@ -79,8 +79,9 @@ class NoiseContrastive(Loss):
     """Noise-contrastive loss: the score of the true pair against the scores of random pairs.
 
     For memory banks: of a data set of N examples, K are drawn at random for each example; the loss
-    is small where the score of the true pair is high and those of the drawn pairs are low. The embeddings, the
-    bank, the drawing and the scores are those of the projector `keras_kd.projectors.MemoryBank`.
+    is small where the score of the true pair is high and those of the drawn pairs are low. The
+    embeddings, the bank, the drawing and the scores are those of the projector
+    `keras_kd.projectors.MemoryBank`.
 
     With `P = exp(score)`, the true pair's first, and `c = K / N`:
 

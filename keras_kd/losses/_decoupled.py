@@ -16,8 +16,8 @@ class DecoupledSoftTarget(Loss):
     """Soft targets in two parts: how sure of the right class, and what the others look like.
 
     In a plain soft target the second part is weighted by how unsure the teacher is, so with a good
-    teacher it counts for little. Here each part has a weight of its own. Often the best choice among
-    the losses on logits.
+    teacher it counts for little. Here each part has a weight of its own. Often the best choice
+    among the losses on logits.
 
     With `p = softmax(teacher / T)`, `q = softmax(y_pred / T)`, the right class `y`, and `p'`, `q'`
     the softmaxes over the other classes alone:

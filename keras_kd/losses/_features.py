@@ -247,7 +247,8 @@ class MarginReLUMatch(Loss):
     normalization: see `MarginReLUMatch.below_zero`.
 
     Shapes: `y_true`, `y_pred` `(batch, ..., channels)`, or channels first when
-    `keras.config.image_data_format()` is `"channels_first"`; one value per example, the sum over its elements.
+    `keras.config.image_data_format()` is `"channels_first"`; one value per example, the sum over
+    its elements.
 
     Args:
         margins: The margin of each channel, or one for all; 0 or less.

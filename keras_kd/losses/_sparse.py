@@ -18,8 +18,8 @@ class SparseSoftTarget(Loss):
     """Soft target from the teacher's k largest logits; the other classes are one bucket.
 
     For large vocabularies and stored outputs: the largest hundred logits of a hundred thousand hold
-    nearly all of a teacher's probability. The loss is never larger than `SoftTarget` on all logits, and equal
-    to it when all logits are given.
+    nearly all of a teacher's probability. The loss is never larger than `SoftTarget` on all logits,
+    and equal to it when all logits are given.
 
     With `p_c = exp(v_c / T - L)` for the k known classes, `q = softmax(y_pred / T)`, and
     `p_rest`, `q_rest` what they leave of 1:

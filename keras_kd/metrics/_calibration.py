@@ -98,10 +98,10 @@ class EqualMassCalibrationError(_Binned):
 
     `ece = 1/M · Σ_m | accuracy_m - confidence_m |`
 
-    Sorting needs all predictions at once, and a stream has no end. So predictions are counted in fine
-    cells of equal width in log-odds, from -8 to 24 (what lies outside counts with the end cells),
-    and the bins are cut from the cells at the end. A cell that a cut goes through is shared in
-    proportion. Such a result differs from the one on sorted predictions by at most the share of
+    Sorting needs all predictions at once, and a stream has no end. So predictions are counted in
+    fine cells of equal width in log-odds, from -8 to 24 (what lies outside counts with the end
+    cells), and the bins are cut from the cells at the end. A cell that a cut goes through is shared
+    in proportion. Such a result differs from the one on sorted predictions by at most the share of
     examples in the cells that are cut, at most `M - 1` of them, and a little for the width of a
     cell. The same number however the data are cut into batches.
 

@@ -56,7 +56,8 @@ class Conv3x3(keras.layers.Layer):
     With `strides=2`, the regressor of a hint whose student map is twice the teacher's size.
 
     Shapes: `(batch, height, width, channels)` -> `(batch, ceil(height / strides), ceil(width /
-    strides), filters)`, or channels first when `keras.config.image_data_format()` is `"channels_first"`.
+    strides), filters)`, or channels first when `keras.config.image_data_format()` is
+    `"channels_first"`.
 
     Args:
         filters: Number of channels of the target.

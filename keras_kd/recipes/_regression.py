@@ -21,9 +21,9 @@ def regression(
 
     `loss = (1 - alpha) · compiled_loss(labels) + alpha · mean (student - teacher)²`
 
-    The loss of `compile`, such as `"mse"`, is that of the labels. With `delta`, the teacher's part is a
-    Huber loss, quadratic up to that error and linear beyond: a teacher that is far off now and then
-    costs less. Bring the numbers to a like scale first: the mean runs over all of them.
+    The loss of `compile`, such as `"mse"`, is that of the labels. With `delta`, the teacher's part
+    is a Huber loss, quadratic up to that error and linear beyond: a teacher that is far off now and
+    then costs less. Bring the numbers to a like scale first: the mean runs over all of them.
 
     Where a teacher is to be a bound and no value to copy, see `keras_kd.losses.RegressionMatch`.
 

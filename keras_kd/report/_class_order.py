@@ -69,14 +69,14 @@ class ClassOrder:
 def class_order(answers: Any, labels: Any) -> ClassOrder:
     """Finds whether outputs for labeled examples are in the order of the labels.
 
-    A teacher trained in another order of the classes trains the student to predict wrong classes, and no
-    loss shows it. Here the predictions for each class are counted, and each class is matched with an output,
-    largest count first. Each half of the examples is tested in the order found on the other.
-    The verdict is `"permuted"` when a sign test on the examples that the two orders predict
-    differently gives p < 0.001, and when the new order adds to the accuracy at least half of what it
-    predicts rightly among the examples whose output changes: a weak model that confuses some
-    examples of two classes has no other order. It is `"chance"` where a binomial test gives p >=
-    0.001 and the accuracy is less than a fifth of the way from chance to 1; above that, so few
+    A teacher trained in another order of the classes trains the student to predict wrong classes,
+    and no loss shows it. Here the predictions for each class are counted, and each class is matched
+    with an output, largest count first. Each half of the examples is tested in the order found on
+    the other. The verdict is `"permuted"` when a sign test on the examples that the two orders
+    predict differently gives p < 0.001, and when the new order adds to the accuracy at least half
+    of what it predicts rightly among the examples whose output changes: a weak model that confuses
+    some examples of two classes has no other order. It is `"chance"` where a binomial test gives p
+    >= 0.001 and the accuracy is less than a fifth of the way from chance to 1; above that, so few
     examples are `"unclear"`.
 
     Args:
