@@ -18,16 +18,16 @@ X = np.random.default_rng(0).normal(2.0, 3.0, (400, 5)).astype("float32")
 
 @pytest.fixture(scope="module")
 def remembering():
-    """A student whose BatchNormalization has seen `X`, one dead unit among its channels."""
+    """A student whose BatchNormalization has seen `X`, most of its channels dead."""
     model = keras.Sequential(
-        [keras.Input((5,), name="x"), layers.Dense(4), layers.BatchNormalization(momentum=0.0)]
+        [keras.Input((5,), name="x"), layers.Dense(6), layers.BatchNormalization(momentum=0.0)]
     )
     kernel = keras.ops.convert_to_numpy(model.layers[0].kernel).copy()
-    kernel[:, 2] = 0
+    kernel[:, 2:] = 0
     model.layers[0].kernel.assign(kernel)
     model(X, training=True)
-    model.layers[1].gamma.assign([0.5, -2.0, 1.0, 3.0])
-    model.layers[1].beta.assign([0.0, 5.0, 1.0, -5.0])
+    model.layers[1].gamma.assign([0.5, -2.0, 1.0, 3.0, 1.0, 1.0])
+    model.layers[1].beta.assign([50.0, -200.0, 1.0, -5.0, 0.0, 0.0])
     return model
 
 
