@@ -13,6 +13,7 @@ from keras_kd._core.files import named, replacing
 from keras_kd.exporting._format import Format
 from keras_kd.exporting._formats import format_of
 from keras_kd.exporting._proof import check_digest, proof_path
+from keras_kd.exporting._show_proof import PROVEN_ON
 from keras_kd.exporting._web_runtime import NOTICE, web_runtime
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -118,7 +119,7 @@ def _told(form: Format, path: Path, record: dict[str, Any]) -> dict[str, Any]:
     card, answer = record["card"], record["answers"][0]
     facts = [
         f"{record['bytes']:,} bytes, {record['quantization']}; as its student on "
-        f"{record['agreement']:.1%} of {record['examples']:,} examples ({record['proven_on']}).",
+        f"{record['agreement']:.1%} of {record['examples']:,} {PROVEN_ON[record['proven_on']]}.",
         *(f"{key}: {card[key]}." for key in ("author", "license") if key in card),
         f"Runs on {NOTICE}.",
     ]
