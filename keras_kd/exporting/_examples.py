@@ -34,10 +34,10 @@ def data_of(
 ) -> Data:
     """The data of an export, checked."""
     held_out = examples is None and labels is None
-    ranges = None
+    ranges, kept = None, None
     if calibration is not None:
         ranges, kept = calibration_of(student, calibration, batches, seed, hold_out=held_out)
-    if ranges is not None and held_out:
+    if kept is not None:
         given, proven_on = kept, "held_out"
     else:
         given = examples_of(student, examples, labels, seed, span=told.span)

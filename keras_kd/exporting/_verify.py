@@ -177,7 +177,7 @@ def prove(
 
 def _added(record: dict[str, Any], endings: dict[str, str | None]) -> tuple[str, ...]:
     """The outputs that end in a softmax by the file's proof, and not by the student's layers."""
-    told = record.get("outputs", [])
+    told = [output for output in record.get("outputs", []) if isinstance(output, Mapping)]
     return tuple(
         output["name"]
         for output in told
@@ -187,8 +187,9 @@ def _added(record: dict[str, Any], endings: dict[str, str | None]) -> tuple[str,
 
 def _recorded(record: dict[str, Any]) -> Preprocessing:
     """What the proof beside the file says was done to inputs."""
-    found = record.get("preprocessing") or {}
-    return Preprocessing(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+    found: dict[str, Any] = record.get("preprocessing") or {}
+    told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+    return Preprocessing(**told)
 
 
 def _soft_labels(teacher: Any, examples: Examples, names: list[str]) -> Arrays | None:
