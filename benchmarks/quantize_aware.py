@@ -14,6 +14,11 @@ activations, and for four bits of the int4 file as well.
 
     KERAS_BACKEND=tensorflow python benchmarks/quantize_aware.py --steps --seeds 3
 
+With `--search`: three bits throughout, and bits by layer from `search_bits` in no more bytes; both
+rounded, and both after some epochs.
+
+    KERAS_BACKEND=tensorflow python benchmarks/quantize_aware.py --search --seeds 3
+
 Needs TensorFlow (which writes the files) and ai-edge-litert (which runs them).
 """
 
@@ -140,39 +145,74 @@ def copied(model: keras.Model) -> keras.Model:
     return copy
 
 
-def compare_steps(bench: Bench, teacher: keras.Model, options: argparse.Namespace) -> None:
-    ways = {
-        "running ranges": compression.RunningRanges(),
-        "learnt steps": compression.LearnedSteps(),
-        "learnt steps, of activations too": compression.LearnedSteps(activations=True),
-    }
-    found: dict[str, list[float]] = {}
+class Rows:
+    """Accuracies by row, printed as they come and as a table at the end."""
 
-    def note(row: str, accuracy: float) -> None:
-        found.setdefault(row, []).append(accuracy)
+    def __init__(self) -> None:
+        self.found: dict[str, list[float]] = {}
+
+    def note(self, row: str, accuracy: float) -> None:
+        self.found.setdefault(row, []).append(accuracy)
         print(f"  {row}: {accuracy:.4f}", flush=True)
 
+    def table(self) -> None:
+        print("\n| | accuracy, % | ± |\n|---|---:|---:|")
+        for row, values in self.found.items():
+            spread = 100 * statistics.stdev(values) if len(values) > 1 else 0.0
+            print(f"| {row} | {100 * statistics.mean(values):.2f} | {spread:.2f} |")
+
+
+def few_bits(bench: Bench, teacher: keras.Model, options: argparse.Namespace) -> None:
+    rows = Rows()
     for seed in range(1, options.seeds + 1):
         print(f"seed {seed}", flush=True)
         keras.utils.set_random_seed(seed)
         student = student_of(bench.x.shape[1:], options.channels, options.blocks)
         bench.distil(student, teacher, options.epochs, 2e-2)
-        note("student in float32", bench.right(student))
-        for bits in (4, 2):
-            rounded = compression.plain(compression.quantize_aware(student, weight_bits=bits))
-            note(f"{bits} bits, plain", bench.right(rounded))
-            for name, steps in ways.items():
-                aware = compression.quantize_aware(student, weight_bits=bits, steps=steps)
-                bench.distil(aware, teacher, options.more, 2e-3)
-                ready = compression.plain(aware)
-                note(f"{bits} bits, {name}", bench.right(ready))
-                if bits == 4:
-                    note(f"the int4 file of {name}", bench.accuracy(bench.int4(ready)))
-    print(f"\nstudent: {student.count_params()} parameters; {options.data}\n")
-    print("| | accuracy, % | ± |\n|---|---:|---:|")
-    for row, values in found.items():
-        spread = 100 * statistics.stdev(values) if len(values) > 1 else 0.0
-        print(f"| {row} | {100 * statistics.mean(values):.2f} | {spread:.2f} |")
+        rows.note("student in float32", bench.right(student))
+        compare = compare_steps if options.steps else compare_searched
+        compare(bench, teacher, student, options.more, rows)
+    print(f"\nstudent: {student.count_params()} parameters; {options.data}")
+    rows.table()
+
+
+def compare_steps(
+    bench: Bench, teacher: keras.Model, student: keras.Model, epochs: int, rows: Rows
+) -> None:
+    ways = {
+        "running ranges": compression.RunningRanges(),
+        "learnt steps": compression.LearnedSteps(),
+        "learnt steps, of activations too": compression.LearnedSteps(activations=True),
+    }
+    for bits in (4, 2):
+        rounded = compression.plain(compression.quantize_aware(student, weight_bits=bits))
+        rows.note(f"{bits} bits, plain", bench.right(rounded))
+        for name, steps in ways.items():
+            aware = compression.quantize_aware(student, weight_bits=bits, steps=steps)
+            bench.distil(aware, teacher, epochs, 2e-3)
+            ready = compression.plain(aware)
+            rows.note(f"{bits} bits, {name}", bench.right(ready))
+            if bits == 4:
+                rows.note(f"the int4 file of {name}", bench.accuracy(bench.int4(ready)))
+
+
+def compare_searched(
+    bench: Bench, teacher: keras.Model, student: keras.Model, epochs: int, rows: Rows
+) -> None:
+    images = bench.x[:512]
+    throughout = compression.search_bits(
+        student, images, max_bytes=10**9, choices=(3,), teacher=teacher, verbose=False
+    )
+    searched = compression.search_bits(
+        student, images, max_bytes=throughout.bytes, choices=(8, 6, 4, 3, 2), teacher=teacher
+    )
+    print(searched, flush=True)
+    for name, found in (("3 bits throughout", throughout), ("bits by layer", searched)):
+        print(f"  {name}: {found.bytes:,} bytes", flush=True)
+        aware = compression.quantize_aware(student, bits=found.bits)
+        rows.note(f"{name}, rounded", bench.right(compression.plain(aware)))
+        bench.distil(aware, teacher, epochs, 2e-3)
+        rows.note(f"{name}, trained on", bench.right(compression.plain(aware)))
 
 
 def main() -> None:
@@ -185,14 +225,15 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--blocks", type=int, default=10)
     parser.add_argument("--steps", action="store_true", help="running ranges or learnt steps")
+    parser.add_argument("--search", action="store_true", help="bits by layer or throughout")
     options = parser.parse_args()
 
     bench = Bench(options.data, options.images)
     keras.utils.set_random_seed(100)
     teacher = bench.distil(teacher_of(bench.x.shape[1:]), None, options.epochs, 3e-3)
     print(f"teacher: {bench.accuracy(bench.file(teacher)):.4f}", flush=True)
-    if options.steps:
-        return compare_steps(bench, teacher, options)
+    if options.steps or options.search:
+        return few_bits(bench, teacher, options)
     found: dict[str, list[float]] = {row: [] for row in ROWS}
     for seed in range(1, options.seeds + 1):
         keras.utils.set_random_seed(seed)

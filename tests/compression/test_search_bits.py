@@ -167,5 +167,9 @@ def test_bad_input():
     with pytest.raises(ValueError, match="no whole 'teacher:output' to compare with"):
         batch = ({"inputs": x, "signals": {"teacher:hidden": x}}, None)
         search_bits(tiny(), [batch], max_bytes=300)
+    net = tiny()
+    two = keras.Model(net.inputs, [net.outputs[0], net.get_layer("dense1").output], name="two")
+    with pytest.raises(ValueError, match="compares one output, and student 'two' has 2"):
+        search_bits(two, x, max_bytes=300)
     with pytest.raises(ValueError, match="of class PReLU"):
         search_bits(joined(), images(8, shape=(8, 8, 2)), max_bytes=300)
