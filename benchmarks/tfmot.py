@@ -20,7 +20,7 @@ import numpy as np
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "tfmot.csv"
 SETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-TRAIN, FLOAT_EPOCHS, AWARE_EPOCHS, BATCH, RATE = 20_000, 3, 1, 64, 1e-4
+TRAIN, FLOAT_EPOCHS, AWARE_EPOCHS, BATCH, RATE = 10_000, 3, 1, 100, 1e-4
 
 
 def network(keras):
