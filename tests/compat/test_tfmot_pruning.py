@@ -122,6 +122,39 @@ def test_a_file_goes_on_where_it_was(tmp_path):
     assert now.mean() == pytest.approx(0.75, abs=1 / 96) and now[was].all()
 
 
+def test_a_schedule_of_ones_own_comes_back_from_a_file(tmp_path):
+    """Written as tfmot's own are: with tensors, and a config within a config."""
+
+    @keras.saving.register_keras_serializable("compat")
+    class Third(sparsity.PruningSchedule):
+        def __init__(self, begin_step):
+            self.begin_step = begin_step
+
+        def __call__(self, step):
+            due = self._should_prune_in_step(step, self.begin_step, -1, 1)
+            return ops.convert_to_tensor(due), ops.convert_to_tensor(1 / 3)
+
+        def get_config(self):
+            return {"class_name": "Third", "config": {"begin_step": self.begin_step}}
+
+    model, x, y = small()
+    pruned = compiled(sparsity.prune_low_magnitude(model, Third(1)))
+    pruned.fit(x, y, verbose=0, callbacks=updates())
+    assert zeros(pruned.layers[0].layer.kernel) == pytest.approx(1 / 3)
+    pruned.save(tmp_path / "pruned.keras")
+    loaded = keras.saving.load_model(tmp_path / "pruned.keras")
+    assert loaded.layers[0].pruning_schedule.begin_step == 1
+
+
+def test_what_the_model_was_compiled_with_is_not_copied():
+    model, x, y = small()
+    model.compile("sgd", lambda y, p: ops.mean(p), metrics=[lambda y, p: ops.max(p)])
+    model.fit(x, y, verbose=0)
+    pruned = sparsity.prune_low_magnitude(model, HALF)
+    assert model.compiled and not pruned.compiled
+    model.fit(x, y, verbose=0)
+
+
 def test_stripped_models_are_plain(tmp_path):
     model, x, y = small()
     pruned = compiled(sparsity.prune_low_magnitude(model, HALF))

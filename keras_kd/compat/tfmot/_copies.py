@@ -52,8 +52,11 @@ def copied(
         pairs.append((source, copy))
         return around(layer, copy)
 
-    copy = keras.models.clone_model(model, clone_function=again)
-    copy.compiled = False
+    compiled, model.compiled = model.compiled, False  # what it was compiled with is not copied
+    try:
+        copy = keras.models.clone_model(model, clone_function=again)
+    finally:
+        model.compiled = compiled
     for old, new in pairs:
         if old.built and new.built:
             new.set_weights(old.get_weights())

@@ -175,6 +175,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         schedule = keras.saving.serialize_keras_object(self.pruning_schedule)
+        if set(schedule["config"]) == {"class_name", "config"}:  # as tfmot's own schedules have it
+            schedule["config"] = schedule["config"]["config"]
         own = {
             "pruning_schedule": schedule, "block_size": self.block_size,
             "block_pooling_type": self.block_pooling_type, "sparsity_m_by_n": self.sparsity_m_by_n,
