@@ -69,8 +69,8 @@ def quantize_aware(
             within (`"block3"`, `"backbone/conv4"`), or by how paths begin (`"block3"` for
             `"block3_conv"`): a number of bits, or `None` for a layer that stays in float, outputs
             too. The longest key decides. `{"block3": 4, "head": None}`. Defaults to none.
-        steps: Where step sizes come from: `keras_kd.compression.RunningRanges()` or, for four bits
-            and fewer, `keras_kd.compression.LearnedSteps()`. Defaults to the former.
+        steps: Where step sizes come from: `keras_kd.compression.RunningRanges()` or, for very few
+            bits, `keras_kd.compression.LearnedSteps()`. Defaults to the former.
         keep_zeros: Whether weights that are exactly 0 stay so, whatever their pattern. `None`: in
             kernels of which a twentieth or more is 0, for learnt weights are hardly ever so.
             `True`: every zero. `False`: none. Defaults to `None`.
