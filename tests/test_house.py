@@ -194,7 +194,7 @@ def test_private_rooms_are_shared_by_those_named():
             for o, _ in found
             if room_of(o) == shared
         }
-        users -= {shared, "compat", "students"}  # these may use what they need
+        users -= {shared}
         assert users <= by and (shared == "_core" or users == by), (shared, users ^ by)
 
 
