@@ -141,7 +141,7 @@ plt.show()
 # ## Distil
 #
 # What is left is trained on for the same number of steps: by the labels alone, or by the whole network as
-# well. The whole network is the best teacher that a pruned one can have: it has been it.
+# well, a teacher that is always at hand and needs no labels.
 
 # %%
 students = {}
@@ -253,10 +253,11 @@ plt.show()
 # %% [markdown]
 # ## What to take with you
 #
-# Half of the channels are three quarters of the weights of the layers that mix them, and most of the
-# time. Right after pruning little is right; training on brings it back, and the former self as teacher
-# helps where labels are few or dear. Eight bits cost next to nothing; with very
-# few, let the rounded network learn from itself. And believe the file, not the step before it.
+# Half of the channels are three quarters of the weights of the layers that mix them. Right after pruning
+# little is right; training on brings most of it back. Where every image has its label, as here, the labels
+# alone do as well as the former self; its answers are what you have where labels are missing. Eight bits
+# cost next to nothing. Two ruin a network that is rounded after training, and it wins back a part of that
+# from itself, without a label. And believe the file, not the step before it.
 
 # %%
 first, last = proofs["whole, float32"], proofs["pruned, int8, aware"]
