@@ -62,9 +62,9 @@ def recover(
     Weights have to cross half a step of their rounding to count, and with few bits that is far: the
     optimizer is LAMB, which moves every layer by a share of its own weights' size.
 
-    No labels, no augmentation: a few hundred images of the kind that the model will see are
-    enough (`benchmarks/recover.py`). Dropout rests. The float model is left as it is. On two cores
-    a small convolutional network takes a minute or two.
+    No labels, no augmentation, and dropout rests. `benchmarks/recover.py` measures how many images
+    are enough, and the two parts beside the second alone. The float model is left as it is. On two
+    cores a small convolutional network takes a minute or two.
 
     Where the images differ from those of later use, the model is right for the images: take them
     from where it will work.
