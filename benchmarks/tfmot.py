@@ -29,7 +29,7 @@ def network(keras):
     x = entry = keras.Input((28, 28, 1))
     for i, channels in enumerate((16, 32)):
         x = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"conv{i}")(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"norm{i}")(x)  # few steps: no lag
+        x = layers.BatchNormalization(momentum=0.9, name=f"norm{i}")(x)
         x = layers.ReLU(name=f"relu{i}")(x)
         x = layers.MaxPooling2D(name=f"pool{i}")(x)
     x = layers.Flatten(name="flatten")(x)

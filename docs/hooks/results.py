@@ -43,7 +43,12 @@ PAGES = {
     "files": (
         "Files for devices",
         "students in every form of file, training for few bits, pruning",
-        ["Students as files", "Quantisation-aware distillation", "Pruning and distillation"],
+        [
+            "Students as files",
+            "Quantisation-aware distillation",
+            "Pruning and distillation",
+            "Beside tfmot",
+        ],
     ),
     "peers": (
         "Beside other packages",
