@@ -33,8 +33,8 @@ def tiny(shape: Shape, classes: int) -> keras.Model:
     The first rung of a ladder: `tiny`, `small`, `medium` and `large` are one architecture in four
     sizes, plain convolutions where maps are large and inverted residual blocks where they are
     small. Images are halved until their shorter side is 8 or less, at most five times, so images
-    of 28 pixels and of 224 cost the same in weights. All layers are exact in 8-bit integers:
-    `keras_kd.export(..., quantization="int8", target="micro")` takes each rung.
+    of 28 pixels and of 224 cost the same in weights. Integer files know all of its layers:
+    `keras_kd.export(..., quantization="int8", target="micro")`.
 
     Args:
         shape: `(height, width, channels)` of an image.
