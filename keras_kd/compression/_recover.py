@@ -63,8 +63,7 @@ def recover(
     optimizer is LAMB, which moves every layer by a share of its own weights' size.
 
     No labels, no augmentation, and dropout rests. `benchmarks/recover.py` measures how many images
-    are enough, and the two parts beside the second alone. The float model is left as it is. On two
-    cores a small convolutional network takes a minute or two.
+    are enough, and the two parts beside the second alone. The float model is left as it is.
 
     Where the images differ from those of later use, the model is right for the images: take them
     from where it will work.
