@@ -243,7 +243,8 @@ def test_the_autoencoder_is_an_int8_file_for_a_microcontroller(tmp_path):
     model.compile(keras.optimizers.Adam(0.003), "mse")
     model.fit(x, x, batch_size=32, epochs=20, verbose=0)
     # Numbers, not decisions: within a few of the output's 255 steps.
-    proof = int8(model, x, tmp_path / "ad.tflite", integer_io=True, target="micro", tolerance=0.1)
+    more = {"target": "micro", "decision": "values", "tolerance": 0.1}
+    proof = int8(model, x, tmp_path / "ad.tflite", integer_io=True, **more)
     assert proof.integer_operators == 1.0
     assert proof.micro.flash_bytes < 1.2 * model.count_params()
 
