@@ -154,9 +154,13 @@ def assign_clusters(
     clusters = count(clusters, "clusters", least=2)
     kernel = np.asarray(kernel, "float64")
     if per_channel and kernel.ndim > 1:
-        each = {"start": start, "keep_zeros": keep_zeros, "iterations": iterations}
-        members = [assign_clusters(part, clusters, **each) for part in np.moveaxis(kernel, -1, 0)]
-        shifted = [np.where(m == 0, 0, m + i * clusters) for i, m in enumerate(members)]
+        channels = [
+            assign_clusters(
+                channel, clusters, start=start, keep_zeros=keep_zeros, iterations=iterations
+            )
+            for channel in np.moveaxis(kernel, -1, 0)
+        ]
+        shifted = [np.where(m == 0, 0, m + i * clusters) for i, m in enumerate(channels)]
         return np.stack(shifted, axis=-1)
     free = kernel != 0 if keep_zeros else np.ones(kernel.shape, bool)
     members = np.zeros(kernel.shape, "int32")

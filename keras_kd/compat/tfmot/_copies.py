@@ -63,7 +63,7 @@ def copied(
     return copy
 
 
-def unwrapped(model: keras.Model, wrapper: type, who: str) -> keras.Model:
+def unwrapped(model: keras.Model, wrapper: type[Any], who: str) -> keras.Model:
     """A copy of the model with the layers inside each `wrapper`, in place of these."""
     return copied(
         model, who, inside=lambda layer: layer.layer if isinstance(layer, wrapper) else layer

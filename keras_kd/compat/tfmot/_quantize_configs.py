@@ -127,7 +127,7 @@ def weight_bits_of(config: QuantizeConfig, layer: keras.Layer) -> int | None:
     return bits.pop() if bits else None
 
 
-def _checked(quantizer: Any, kind: type, who: str) -> int:
+def _checked(quantizer: Any, kind: type[Any], who: str) -> int:
     if type(quantizer) is not kind:
         raise ValueError(
             f"{who} names the quantizer {type(quantizer).__name__}, which has no counterpart here. "
