@@ -83,6 +83,8 @@ def test_zeros_stay_and_are_one_of_the_values():
     assert ((members == 0) == (kernel == 0)).all() and len(np.unique(members)) == 4
     shared = ops.convert_to_numpy(share_values(kernel.astype("float32"), members))
     assert ((shared == 0) == (kernel == 0)).all()
+    moved = ops.convert_to_numpy(share_values(kernel.astype("float32") + 1, members))  # by a step
+    assert (moved[kernel == 0] == 0).all() and (moved[kernel != 0] != 0).all()
     assert assign_clusters(kernel, 4, keep_zeros=False).min() == 1
 
 
