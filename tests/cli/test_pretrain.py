@@ -143,7 +143,7 @@ def test_a_student_with_its_own_classifier_keeps_it(folder, tmp_path):
 @pytest.mark.parametrize(
     "more, student, message",
     [
-        ((), "mlp-16", "'student' has no feature map, which pretraining is about"),
+        ((), "mlp-16", "'mlp' has no feature map, which pretraining is about"),
         ((), "cnn-smal", "No student 'cnn-smal'. Expected a .keras file or one of"),
         (("--augment", "auto"), "cnn-small", "--augment auto asks the teacher about images with"),
         (("--set", "spatail=0"), "cnn-small", "has no setting 'spatail'"),

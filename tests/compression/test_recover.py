@@ -10,6 +10,7 @@ from keras_kd.compression import (
     FakeQuant,
     LearnedQuant,
     LearnedSteps,
+    RunningRanges,
     plain,
     quantize_aware,
     recover,
@@ -73,13 +74,19 @@ def test_every_block_meets_its_float_block(network, blocks):
 
 
 def test_blocks_end_at_steps_of_learnt_size_too():
-    _, both = pair(residual(), weight_bits=2, steps=LearnedSteps())
+    _, both = pair(residual(), weight_bits=2, steps=LearnedSteps(activations=True))
     assert len(both.pairs) == 7
-    aware = recover(small(), images(32), 2, block_steps=1, whole_steps=1, verbose=0)
+    shortest = {"block_steps": 1, "whole_steps": 1, "verbose": 0}
+    learnt = LearnedSteps(activations=True)
+    aware = recover(small(), images(32), 2, steps=learnt, **shortest)
     kinds = {type(layer) for layer in aware.layers}
     assert LearnedQuant in kinds and FakeQuant not in kinds
-    aware = recover(small(), images(32), 3, block_steps=1, whole_steps=1, verbose=0)
-    assert LearnedQuant not in {type(layer) for layer in aware.layers}
+
+
+@pytest.mark.parametrize("bits, steps", [(2, LearnedSteps), (3, RunningRanges)])
+def test_two_bits_learn_their_steps(bits, steps):
+    aware = recover(small(), images(32), bits, block_steps=1, whole_steps=1, verbose=0)
+    assert {type(layer.steps) for layer in aware.layers if hasattr(layer, "steps")} == {steps}
 
 
 def test_a_block_sees_nothing_of_the_errors_before_it():
