@@ -20,7 +20,7 @@ import numpy as np
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "tfmot.csv"
 SETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-TRAIN, FLOAT_EPOCHS, AWARE_EPOCHS, BATCH, RATE = 3_000, 4, 1, 50, 1e-4
+TRAIN, FLOAT_EPOCHS, AWARE_EPOCHS, BATCH, RATE = 20_000, 4, 1, 50, 1e-4
 
 
 def network(keras):
