@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_kd import teachers
+from keras_kd import Distiller, compression, teachers, with_logits
 from keras_kd._core.last_activation import ending, last_activation
 from keras_kd.exporting._compare import decisions_of
 from tests.models import Subclassed, mlp
@@ -41,6 +41,22 @@ def test_an_activation_before_a_cast_of_a_sequential_model_is_seen():
     cast = layers.Activation("linear", dtype="float32")
     probabilities = [keras.Input((4,)), layers.Dense(3, activation="softmax"), cast]
     assert ending(keras.Sequential(probabilities)) == "softmax"
+
+
+def test_an_output_in_a_list_of_one_is_seen():
+    """Keras returns it without the list."""
+    soft = keras.Sequential([keras.Input((4,)), layers.Dense(4), layers.Dense(3, "softmax")])
+    listed = keras.Model(soft.inputs, soft.outputs)
+    assert isinstance(listed.output, list)
+    cut = compression.shrink(soft, 0.5)
+    assert last_activation(listed) == last_activation(cut) == "softmax"
+    x = np.ones((2, 4), "float32")
+    logits = with_logits(listed).predict(x, verbose=0)
+    assert logits.shape == (2, 3) and np.allclose(
+        ops.softmax(logits), soft.predict(x, verbose=0), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="'student' ends in a softmax"):
+        Distiller(student=cut, teacher=mlp("teacher", features=4))
 
 
 def test_what_cannot_be_seen_is_not_guessed():

@@ -126,16 +126,12 @@ proofs = {
 }
 proof = proofs["int8"]
 (answer,) = proof.answers
-print(f"{proof.path}: {proof.bytes:,} bytes, {proof.gzip_bytes:,} when compressed")
-print(f"the same decision on {proof.agreeing:,} of {proof.examples:,} images")
-print(f"accuracy {answer.accuracy:.1%}, of the student {answer.student_accuracy:.1%}")
+print(proof)
 print(
     f"KL from the teacher {answer.divergence:.3f}, of the student {answer.student_divergence:.3f}"
 )
 print(f"{proof.integer_operators:.0%} of its operators compute in integers:")
 print("  " + ", ".join(f"{count} {name}" for name, count in proof.operators.items()))
-for note in proof.notes:
-    print(f"  {note}")
 
 # %% [markdown]
 # ## Fewer bits
@@ -294,12 +290,43 @@ for way, value in mean.items():
 again = kd.exporting.verify(proof.path, student, x_test, y_test)
 print(f"{proof.path} and {proof.path}.json: {again.bytes:,} bytes, {again.agreement:.1%} agree")
 
+# %% [markdown]
+# ## For whoever gets the file
+#
+# They need to know what goes in and what comes out. Told `preprocessing`, names of the classes and a
+# card, `export` writes all of it into the file: TensorFlow Lite's metadata, where Android's libraries
+# read them. With `softmax=True` the file ends in one, and gives probabilities. `readme=True` writes a page
+# beside it, with the lines that load it and an example to try them on.
+
+# %%
+given = written(
+    student, "for_others.tflite", "int8", softmax=True, readme=True,
+    class_names=data.info.class_names, preprocessing="float images in [0, 1]",
+    card={"license": "CC0", "data": data.info.name, "recipe": "hinton(temperature=4, alpha=0.9)"},
+)  # fmt: skip
+print(given)
+page = (OUT / "for_others.README.md").read_text()
+print(page[page.index("## Python") : page.index("## Kotlin")])
+
+# %% [markdown]
+# And a page that runs the student in a browser: draw, drop an image, see the answer. It holds the file
+# and an interpreter, which is fetched once from the npm registry, and needs no server.
+
+# %%
+try:
+    shown = kd.exporting.page(given.path, title="A student of clothes")
+    print(f"{shown}: {shown.stat().st_size / 1e6:.1f} MB, open it in a browser")
+except RuntimeError as error:  # no network
+    print(error)
+
 # %%
 assert mean["distilled"] > mean["student alone"] + 1, "distilled is better than alone"
 assert proof.agreement >= 0.97 and proof.integer_operators == 1.0, "all integers, and it agrees"
 assert abs(mean["8 bits, rounded"] - mean["distilled"]) < 1, "8 bits are as good as floats"
 assert proof.bytes < proofs["float32"].bytes, "and take less room"
 assert again.sha256 == proof.sha256 and again.agreeing == proof.agreeing, "the proof holds"
+assert given.outputs[0].ending == "softmax" and given.agreement >= 0.97, "with probabilities, too"
+assert kd.exporting.card(given.path)["card"]["license"] == "CC0", "and says what it is"
 if not QUICK and data.info.name == "fashion_mnist":
     assert abs(mean["8 bits, aware"] - mean["8 bits, rounded"]) < 1, "nothing to win back there"
     lost = mean["distilled"] - mean["4 bits, rounded"]

@@ -65,8 +65,12 @@ def input_shape_argument(layer: keras.Layer) -> Any:
 
 
 def outputs_of(model: keras.Model) -> Any:
-    """A Functional model's symbolic outputs in the structure it returns; else `None`."""
-    return getattr(model, "_outputs_struct", None)
+    """A Functional model's symbolic outputs in the structure it returns; else `None`.
+
+    One that was made with a list of one output returns that output alone.
+    """
+    outputs = getattr(model, "_outputs_struct", None)
+    return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
 
 
 def is_wired(model: keras.Model) -> bool:
