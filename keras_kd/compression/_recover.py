@@ -111,7 +111,7 @@ def recover(
     >>> aware = keras_kd.compression.recover(
     ...     model, x, bits=4, block_steps=5, whole_steps=5, verbose=0
     ... )
-    >>> len(np.unique(keras_kd.compression.plain(aware).layers[-1].kernel[:, 0])) <= 15
+    >>> len(np.unique(keras_kd.compression.plain(aware).layers[-1].get_weights()[0][:, 0])) <= 15
     True
 
     Reference: Li, Gong, Tan, Yang, Hu, Zhang, Yu, Wang, Gu, "BRECQ: Pushing the Limit of

@@ -131,10 +131,10 @@ def test_it_wins_back_what_rounding_loses(trained):
     weights = [w.copy() for w in model.get_weights()]
     x, few = data.x_test, data.x_train[:128]
     lost = divergence(model, rounded(model, few, 3), x)
-    blocks = recover(model, few, 3, block_steps=100, whole_steps=0, verbose=0)
+    whole = recover(model, few, 3, block_steps=0, whole_steps=100, verbose=0)
     both = recover(model, few, 3, block_steps=100, whole_steps=100, verbose=0)
-    assert lost > 0.05
-    assert divergence(model, blocks, x) < lost / 2
+    assert lost > 0.2
+    assert divergence(model, whole, x) < lost / 3
     assert divergence(model, both, x) < lost / 3
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
     assert model.trainable and all(layer.trainable for layer in model.layers)
@@ -206,7 +206,7 @@ def test_terms_of_ones_own():
         recover(model, x, verbose=0)
     terms = [kd.Term(kd.losses.FeatureMatch())]
     aware = recover(model, x, 8, terms=terms, block_steps=0, whole_steps=60, verbose=0)
-    assert np.abs(answers(aware, x) - answers(model, x)).mean() < 0.03
+    assert np.abs(answers(aware, x) - answers(model, x)).mean() < 0.05
 
 
 def test_progress_is_shown_and_not(capsys):
