@@ -65,6 +65,9 @@ def recover(
     No labels, no augmentation, and dropout rests. `benchmarks/recover.py` measures how many images
     are enough, and the two parts beside the second alone. The float model is left as it is.
 
+    Where rounding alone loses little, as with 4 bits or more, a few hundred images may lose more than
+    they win: compare with `quantize_aware` before you keep the result, or give a thousand or more.
+
     Where the images differ from those of later use, the model is right for the images: take them
     from where it will work.
 
