@@ -24,7 +24,7 @@ import time
 import keras
 import models
 import numpy as np
-from rows import Rows, points
+from rows import Deadline, Rows, points
 
 import keras_kd as kd
 from keras_kd import callbacks, recipes
@@ -66,18 +66,6 @@ PUBLISHED = {
     ("wrn40_2-wrn16_2", "crd"): 75.48,
 }
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-
-
-class Deadline(keras.callbacks.Callback):
-    """Ends the slice after the epoch in which its time runs out."""
-
-    def __init__(self, end: float):
-        super().__init__()
-        self.end, self.reached = end, False
-
-    def on_epoch_end(self, epoch, logs=None):
-        if time.monotonic() > self.end:
-            self.reached = self.model.stop_training = True
 
 
 class Bench:

@@ -23,7 +23,7 @@ import time
 import keras
 import numpy as np
 from keras import layers
-from rows import Rows
+from rows import Deadline, Rows
 
 import keras_kd as kd
 from keras_kd import callbacks
@@ -71,18 +71,6 @@ def compiled(student, terms, optimizer) -> kd.Distiller:
         metrics=["accuracy"], jit_compile=keras.config.backend() == "jax",
     )  # fmt: skip
     return distiller
-
-
-class Deadline(keras.callbacks.Callback):
-    """Ends the slice after the epoch in which its time runs out."""
-
-    def __init__(self, end: float):
-        super().__init__()
-        self.end, self.reached = end, False
-
-    def on_epoch_end(self, epoch, logs=None):
-        if time.monotonic() > self.end:
-            self.reached = self.model.stop_training = True
 
 
 class Bench:

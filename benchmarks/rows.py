@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
 
 import keras
 
@@ -57,3 +58,15 @@ class Rows(list):
             writer.writeheader()
             writer.writerows(self)
         os.replace(aside, self.path)
+
+
+class Deadline(keras.callbacks.Callback):
+    """Ends the slice after the epoch in which its time runs out."""
+
+    def __init__(self, end: float):
+        super().__init__()
+        self.end, self.reached = end, False
+
+    def on_epoch_end(self, epoch, logs=None):
+        if time.monotonic() > self.end:
+            self.reached = self.model.stop_training = True

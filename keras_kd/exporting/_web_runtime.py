@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import tarfile
@@ -79,7 +80,7 @@ def _fetched() -> dict[str, bytes]:
     try:
         with urllib.request.urlopen(_URL, timeout=_SECONDS) as answer:
             return _unpacked(answer.read())
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:  # the latter: cut short
         raise RuntimeError(
             f"The page needs {_PACKAGE} {_VERSION}, which could not be fetched from {_URL} "
             f"({error}). Fetch that file where there is a network, and give it: "

@@ -49,7 +49,7 @@ class ClusterableLayer:
 def can_be_clustered(layer: keras.Layer) -> bool:
     """Whether the layer, or one inside it, has weights to cluster, built or not."""
     return any(
-        hasattr(one, "get_clusterable_weights")
+        hasattr(one, "get_clusterable_weights")  # as tfmot has it: any class with it
         or isinstance(one, (L.Embedding, L.DepthwiseConv2D))
         or kernel_names(one)
         for one in layers_of(layer)

@@ -10,7 +10,7 @@ from keras_kd.compat.tfmot._clustered_layer import (
     ClusterWeights,
     can_be_clustered,
 )
-from keras_kd.compat.tfmot._copies import copied, unwrapped
+from keras_kd.compat.tfmot._copies import check_known, copied, unwrapped
 
 _SETTINGS = ("preserve_sparsity", "cluster_per_channel")
 
@@ -126,12 +126,7 @@ def cluster_scope() -> Any:
 def _has_clusterable(layer: keras.Layer) -> bool:
     if can_be_clustered(layer):
         return True
-    of_keras = type(layer).__module__.split(".")[0] == "keras"
-    if layer.weights and not of_keras:
-        raise ValueError(
-            f"Layer '{layer.name}' is of class {type(layer).__name__}, of which it is not known "
-            "which weights may be clustered. Let the class inherit "
-            "tfmot.clustering.keras.ClusterableLayer and define get_clusterable_weights(), or wrap "
-            "only the layers to cluster: keras.models.clone_model(model, clone_function=...)."
-        )
+    check_known(
+        layer, "clustered", "tfmot.clustering.keras.ClusterableLayer", "get_clusterable_weights"
+    )
     return False

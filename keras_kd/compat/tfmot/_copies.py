@@ -22,6 +22,16 @@ def check_wired(model: Any, who: str) -> None:
         )
 
 
+def check_known(layer: keras.Layer, done: str, interface: str, method: str) -> None:
+    """An error for a class of someone's own that has weights and does not say what they are."""
+    if layer.weights and type(layer).__module__.split(".")[0] != "keras":
+        raise ValueError(
+            f"Layer '{layer.name}' is of class {type(layer).__name__}, of which it is not known "
+            f"which weights may be {done}. Let the class inherit {interface} and define {method}(), "
+            "or wrap single layers: keras.models.clone_model(model, clone_function=...)."
+        )
+
+
 def copied(
     model: keras.Model,
     who: str,

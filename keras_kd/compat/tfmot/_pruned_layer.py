@@ -36,7 +36,7 @@ class PrunableLayer:
 def can_be_pruned(layer: keras.Layer) -> bool:
     """Whether the layer, or one inside it, has weights to prune, built or not."""
     return any(
-        hasattr(one, "get_prunable_weights")
+        hasattr(one, "get_prunable_weights")  # as tfmot has it: any class with it
         or isinstance(one, keras.layers.Embedding)
         or kernel_names(one)
         for one in layers_of(layer)

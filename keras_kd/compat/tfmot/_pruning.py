@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_kd.compat.tfmot._copies import copied, unwrapped
+from keras_kd.compat.tfmot._copies import check_known, copied, unwrapped
 from keras_kd.compat.tfmot._pruned_layer import (
     PruneLowMagnitude,
     can_be_pruned,
@@ -185,12 +185,5 @@ def _has_prunable(layer: keras.Layer) -> bool:
     check_one_input(layer, "prune_low_magnitude()", "keras_kd.compression.Pruning(0.5)")
     if can_be_pruned(layer):
         return True
-    of_keras = type(layer).__module__.split(".")[0] == "keras"
-    if layer.weights and not of_keras:
-        raise ValueError(
-            f"Layer '{layer.name}' is of class {type(layer).__name__}, of which it is not known "
-            "which weights may be pruned. Let the class inherit tfmot.sparsity.keras.PrunableLayer "
-            "and define get_prunable_weights(), or wrap only the layers to prune: "
-            "keras.models.clone_model(model, clone_function=...)."
-        )
+    check_known(layer, "pruned", "tfmot.sparsity.keras.PrunableLayer", "get_prunable_weights")
     return False
