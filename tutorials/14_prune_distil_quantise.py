@@ -121,7 +121,7 @@ def stays(model):
 
 norms = np.abs(filters(whole)).sum(axis=1)
 by_norm, by_taylor = (stays(pruned[way]) for way in ways)
-figure, axis = plt.subplots(figsize=(8, 3))
+figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
 order = np.argsort(-norms)
 for name, chosen, color in (
     ("both keep it", by_norm & by_taylor, "#1b6ca8"),
@@ -133,8 +133,7 @@ for name, chosen, color in (
     axis.bar(places, norms[order][places], color=color, label=f"{name}: {len(places)}")
 axis.set(xlabel="filters of the first layer", ylabel="sum of its weights' sizes")
 axis.set_xticks([])
-axis.legend(frameon=False)
-figure.tight_layout()
+figure.legend(loc="outside upper center", ncols=4, frameon=False)
 plt.show()
 
 # %% [markdown]
@@ -228,9 +227,10 @@ for step, proof in proofs.items():
 figure, axis = plt.subplots(figsize=(7, 3.6))
 places = [(proof.bytes / 1000, 100 * proof.accuracy) for proof in proofs.values()]
 axis.plot(*zip(*places, strict=True), "o-", color="#1b6ca8")
-for step, place in zip(proofs, places, strict=True):
-    axis.annotate(step, place, xytext=(6, 6), textcoords="offset points", fontsize=9)
-axis.set(xlabel="bytes of the file, thousands", ylabel="accuracy, %", xscale="log")
+for number, (step, place) in enumerate(zip(proofs, places, strict=True)):
+    below = (6, -14) if number % 2 else (6, 8)
+    axis.annotate(step, place, xytext=below, textcoords="offset points", fontsize=9)
+axis.set(xlabel="kB of the file", ylabel="accuracy, %")
 axis.margins(x=0.25, y=0.25)
 figure.tight_layout()
 plt.show()

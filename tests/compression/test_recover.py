@@ -16,6 +16,7 @@ from keras_kd.compression import (
     recover,
 )
 from keras_kd.compression._graph import Graph
+from keras_kd.compression._recover import _block_terms
 from keras_kd.compression._side_by_side import side_by_side, without_noise
 from keras_kd.compression._still import still
 from tests.compression.networks import answers, images, randomised, residual, small
@@ -71,6 +72,15 @@ def test_every_block_meets_its_float_block(network, blocks):
     # Every layer that learns is in a block, and none of the float model's learns.
     mine = {id(v) for v in aware.trainable_variables}
     assert {id(v) for v in both.model.trainable_variables} == mine
+
+
+def test_a_block_counts_by_the_spread_of_its_float_output():
+    _, both = pair(small(), weight_bits=4)
+    x = images(32)
+    floats = both.model.predict(x, verbose=0)
+    for term, (ours, theirs) in zip(_block_terms(both, x), both.pairs, strict=True):
+        assert term.name == ours
+        assert np.isclose(float(term.weight), 1 / np.var(floats[theirs]), rtol=1e-4)
 
 
 def test_blocks_end_at_steps_of_learnt_size_too():

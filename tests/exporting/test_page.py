@@ -1,12 +1,14 @@
 """The page that runs a student: in a real browser, without network, against the student."""
 
 import hashlib
+import http.client
 import json
 import re
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
+from unittest import mock
 
 import keras
 import numpy as np
@@ -204,6 +206,12 @@ def test_a_runtime_that_is_not_there_or_another(known, tmp_path, monkeypatch):
         RuntimeError, match=r"could not be fetched from https://registry.* \(<urlop"
     ):
         web_runtime()
+    cut_short = mock.MagicMock()
+    cut_short.__enter__.return_value.read.side_effect = http.client.IncompleteRead(b"half")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: cut_short)
+    with pytest.raises(RuntimeError, match="could not be fetched"):
+        web_runtime()
+    assert list(tmp_path.iterdir()) == []  # nothing is kept of it
     with pytest.raises(ValueError, match=r"must be a folder or a \.tgz file"):
         web_runtime(tmp_path / "none")
     with pytest.raises(ValueError, match=r"lacks the file tflite_web_api_cc_simd\.js"):
