@@ -57,6 +57,7 @@ def make(script: Path) -> float:
     from nbclient import NotebookClient
 
     made = notebook(script)
+    os.environ.pop("MPLBACKEND", None)  # "agg" would leave out every picture
     start = time.perf_counter()
     NotebookClient(made, timeout=3600, resources={"metadata": {"path": str(HERE)}}).execute()
     seconds = time.perf_counter() - start
