@@ -170,16 +170,13 @@ print(f"aware of 8 bits: {found['int8, aware'][0]:.1%}")
 # %% [markdown]
 # With two bits a weight has three steps, and rounding after training is no longer harmless. Say you have
 # the network and some of its images, and no labels at all. `recover` makes the float network the teacher
-# of its rounded copy: first each block learns to give what the float block gives, all of them at once,
-# each fed by the float network; then the whole learns the float network's answers.
+# of its rounded copy, which learns to predict what the float network predicts.
 
 # %%
 few = x[:512]
 rounded = quantize_aware(student, weight_bits=2)
 rounded(few, training=True)  # reads the ranges of the activations off these images
-recovered = recover(
-    student, few, 2, block_steps=20 if QUICK else 100, whole_steps=20 if QUICK else 300, verbose=0
-)
+recovered = recover(student, few, 2, whole_steps=40 if QUICK else 400, verbose=0)
 for way, model in {"2 bits, rounded": rounded, "2 bits, recovered": recovered}.items():
     found[way] = [accuracy(model)]
     print(f"{way}: {found[way][0]:.1%}")
@@ -227,9 +224,10 @@ for step, proof in proofs.items():
 figure, axis = plt.subplots(figsize=(7, 3.6))
 places = [(proof.bytes / 1000, 100 * proof.accuracy) for proof in proofs.values()]
 axis.plot(*zip(*places, strict=True), "o-", color="#1b6ca8")
-for number, (step, place) in enumerate(zip(proofs, places, strict=True)):
-    below = (6, -14) if number % 2 else (6, 8)
-    axis.annotate(step, place, xytext=below, textcoords="offset points", fontsize=9)
+BESIDE = {"whole, float32": (-90, 4), "pruned, float32": (10, -4), "pruned, int8": (-64, -16)}
+for step, place in zip(proofs, places, strict=True):
+    beside = BESIDE.get(step, (-6, 10))
+    axis.annotate(step, place, xytext=beside, textcoords="offset points", fontsize=9)
 axis.set(xlabel="kB of the file", ylabel="accuracy, %")
 axis.margins(x=0.25, y=0.25)
 figure.tight_layout()

@@ -163,3 +163,29 @@ def files(colors):
         axes.set_xticks(range(len(forms)), forms, rotation=30)
     left.legend(fontsize=8)
     return figure
+
+
+def recovered(colors):
+    """The accuracy by the number of images, for each number of bits and each way."""
+    table = rows("recover.csv")
+    bits = sorted({row["bits"] for row in table}, reverse=True)
+    figure = Figure(figsize=(8, 3.0), layout="constrained")
+    for axes, some in zip(figure.subplots(1, len(bits)), bits, strict=True):
+        mine = [row for row in table if row["bits"] == some]
+        for way, color in (("blocks and whole", colors[0]), ("whole", colors[2])):
+            values = by_seed([row for row in mine if row["way"] == way], "images", "accuracy")
+            for images, seeds in values.items():
+                axes.plot([int(images)] * len(seeds), seeds, ".", color=color, alpha=0.4)
+            points = sorted((int(images), mean(seeds)) for images, seeds in values.items())
+            axes.plot(*zip(*points, strict=True), "o-", color=color, label=way)
+        flat = [float(row["accuracy"]) for row in mine if row["way"] == "rounded"]
+        axes.axhline(mean(flat), color=colors[1], label="rounded")
+        axes.axhline(mean([float(row["float"]) for row in mine]), color=colors[1], linestyle=":",
+                     label="float")  # fmt: skip
+        axes.set_title(f"{some} bits", fontsize=10)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks([64, 256, 1024, 4096], ["64", "256", "1,024", "4,096"])
+        axes.set_xlabel("images without labels")
+    figure.axes[0].set_ylabel("accuracy, %")
+    figure.axes[-1].legend(fontsize=8)
+    return figure

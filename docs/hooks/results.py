@@ -69,6 +69,9 @@ PLOTS = {
     "The founding paper's table": [("temperatures", "Errors on MNIST by temperature")],
     "The CIFAR protocol": [("cifar", "Accuracy on CIFAR-10, each seed and the mean")],
     "Film reviews": [("reviews", "Accuracy on film reviews, each seed and the mean")],
+    "Recovering without labels": [
+        ("recovered", "Accuracy after rounding to few bits, by the number of images")
+    ],
     "Students as files": [("files", "Size and agreement of each form of file")],
 }
 
