@@ -68,6 +68,7 @@ def name_of(page):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    shown = keras.utils.is_interactive_logging_enabled()
     keras.utils.disable_interactive_logging()
     names = {"__name__": "page"}
     try:
@@ -75,6 +76,8 @@ def test_every_block_runs(page, tmp_path, monkeypatch):
             code = "\n" * block.line + block.code  # an error names the line of the page
             exec(compile(code, name_of(page), "exec"), names)
     finally:
+        if shown:
+            keras.utils.enable_interactive_logging()
         if keras.config.backend() == "jax":
             keras.distribution.set_distribution(None)
     if page.parent.name == "guides":

@@ -317,7 +317,8 @@ def _export(commands: Any) -> None:
     add("--preprocessing", metavar="TEXT",
         help="what was done to inputs, such as 'float images in [0, 1]'")  # fmt: skip
     add("--card", type=place, metavar="FILE",
-        help="a JSON file of what is to be said of the student: author, license, data, teacher")  # fmt: skip
+        help="a JSON file of what is to be said of the student, such as its author and license; data, "
+             "teacher, recipe and accuracy are taken from the summary beside the student")  # fmt: skip
     add(
         "--readme",
         action="store_true",

@@ -24,6 +24,7 @@ from keras_kd.cli._recipes import terms_of
 from keras_kd.cli._run_folder import if_stopped as if_stopped
 from keras_kd.data import Augment, Dataset, feed
 from keras_kd.distiller import Distiller
+from keras_kd.report import proportion
 from keras_kd.terms import Labels
 
 
@@ -194,8 +195,11 @@ def _summary(options: argparse.Namespace, run: _Run) -> dict[str, Any]:
         "validation_accuracy": best.value,
         "test_examples": len(y),
         "test_accuracy": float((ours == y).mean()),
+        "test_accuracy_interval": list(proportion(int((ours == y).sum()), len(y))),
         "teacher_test_accuracy": None if theirs is None else float((theirs == y).mean()),
         "test_agreement": None if theirs is None else float((ours == theirs).mean()),
+        "teacher": str(options.teacher),
+        "teacher_fingerprint": None if run.teacher is None else stores.fingerprint(run.teacher),
         "recipe": options.recipe,
         "settings": dict(options.set),
         "data": options.data,

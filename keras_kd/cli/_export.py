@@ -11,14 +11,20 @@ from keras_kd.cli._class_order import images_for, kept_beside, tell_of_others
 from keras_kd.cli._console import BadInput, bad_input, give
 from keras_kd.cli._images import input_shape
 from keras_kd.cli._load_models import load
+from keras_kd.cli._run_folder import SUMMARY
 from keras_kd.exporting import export, page
 
 _CALIBRATION = 1000
+#: What of a run's summary belongs on its student's card.
+_FROM_RUN = (
+    "data", "teacher", "teacher_fingerprint", "teacher_test_accuracy", "recipe", "settings",
+    "epochs", "best_epoch", "seed", "test_accuracy", "test_accuracy_interval", "test_examples",
+)  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
     with bad_input():
-        card = _card(options.card) if options.card else None
+        card = {**_of_run(options.student), **(_card(options.card) if options.card else {})} or None
         if options.page and options.file.suffix != ".tflite":
             raise BadInput(f"--page runs a .tflite file, not '{options.file}'")
         student = load(options.student)
@@ -54,6 +60,21 @@ def run(options: argparse.Namespace) -> None:
     if made:
         result["page"] = str(made)
     give(options, result, str(proof), *([f"{made}: the student in a browser."] if made else []))
+
+
+def _of_run(student: Path) -> dict[str, Any]:
+    """The card of a student that `keras-kd distill` made: what the summary beside it holds."""
+    path = student.with_name(SUMMARY)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict) or Path(str(found.get("student", ""))).name != student.name:
+        return {}
+    card = {name: found[name] for name in _FROM_RUN if found.get(name) is not None}
+    if "teacher" in card:
+        card["teacher"] = Path(card["teacher"]).name
+    return card
 
 
 def _card(path: Path) -> dict[str, Any]:

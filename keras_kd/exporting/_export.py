@@ -143,10 +143,12 @@ def export(
             and into the file, where `keras_kd.exporting.class_names` finds them (of a file for a
             microcontroller, or with `c_header`, into the proof alone). Defaults to `None`.
         card: What is to be said of the student: a dict of texts, numbers, lists and dicts, such as
-            `"data"`, `"teacher"`, `"recipe"`, `"accuracy"` with its interval. It goes into the proof
-            and into the file, where `keras_kd.exporting.card` finds it; `"author"`, `"license"`,
-            `"description"` and `"version"`, texts, also where the format has a place for them. Not
-            for a microcontroller or with `c_header`. Defaults to `None`.
+            `"data"`, `"teacher"`, `"recipe"`, `"accuracy"` with its interval. It goes into the
+            proof, beside the file (`.json` instead of its suffix, with the student's name and
+            fingerprint and what it takes and gives) and into the file, where
+            `keras_kd.exporting.card` finds it; `"author"`, `"license"`, `"description"` and
+            `"version"`, texts, also where the format has a place for them. Not into a file for a
+            microcontroller or with `c_header`. Defaults to `None`.
         c_header: Whether a LiteRT file is also written as an array for C, `.h` instead of
             `.tflite`. Defaults to `False`.
         readme: Whether a page is written beside the file, `.README.md` instead of its suffix, that
@@ -230,20 +232,22 @@ def export(
             free_batch=free_batch,
             softmax=added,
         )
+        stored = form.tensors(unfinished)
+        endings = {**endings_of(student, outputs), **dict.fromkeys(added, "softmax")}
+        metadata = Metadata(
+            name=student.name,
+            fingerprint=fingerprint(student),
+            quantization=quantization,
+            inputs=described(given.inputs, stored, {}),
+            outputs=described(outputs, stored, endings),
+            classes=classes,
+            preprocessing=told,
+            card=about,
+        )
         if not c_header:
-            stored = form.tensors(unfinished)
-            endings = {**endings_of(student, outputs), **dict.fromkeys(added, "softmax")}
-            metadata = Metadata(
-                name=student.name,
-                fingerprint=fingerprint(student),
-                quantization=quantization,
-                inputs=described(given.inputs, stored, {}),
-                outputs=described(outputs, stored, endings),
-                classes=classes,
-                preprocessing=told,
-                card=about,
-            )
             form.write_metadata(unfinished, metadata)
+        if about:
+            unfinished.with_suffix(".json").write_text(metadata.as_json(), encoding="utf-8")
         notes = notes_on(student, unrolled=unrolled, free_batch=free_batch)
         if ranges:
             notes.append(f"Ranges were read off {count(ranges.inputs)} examples.")

@@ -182,6 +182,28 @@ def test_export_with_a_card_a_readme_and_a_page(exported, folder, tmp_path, monk
     assert "--page runs a .tflite file" in capsys.readouterr().err
 
 
+def test_the_card_of_a_run_is_taken_from_its_summary(exported, tmp_path, folder):
+    student = tmp_path / "student.keras"
+    student.write_bytes((folder / "teacher.keras").read_bytes())
+    summary = {
+        "student": "elsewhere/student.keras", "data": "digits", "teacher": "/home/a/big.keras",
+        "recipe": "hinton", "test_accuracy": 0.9, "test_accuracy_interval": [0.88, 0.92],
+        "teacher_fingerprint": None, "classes": ["0"],
+    }  # fmt: skip
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    (tmp_path / "mine.json").write_text(json.dumps({"author": "A. Person", "data": "mine"}))
+    argv = ["export", str(student), str(tmp_path / "s.tflite")]
+    of_run = {
+        "data": "digits", "teacher": "big.keras", "recipe": "hinton", "test_accuracy": 0.9,
+        "test_accuracy_interval": [0.88, 0.92],
+    }  # fmt: skip
+    assert main(argv) == 0 and exported["card"] == of_run
+    assert main([*argv, "--card", str(tmp_path / "mine.json")]) == 0
+    assert exported["card"] == {**of_run, "author": "A. Person", "data": "mine"}
+    (tmp_path / "summary.json").write_text(json.dumps({**summary, "student": "other.keras"}))
+    assert main(argv) == 0 and exported["card"] is None
+
+
 def test_export_keeps_the_order_of_the_run(exported, folder, tmp_path, digits, capsys):
     student = tmp_path / "student.keras"
     student.write_bytes((folder / "other order.keras").read_bytes())

@@ -49,6 +49,10 @@ def test_it_writes_a_student_a_log_and_a_summary(whole, folder, digits):
     assert summary["teacher_test_accuracy"] == pytest.approx((theirs == digits.y_test).mean())
     assert summary["test_agreement"] == pytest.approx((ours == theirs).mean(), abs=1e-3)
     assert (summary["test_examples"], summary["parameters"]) == (640, 1210)
+    low, high = summary["test_accuracy_interval"]
+    assert low < summary["test_accuracy"] < high < low + 0.1
+    assert summary["teacher"] == str(folder / "teacher.keras")
+    assert summary["teacher_fingerprint"] == keras_kd.stores.fingerprint(teacher)
     log = rows(whole)
     assert [row["epoch"] for row in log] == [0, 1, 2, 3]
     best = max(log, key=lambda row: row["val_accuracy"])

@@ -1,6 +1,7 @@
 """TensorFlow Lite's metadata in a LiteRT file, read by other hands than those that wrote them."""
 
 import importlib.util
+import json
 import pathlib
 
 import numpy as np
@@ -85,6 +86,13 @@ def told(made, student, digits):
         )  # fmt: skip
 
     return made("told", make) / "s.tflite"
+
+
+@converts
+def test_the_card_lies_beside_the_file(told):
+    beside = json.loads(told.with_name("s.json").read_text(encoding="utf-8"))
+    assert beside == exporting.card(told) and beside["card"] == CARD
+    assert beside["inputs"][0]["name"] == "image" and beside["fingerprint"]
 
 
 @converts
