@@ -28,6 +28,8 @@ def logits_among(terms: Iterable[Any]) -> dict[str, str]:
 def looked_at(signals: Signals, addresses: Iterable[str]) -> Any:
     """What each of these signals looks like; of the largest logits alone, their values."""
     outputs = [keras.tree.flatten(signals.get(address, 0.0)) for address in addresses]
+    # Two are the weights and classes of draws, of which there are no logits.
+    outputs = [[0.0] if len(leaves) == 2 else leaves for leaves in outputs]
     return ops.stack([looks(leaves[0]) for leaves in outputs] or [looks(0.0)])
 
 

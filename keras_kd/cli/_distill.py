@@ -112,10 +112,11 @@ def _shape(path: Path, teacher: keras.Model | None, student: keras.Model | None)
     if model is not None:
         return input_shape(model)
     settings = stores.Store(path).manifest.settings
-    if any(signal["codec"] == "top_k" for signal in settings["signals"]):
+    if any(signal["codec"] in ("top_k", "sampled") for signal in settings["signals"]):
         raise ValueError(
-            f"'{path}' holds the largest logits alone, which the recipes of the command line do "
-            "not read. Use keras_kd.losses.SparseSoftTarget in Python, or store all of them."
+            f"'{path}' holds some of the classes alone, which the recipes of the command line do not "
+            "read. Use keras_kd.losses.SparseSoftTarget or SampledSoftTarget in Python, or store all "
+            "logits."
         )
     return tuple(settings["data"]["inputs"][0]["shape"])
 

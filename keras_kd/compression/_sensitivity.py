@@ -144,7 +144,7 @@ def _whole(signals: Mapping[str, Any]) -> np.ndarray:
     if not hasattr(outputs, "shape"):
         raise ValueError(
             f"The batches of `inputs` have no whole '{_ADDRESS}' to compare with: their signals are "
-            f"{listing(signals)}. Write the store without `top_k`, or give `teacher`."
+            f"{listing(signals)}. Write the store without `top_k` and `sampled`, or give `teacher`."
         )
     return np.asarray(outputs)
 

@@ -75,6 +75,8 @@ Names:
         Divergence between the relations that the positions of a sequence have to one another.
     ReverseKL
         Kullback-Leibler divergence from the student's distribution to the teacher's.
+    SampledSoftTarget
+        Cross-entropy to classes drawn from the teacher's distribution.
     SimilarityMatrix
         Squared difference of the similarities between the examples of a batch.
     SkewKL
@@ -140,6 +142,7 @@ from keras_kd.losses._outputs import VirtualTarget as VirtualTarget
 from keras_kd.losses._relations import AngleRelation as AngleRelation
 from keras_kd.losses._relations import DistanceRelation as DistanceRelation
 from keras_kd.losses._relations import SimilarityMatrix as SimilarityMatrix
+from keras_kd.losses._sampled import SampledSoftTarget as SampledSoftTarget
 from keras_kd.losses._soft_targets import BinarySoftTarget as BinarySoftTarget
 from keras_kd.losses._soft_targets import SoftTarget as SoftTarget
 from keras_kd.losses._soft_targets import StandardizedSoftTarget as StandardizedSoftTarget
@@ -165,7 +168,7 @@ __all__ = [
     "JacobianMatch", "JensenShannon", "LabelledTarget", "LogPowerDistance", "LogitMatch",
     "Loss", "MarginReLUMatch", "MaskedGeneration", "MaximumMeanDiscrepancy",
     "NeighborDistribution", "NoiseContrastive", "NormalizedTarget", "RegressionMatch",
-    "RelationMatch", "ReverseKL", "SimilarityMatrix", "SkewKL", "SkewReverseKL",
-    "SoftTarget", "SparseSoftTarget", "StandardizedSoftTarget", "SumOf", "VariationalMatch",
-    "VirtualTarget", "WeightedSoftTarget",
+    "RelationMatch", "ReverseKL", "SampledSoftTarget", "SimilarityMatrix", "SkewKL",
+    "SkewReverseKL", "SoftTarget", "SparseSoftTarget", "StandardizedSoftTarget", "SumOf",
+    "VariationalMatch", "VirtualTarget", "WeightedSoftTarget",
 ]  # fmt: skip

@@ -157,6 +157,7 @@ class TeacherKL(TeacherMetric):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if isinstance(y_true, tuple):
+            _check_largest(self, y_true)
             divergence = SparseSoftTarget(self.temperature, dtype=self.dtype)
             target = tuple(ops.cast(signal, self.dtype) for signal in y_true)
             student = self._log_probabilities(y_pred)
@@ -184,6 +185,7 @@ def _choice(metric: TeacherMetric, y_true: Tensor, y_pred: Tensor) -> tuple[Tens
     if not isinstance(y_true, tuple):
         teacher, student = metric.both(y_true, y_pred)
         return ops.argmax(teacher, axis=-1), student
+    _check_largest(metric, y_true)
     largest, classes, _ = y_true  # as stored: the largest logits, their classes, log-sum-exp
     student = metric._log_probabilities(y_pred)
     if shape_of(largest)[:-1] != shape_of(student)[:-1]:
@@ -194,3 +196,12 @@ def _choice(metric: TeacherMetric, y_true: Tensor, y_pred: Tensor) -> tuple[Tens
     first = ops.expand_dims(ops.argmax(largest, axis=-1), -1)
     choice = ops.take_along_axis(ops.cast(classes, "int32"), ops.cast(first, "int32"), axis=-1)
     return ops.squeeze(choice, axis=-1), student
+
+
+def _check_largest(metric: TeacherMetric, y_true: Any) -> None:
+    if len(y_true) != 3:
+        raise ValueError(
+            f"Metric '{metric.name}' needs all of the teacher's logits or the largest, and the store "
+            "has classes that were drawn: from these its choice and its probabilities cannot be told. "
+            "Leave the metric out, or write the store with `top_k`."
+        )

@@ -13,6 +13,8 @@ Names:
         Puts together what several writers wrote to several folders.
     read
         Batches for `fit` with the teacher outputs stored for them: no teacher is needed.
+    Sampled
+        Classes drawn from a teacher's distribution: a target for `SampledSoftTarget`.
     Store
         A finished store: the teacher's outputs for some examples by their ids.
     StoreError
@@ -28,6 +30,7 @@ Names:
 """
 
 from keras_kd._core.largest import Largest as Largest
+from keras_kd._core.sampled import Sampled as Sampled
 from keras_kd.stores._beam import write_with_beam as write_with_beam
 from keras_kd.stores._codecs import StoreError as StoreError
 from keras_kd.stores._fingerprint import fingerprint as fingerprint
@@ -41,6 +44,6 @@ from keras_kd.stores._verify import verify as verify
 from keras_kd.stores._writer import write as write
 
 __all__ = [
-    "Largest", "Manifest", "Store", "StoreError", "Verified", "fingerprint", "from_answers",
-    "merge", "read", "verify", "write", "write_with_beam",
+    "Largest", "Manifest", "Sampled", "Store", "StoreError", "Verified", "fingerprint",
+    "from_answers", "merge", "read", "verify", "write", "write_with_beam",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Codecs: how one signal is written, and what is lost by it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
@@ -10,7 +10,6 @@ import numpy as np
 from keras import ops
 
 from keras_kd._core.largest import Largest
-from keras_kd._core.messages import listing
 
 Columns = Mapping[str, np.ndarray]
 #: A column's type and its shape for one example.
@@ -35,7 +34,8 @@ class Codec:
     def columns(self) -> dict[str, Spec]:
         raise NotImplementedError
 
-    def prepare(self, signal: Any) -> Any:
+    def prepare(self, signal: Any, starts: Any = None) -> Any:
+        """The signal as `encode` takes it; `starts` are of a codec that draws."""
         return ops.cast(signal, "float32")
 
     def encode(self, prepared: Any) -> dict[str, np.ndarray]:
@@ -44,8 +44,16 @@ class Codec:
     def decode(self, columns: Columns) -> Any:
         raise NotImplementedError
 
+    def at(self, temperature: float | None) -> int:
+        """The place of `temperature` among those stored, where it matters."""
+        return 0
+
     def signature(self) -> Any:
         return keras.KerasTensor((None, *self.shape), "float32")
+
+    def apart(self, prepared: Any, columns: Columns) -> np.ndarray:
+        """How far each example's signal is from the stored one, as a part of its largest number."""
+        return far([prepared], [self.decode(columns)])
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -128,7 +136,7 @@ class TopK(Codec):
         return 1e-4 if self.dtype == "float32" else 2e-3
 
     def columns(self) -> dict[str, Spec]:
-        kind = "uint16" if self.shape[-1] <= 1 << 16 else "int32"
+        kind = class_kind(self.shape[-1])
         known, rest = (*self.shape[:-1], self.k), self.shape[:-1]
         return {
             "values": (self.dtype, known),
@@ -136,7 +144,7 @@ class TopK(Codec):
             "log_sum_exp": ("float32", (*rest, len(self.temperatures))),
         }
 
-    def prepare(self, signal: Any) -> Any:
+    def prepare(self, signal: Any, starts: Any = None) -> Any:
         if isinstance(signal, Largest):  # of a teacher that gives no others
             values, classes, sums = signal
             return values, classes, sums[..., np.newaxis]
@@ -160,7 +168,6 @@ class TopK(Codec):
         )
 
     def at(self, temperature: float | None) -> int:
-        """The place of `temperature` among those stored."""
         stored = ", ".join(f"{t:g}" for t in self.temperatures)
         if temperature is None:
             if len(self.temperatures) == 1:
@@ -185,6 +192,10 @@ class TopK(Codec):
             keras.KerasTensor(rest, "float32"),
         )
 
+    def apart(self, prepared: Any, columns: Columns) -> np.ndarray:
+        # Not the classes: those of equal logits may change places.
+        return far([prepared[0], prepared[2]], [columns["values"], columns["log_sum_exp"]])
+
     def get_config(self) -> dict[str, Any]:
         return {
             "codec": self.name, "shape": list(self.shape), "k": self.k, "dtype": self.dtype,
@@ -192,34 +203,19 @@ class TopK(Codec):
         }  # fmt: skip
 
 
-def make(
-    address: str,
-    shape: tuple[int, ...],
-    dtype: str,
-    top_k: int | None,
-    temperatures: tuple[float, ...],
-) -> Codec:
-    """The codec for a signal of this shape."""
-    if top_k is None:
-        return Scaled(shape) if dtype == "int8" else Dense(shape, dtype)
-    if dtype == "int8":
-        raise ValueError(f"'{address}': the largest logits are float16 or float32, not int8.")
-    if not shape or not 0 < top_k <= shape[-1]:
-        raise ValueError(
-            f"`top_k` must be between 1 and the number of classes: '{address}' has the shape "
-            f"{(None, *shape)}. Received: top_k={top_k}."
-        )
-    return TopK(shape, top_k, dtype, temperatures)
+def class_kind(classes: int) -> str:
+    """The smallest type that holds any class number."""
+    return "uint16" if classes <= 1 << 16 else "int32"
 
 
-def from_config(config: Mapping[str, Any]) -> Codec:
-    """The codec of a manifest's settings."""
-    shape = tuple(config["shape"])
-    if config["codec"] == Dense.name:
-        return Dense(shape, config["dtype"])
-    if config["codec"] == Scaled.name:
-        return Scaled(shape)
-    if config["codec"] == TopK.name:
-        return TopK(shape, config["k"], config["dtype"], tuple(config["temperatures"]))
-    known = [Dense.name, Scaled.name, TopK.name]
-    raise KeyError(f"codec {config['codec']!r}, expected one of {listing(known)}")
+def far(now: Sequence[Any], then: Sequence[Any]) -> np.ndarray:
+    """The largest difference within each example, as a part of its largest number."""
+    pairs = list(zip(map(_flat, now), map(_flat, then), strict=True))
+    difference = np.max([np.abs(a - b).max(axis=1, initial=0.0) for a, b in pairs], axis=0)
+    size = np.max([np.abs(a).max(axis=1, initial=1e-6) for a, _ in pairs], axis=0)
+    return difference / size
+
+
+def _flat(array: Any) -> np.ndarray:
+    array = np.asarray(array, "float32")
+    return array.reshape(len(array), -1)

@@ -10,7 +10,9 @@ from keras_kd._core.addresses import OUTPUT
 from keras_kd._core.external import ExternalTeacher, SteadySignals
 from keras_kd._core.largest import Largest
 from keras_kd._examples._ids import shown
-from keras_kd.stores._codecs import Codec, StoreError, TopK, make
+from keras_kd.stores._codecs import Codec, StoreError, TopK
+from keras_kd.stores._draws import Draws
+from keras_kd.stores._form import Form, plain
 
 #: The number of classes of a teacher that gives its largest logits alone, where it is not known.
 _CLASSES_UNKNOWN = 1 << 31
@@ -27,31 +29,28 @@ class ExternalOutputs:
         teacher: ExternalTeacher,
         paths: Sequence[str],
         dtypes: Mapping[str, str],
-        top_k: int | None,
-        temperatures: tuple[float, ...],
+        form: Form,
         example: Any,
     ):
         self.teacher = teacher
         self._signals = SteadySignals(teacher, paths)
         self._example, self._first = example, self._run(example, None)
         self.codecs: dict[str, Codec] = {
-            path: self._codec(path, signal, dtypes[path], top_k, temperatures)
+            path: self._codec(path, signal, dtypes[path], form)
             for path, signal in self._first.items()
         }
 
-    def _codec(
-        self, path: str, signal: Any, dtype: str, top_k: int | None, temperatures: tuple[float, ...]
-    ) -> Codec:
+    def _codec(self, path: str, signal: Any, dtype: str, form: Form) -> Codec:
         if not isinstance(signal, Largest):
-            return make(
-                path, signal.shape[1:], dtype, top_k if path == OUTPUT else None, temperatures
-            )
+            shape = tuple(signal.shape[1:])
+            return form.codec(path, shape, dtype) if path == OUTPUT else plain(shape, dtype)
         k = signal.values.shape[-1]
-        if top_k not in (None, k) or temperatures != (1.0,):
+        if form.top_k not in (None, k) or form.sampled or form.temperatures != (1.0,):
             raise StoreError(
                 f"The teacher '{self.teacher.name}' gives its {k} largest logits alone: they are "
-                "stored as they come, and hold at a temperature of 1. Leave out `top_k` and "
-                f"`temperatures`. Received: top_k={top_k}, temperatures={temperatures}."
+                "stored as they come, and hold at a temperature of 1. Leave out `top_k`, `sampled` "
+                f"and `temperatures`. Received: top_k={form.top_k}, sampled={form.sampled}, "
+                f"temperatures={form.temperatures}."
             )
         classes = getattr(self.teacher, "num_classes", None) or _CLASSES_UNKNOWN
         return TopK((*signal.values.shape[1:-1], classes), k, dtype, (1.0,))
@@ -63,12 +62,17 @@ class ExternalOutputs:
             for path, signal in self._first.items()
         }
 
-    def compute(self, x: Any, size: int, ids: np.ndarray | None = None) -> list[Any]:
+    def compute(self, x: Any, size: int, ids: np.ndarray, views: np.ndarray) -> list[Any]:
         """The prepared signals of some examples."""
         # The first batch was run for its shapes already, and some teachers cost money.
         first = x is self._example
         signals = self._first if first else self._run(ids if self.teacher.by_id else x, ids)
-        prepared = [codec.prepare(signals[path]) for path, codec in self.codecs.items()]
+        prepared = [
+            codec.prepare(
+                signals[path], codec.starts(ids, views) if isinstance(codec, Draws) else None
+            )
+            for path, codec in self.codecs.items()
+        ]
         return keras.tree.map_structure(_as_numpy, prepared)
 
     def _run(self, x: Any, ids: np.ndarray | None) -> dict[str, Any]:

@@ -18,14 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.stores._codecs import Codec, StoreError, from_config
+from keras_kd.stores._codecs import Codec, StoreError
 from keras_kd.stores._digest import Digest
 from keras_kd.stores._digest_of_format_1 import DigestOfFormat1
+from keras_kd.stores._draws import Draws
+from keras_kd.stores._form import from_config
 
 #: 1: nothing but the manifest has a checksum of its own; such stores are read, not written on.
 FORMAT = 2
 #: Of stores that know ids and no inputs.
 WITHOUT_INPUTS = 3
+#: Of stores with classes that were drawn.
+DRAWN = 4
 MANIFEST, EXAMPLES, RECORD = "manifest.json", "examples.json", "shard.json"
 INDEX = ("index.ids.npy", "index.rows.npy")
 #: The bytes that one checksum is of.
@@ -96,6 +100,8 @@ def file_names(signals: list[str], codecs: list[Codec]) -> list[dict[str, str]]:
 
 def format_of(settings: dict[str, Any]) -> int:
     """The lowest format that can hold these settings."""
+    if any(entry["codec"] == Draws.name for entry in settings["signals"]):
+        return DRAWN
     return FORMAT if settings["data"]["inputs"] else WITHOUT_INPUTS
 
 
@@ -112,10 +118,10 @@ class Manifest:
         version = content.get("format")
         if not isinstance(version, int):
             raise StoreError(f"'{folder / MANIFEST}' is damaged: it names no format.")
-        if version > WITHOUT_INPUTS:
+        if version > DRAWN:
             raise StoreError(
                 f"The store '{folder}' has format {version}, and this version of keras_kd reads "
-                f"formats up to {WITHOUT_INPUTS}. Upgrade keras_kd, or write the store again."
+                f"formats up to {DRAWN}. Upgrade keras_kd, or write the store again."
             )
         if content != sealed(content):
             raise StoreError(

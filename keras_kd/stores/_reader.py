@@ -56,7 +56,8 @@ def read(
     student sees the pixels that the teacher saw.
 
     Gives `({"inputs": x, "signals": {"teacher:output": ...}}, y)`. With `top_k` the signal is the
-    triple that `keras_kd.losses.SparseSoftTarget` takes.
+    triple that `keras_kd.losses.SparseSoftTarget` takes, with `sampled` the pair that
+    `keras_kd.losses.SampledSoftTarget` takes.
 
     Args:
         path: The store's folder; or a dict of several by the role of each teacher.
@@ -69,7 +70,7 @@ def read(
         augment: The views that are expected. Defaults to `None`: those of the store.
         among: Where the views mix examples: the whole set that the teacher predicted. Defaults
             to `None`: `data`, when that is a `Part`.
-        temperature: With `top_k`: the temperature of the loss. Defaults to the one stored.
+        temperature: With `top_k` and `sampled`: the temperature of the loss. Defaults to the one stored.
         batch_size: For data that are not in batches yet. Defaults to `128`.
         shuffle: For a `Part`: whether each epoch has an order of its own. Defaults to `False`.
         seed: Of these orders. Defaults to `0`.

@@ -67,11 +67,10 @@ class ShardWriter:
                 self._put(name, np.stack([part[column] for part in parts], axis=1))
 
     def _view(self, batch: Batch, view: int) -> list[dict[str, np.ndarray]]:
-        x = batch.x
+        x, views = batch.x, np.full(len(batch.ids), view)
         if self.augment is not None:
-            views = np.full(len(batch.ids), view)
             x, _ = self.augment.mixed(x, None, ids=batch.ids, views=views, pool=self.pool)
-        outputs = self.outputs.compute(x, self.settings["batch_size"], batch.ids)
+        outputs = self.outputs.compute(x, self.settings["batch_size"], batch.ids, views)
         encoded = []
         for address, codec, signal in zip(
             self.manifest.signals, self.manifest.codecs, outputs, strict=True

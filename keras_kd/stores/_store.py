@@ -66,10 +66,7 @@ class Store:
             self.manifest.check_file("", name, entry, content=check)
         self._ids = Column(self.manifest.folder / INDEX[0]).array
         self._rows = Column(self.manifest.folder / INDEX[1], "int64", ()).array
-        self._places = [
-            codec.at(temperature) if isinstance(codec, TopK) else 0
-            for codec in self.manifest.codecs
-        ]
+        self._places = [codec.at(temperature) for codec in self.manifest.codecs]
 
     def rows(self, ids: Any) -> np.ndarray:
         """The places of these examples in the store."""

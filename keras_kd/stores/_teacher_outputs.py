@@ -8,7 +8,9 @@ import numpy as np
 
 from keras_kd._core.messages import listing
 from keras_kd._core.symbolic import symbolic
-from keras_kd.stores._codecs import Codec, make
+from keras_kd.stores._codecs import Codec
+from keras_kd.stores._draws import Draws
+from keras_kd.stores._form import Form, plain
 from keras_kd.taps import Tap
 
 
@@ -19,8 +21,7 @@ class TeacherOutputs(keras.Model):
         teacher: A built `keras.Model`.
         paths: The signals: `"output"`, or paths of layers.
         dtype: How each is stored.
-        top_k: How many of the output's largest logits, or `None` for all.
-        temperatures: At which log-sum-exps are kept, with `top_k`.
+        form: What is kept of the output.
         example: A batch of inputs, for the shapes.
     """
 
@@ -29,8 +30,7 @@ class TeacherOutputs(keras.Model):
         teacher: keras.Model,
         paths: Sequence[str],
         dtypes: Mapping[str, str],
-        top_k: int | None,
-        temperatures: tuple[float, ...],
+        form: Form,
         example: Any,
     ):
         super().__init__(name="teacher_outputs", dtype="float32")
@@ -51,20 +51,24 @@ class TeacherOutputs(keras.Model):
                     + listing(f"{path}/{key}" for key in keys)
                     + "."
                 )
-            logits = path.split("/")[0] == "output"
-            self.codecs[path] = make(
-                path, tuple(signal.shape[1:]), dtypes[path], top_k if logits else None, temperatures
-            )
+            shape, logits = tuple(signal.shape[1:]), path.split("/")[0] == "output"
+            kind = dtypes[path]
+            self.codecs[path] = form.codec(path, shape, kind) if logits else plain(shape, kind)
             if None in signal.shape[1:]:
                 raise ValueError(
                     f"'{path}' of the teacher '{teacher.name}' has the shape {signal.shape}: only "
                     "signals of one size can be stored. Give inputs of one size."
                 )
+        self._drawn = {p: codec for p, codec in self.codecs.items() if isinstance(codec, Draws)}
         self.built = True
 
-    def call(self, x: Any) -> Any:
+    def call(self, inputs: Any) -> Any:
+        x, starts = inputs if self._drawn else (inputs, {})
         _, signals = self._tap(x, training=False)
-        return [codec.prepare(signals[f"teacher:{path}"]) for path, codec in self.codecs.items()]
+        return [
+            codec.prepare(signals[f"teacher:{path}"], starts.get(path))
+            for path, codec in self.codecs.items()
+        ]
 
     def first_signals(self, x: Any, most: int) -> dict[str, Any]:
         """The signals of the first examples, as the teacher gives them."""
@@ -72,12 +76,11 @@ class TeacherOutputs(keras.Model):
         _, signals = self._tap(some, training=False)
         return {path: signals[f"teacher:{path}"] for path in self.paths}
 
-    def compute(self, x: Any, size: int, ids: Any = None) -> list[Any]:
-        """The prepared signals of up to `size` examples; always computed `size` at a time.
-
-        The `ids` serve messages about teachers that can fail.
-        """
+    def compute(self, x: Any, size: int, ids: np.ndarray, views: np.ndarray) -> list[Any]:
+        """The prepared signals of up to `size` examples; always computed `size` at a time."""
         count = len(keras.tree.flatten(x)[0])
+        if self._drawn:
+            x = (x, {path: codec.starts(ids, views) for path, codec in self._drawn.items()})
         if count < size:  # so that the last batch is computed as all others are
             fill = np.minimum(np.arange(size), count - 1)
             x = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[fill], x)

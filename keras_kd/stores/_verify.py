@@ -1,7 +1,7 @@
 """Verifying: the teacher predicts some examples again, and the outputs are compared."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ from keras_kd._examples._ids import shown
 from keras_kd._examples._part import Part
 from keras_kd._examples._pool import Pool, pool_of
 from keras_kd.data import Augment
-from keras_kd.stores._codecs import Codec, Dense, Scaled, StoreError, TopK
+from keras_kd.stores._codecs import StoreError
+from keras_kd.stores._draws import Draws
+from keras_kd.stores._form import dtype_of, form_in
 from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE
 from keras_kd.stores._store import Store
@@ -79,8 +81,8 @@ def verify(
             "stores.verify(path, teacher, data)", "stores.verify(path, data, teacher), as for read"
         )
         data, teacher = teacher, data
-    top = _top_k(Manifest.read(Path(path)).codecs)  # whose sums are all looked at
-    store = Store(path, check=True, temperature=top.temperatures[0] if top else None)
+    form = form_in(Manifest.read(Path(path)).codecs)  # sums at all temperatures are looked at
+    store = Store(path, check=True, temperature=form.temperatures[0] if form.top_k else None)
     store.shards.check_all()
     manifest = store.manifest
     store.check_teacher(teacher)
@@ -105,7 +107,8 @@ def verify(
         views = rows[which] % manifest.views  # one view of each will do
         if augment is not None:
             x, _ = augment.mixed(x, None, ids=some.ids, views=views, pool=pool)
-        outputs = dict(zip(manifest.signals, source.compute(x, manifest.batch_size), strict=True))
+        computed = source.compute(x, manifest.batch_size, some.ids, views)
+        outputs = dict(zip(manifest.signals, computed, strict=True))
         for address, apart in _compared(store, outputs, some.ids, views, 0.0).items():
             largest[address] = max(largest[address], apart)
         compared += len(which)
@@ -127,15 +130,15 @@ def check_outputs(
     if augment is not None:
         x, _ = augment.mixed(x, None, ids=ids, views=views, pool=pool)
     if isinstance(teacher, (keras.Model, ExternalTeacher)):
-        computed = _outputs_like(store, teacher, x).compute(x, len(ids), ids)
+        computed = _outputs_like(store, teacher, x).compute(x, len(ids), ids, views)
         outputs = dict(zip(store.manifest.signals, computed, strict=True))
     else:
-        outputs = _outputs(teacher(x), store)
+        outputs = _outputs(teacher(x), store, ids, views)
     outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
     _compared(store, outputs, ids, views, TOLERANCE)
 
 
-def _outputs(output: Any, store: Store) -> dict[str, Any]:
+def _outputs(output: Any, store: Store, ids: np.ndarray, views: np.ndarray) -> dict[str, Any]:
     """What a function returned, prepared as the store holds it; layers it has none, unless it
     returns them by name beside its output."""
     outputs = {}
@@ -143,12 +146,15 @@ def _outputs(output: Any, store: Store) -> dict[str, Any]:
     for address, codec in zip(store.manifest.signals, store.manifest.codecs, strict=True):
         first, *keys = address.split("/")
         if named and address in output:
-            outputs[address] = codec.prepare(keras.ops.convert_to_tensor(output[address]))
+            found = output[address]
         elif first == OUTPUT:
             found = output
             for key in keys:
                 found = found[key if isinstance(found, Mapping) else int(key)]
-            outputs[address] = codec.prepare(keras.ops.convert_to_tensor(found))
+        else:
+            continue
+        starts = codec.starts(ids, views) if isinstance(codec, Draws) else None
+        outputs[address] = codec.prepare(keras.ops.convert_to_tensor(found), starts)
     return outputs
 
 
@@ -169,7 +175,7 @@ def _compared(
         if address not in outputs:
             continue
         columns = {c: store.shards.take(n, rows, views) for c, n in names.items()}
-        apart, most = _apart(codec, outputs[address], columns), max(codec.tolerance, least)
+        apart, most = codec.apart(outputs[address], columns), max(codec.tolerance, least)
         largest[address] = float(apart.max())
         if not (apart <= most).all():
             worst = int(np.argmax(~(apart <= most)))
@@ -190,33 +196,5 @@ def _chosen(store: Store, sample: int, seed: int) -> np.ndarray:
 def _outputs_like(store: Store, teacher: Teacher, x: Any) -> Outputs:
     """The teacher's outputs in the form in which the store holds them."""
     codecs = dict(zip(store.manifest.signals, store.manifest.codecs, strict=True))
-    top = _top_k(store.manifest.codecs)
-    dtypes = {
-        path: "int8" if isinstance(codec, Scaled) else codec.dtype
-        for path, codec in codecs.items()
-        if isinstance(codec, (Scaled, Dense, TopK))
-    }
-    k, temperatures = (top.k, top.temperatures) if top else (None, (1.0,))
-    return outputs_of(teacher, list(codecs), dtypes, k, temperatures, x)
-
-
-def _top_k(codecs: Sequence[Codec]) -> TopK | None:
-    return next((codec for codec in codecs if isinstance(codec, TopK)), None)
-
-
-def _apart(codec: Codec, prepared: Any, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """How far each example's output is from the stored one, as a part of its largest number."""
-    if isinstance(codec, TopK):  # classes of equal logits may change places
-        now: list[Any] = [prepared[0], prepared[2]]
-        then: list[Any] = [columns["values"], columns["log_sum_exp"]]
-    else:
-        now, then = [prepared], [codec.decode(columns)]
-    pairs = list(zip(map(_flat, now), map(_flat, then), strict=True))
-    difference = np.max([np.abs(a - b).max(axis=1, initial=0.0) for a, b in pairs], axis=0)
-    size = np.max([np.abs(a).max(axis=1, initial=1e-6) for a, _ in pairs], axis=0)
-    return difference / size
-
-
-def _flat(array: Any) -> np.ndarray:
-    array = np.asarray(array, "float32")
-    return array.reshape(len(array), -1)
+    dtypes = {path: dtype_of(codec) for path, codec in codecs.items()}
+    return outputs_of(teacher, list(codecs), dtypes, form_in(codecs.values()), x)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_kd._core.files import check_folder, named
 from keras_kd._examples._batches import batches_of, count_of
@@ -14,6 +13,7 @@ from keras_kd._examples._part import Part
 from keras_kd._examples._pool import pool_of
 from keras_kd.data import Augment
 from keras_kd.stores._digest import Digest
+from keras_kd.stores._form import form_of
 from keras_kd.stores._index import finish
 from keras_kd.stores._lock import locked, refuse_others, writing
 from keras_kd.stores._logit_checks import SAMPLE, check_ending, kinds_of
@@ -55,6 +55,9 @@ def write(
     views: int = 1,
     dtype: str | Mapping[str, str] = "float16",
     top_k: int | None = None,
+    sampled: int | None = None,
+    sampling_power: float = 1.0,
+    seed: int = 0,
     temperatures: float | Sequence[float] = (1.0,),
     batch_size: int = 128,
     shard_size: int | None = None,
@@ -80,7 +83,9 @@ def write(
     | `"int8"` | n + 4 | 1,004 | at most 1/254 of the example's largest number |
     | `top_k=k`, `"float16"` | 4 k + 4 for each temperature | 68 for `k=16` | the differences between the other classes, and one part in 2,048 |
 
-    (6 k in place of 4 k above 65,536 classes.) Each view of an example has an output.
+    | `sampled=k` | 2 k | 16 for `k=8` | the differences between classes that were not drawn; on average over draws, nothing |
+
+    (2 k more above 65,536 classes.) Each view of an example has an output.
 
     Args:
         teacher: A `keras.Model`, always run in inference mode (an ensemble is one too); a
@@ -100,7 +105,15 @@ def write(
             to `"float16"`.
         top_k: Of `"output"`, keep the largest logits only, so many, with what
             `keras_kd.losses.SparseSoftTarget` needs of the rest. Defaults to `None`: all.
-        temperatures: With `top_k`: at which the outputs will be used. Defaults to `(1.0,)`.
+        sampled: Of `"output"`, keep so many classes drawn by their probabilities, for
+            `keras_kd.losses.SampledSoftTarget`. Draws of one example follow from its id, its view
+            and `seed`. Defaults to `None`: none.
+        sampling_power: With `sampled`: draws follow the probabilities to this power; their
+            weights, 2 k bytes more, make up for it. Below 1 rare classes come more often. Defaults to
+            `1.0`.
+        seed: With `sampled`: of the draws. Defaults to `0`.
+        temperatures: With `top_k`: at which the outputs will be used; with `sampled` the one.
+            Defaults to `(1.0,)`.
         batch_size: How many examples the teacher predicts at once. Defaults to `128`.
         shard_size: Examples in one shard, a multiple of `batch_size`. Defaults to what makes
             about 64 MB.
@@ -142,13 +155,11 @@ def write(
         raise ValueError(
             f"`shard_size` must be a multiple of batch_size={batch_size}. Received: {shard_size}."
         )
-    temperatures = tuple(float(t) for t in np.atleast_1d(np.asarray(temperatures, "float64")))
-    if not temperatures or min(temperatures) <= 0:
-        raise ValueError(f"`temperatures` must be above 0. Received: {temperatures}.")
+    form = form_of(top_k, sampled, sampling_power, seed, temperatures)
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
     check_ending(teacher, addresses)
     example = inputs_for(teacher, first)
-    outputs = outputs_of(teacher, addresses, dtypes, top_k, temperatures, example)
+    outputs = outputs_of(teacher, addresses, dtypes, form, example)
     signals = outputs.first_signals(example, SAMPLE)
     kinds = kinds_of(teacher, signals)
     each = views * sum(codec.bytes() for codec in outputs.codecs.values())

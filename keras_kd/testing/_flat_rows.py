@@ -92,7 +92,7 @@ def _row(tree: Any, make: Any, copied: int | None = None) -> Any:
 
 def _row_of(case: Contract, target: Tensor) -> Tensor:
     """None where the target's tensors belong together, or none of them is a tensor of numbers."""
-    if case.loss.__name__ == "SparseSoftTarget":
+    if case.loss.__name__ in ("SparseSoftTarget", "SampledSoftTarget"):
         return None
     return next((x for x in keras.tree.flatten(target) if _per_example(x)), None)
 

@@ -142,6 +142,14 @@ def filled(draw):
     return (values, classes, log_sum_exp), draw(BATCH, 3, 7)
 
 
+def drawn(draw):
+    """Some classes come twice, and what fills a row up has weight 0."""
+    weights = np.abs(draw(BATCH, 3, 4))
+    weights[:, 1, 2:] = 0.0
+    classes = np.array([[0, 0, 3, 6], [5, 1, 0, 0], [2, 2, 2, 2]])
+    return (weights, np.broadcast_to(classes, (BATCH, 3, 4)).copy()), draw(BATCH, 3, 7)
+
+
 def queued(draw):
     return draw(BATCH + 3, 5), draw(BATCH, 5)
 
@@ -256,6 +264,10 @@ CASES = [
     Case(
         losses.SparseSoftTarget, sparse(7, 1.0), oracles.sparse, {"temperature": 1.0}, T,
         shape=(3,), identity=None, note="all",
+    ),
+    Case(
+        losses.SampledSoftTarget, drawn, oracles.sampled, {"temperature": 2.0}, T, shape=(3,),
+        identity=None,
     ),
     Case(
         losses.FeatureMatch, maps, oracles.per_row(oracles.mean_square), shape=(4, 4),

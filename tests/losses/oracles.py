@@ -188,6 +188,14 @@ def sparse(target, s, temperature):
     return np.reshape(values, np.shape(s)[:-1])
 
 
+def sampled(target, s, temperature):
+    values = []
+    for w, c, row in zip(*map(_rows, (*target, s)), strict=True):
+        q = softmax(row / temperature)
+        values.append(-(temperature**2) * sum(w[i] * np.log(q[int(c[i])]) for i in range(len(w))))
+    return np.reshape(values, np.shape(s)[:-1])
+
+
 # Features
 
 

@@ -122,6 +122,10 @@ def test_a_column_of_labels_will_do(loss):
             losses.SparseSoftTarget(), (zeros(4, 2), zeros(4, 3), zeros(4)), zeros(4, 7),
             r"largest logits, class numbers, log-sum-exp.*\(None, 2\), \(None, 3\)",
         ),
+        (
+            losses.SampledSoftTarget(), (zeros(4, 2), zeros(4, 2), zeros(4)), zeros(4, 7),
+            r"weights, class numbers.*a target of \(None, 2\), \(None, 2\), \(None,\)",
+        ),
         (losses.AttentionMap(), zeros(4, 5, 2), zeros(4, 4, 4, 2), r"same number of axes"),
         (losses.AttentionMap(), zeros(4, 5, 2), zeros(4, 6, 2), r"same positions.*\(None, 5, 2\)"),
         (losses.HierarchicalContext(), zeros(4, 6), zeros(4, 6), r"pools maps.*\(None, 6\)"),
@@ -264,6 +268,7 @@ def all_masked():
     rng = np.random.default_rng(0)
     t, s = rng.normal(size=(2, 2, 3, 5)).astype("float32")
     yield losses.SparseSoftTarget(), ((t, np.arange(5) + 0 * t, np.log(np.exp(t).sum(-1))), s)
+    yield losses.SampledSoftTarget(), ((np.abs(t), np.arange(5) + 0 * t), s)
     yield losses.HiddenStateMatch(), (t, s)
     heads = rng.normal(size=(4, 2, 1, 3, 5)).astype("float32")
     yield losses.RelationMatch(), ((heads[0], heads[1], np.zeros((2, 3))), (heads[2], heads[3]))

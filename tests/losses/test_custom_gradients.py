@@ -12,7 +12,7 @@ from .cases import CASES, contract_of
 from .test_contract import inputs
 
 IN_BLOCKS = ["SoftTarget", "SoftTarget-positions", "ReverseKL", "JensenShannon-0.5",
-             "SparseSoftTarget", "SparseSoftTarget-all"]  # fmt: skip
+             "SparseSoftTarget", "SparseSoftTarget-all", "SampledSoftTarget"]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if str(c) in IN_BLOCKS], ids=str)

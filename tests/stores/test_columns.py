@@ -22,7 +22,7 @@ def several_views(tmp_path_factory):
     identity = kd.data.Augment(kd.data.Crop(0), seed=1)
     pytest.importorskip("tensorflow")
 
-    def told(self, x, size, ids=None):
+    def told(self, x, size, ids, views):
         first = told.asked // VIEWS * 32
         view = told.asked % VIEWS
         told.asked += 1
