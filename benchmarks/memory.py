@@ -48,6 +48,32 @@ def plain_jensen_shannon(t, s):
     return 0.5 * (kl(p) + kl(q))
 
 
+def plain_skew(t, s):
+    p, q = ops.softmax(t, axis=-1), ops.softmax(s, axis=-1)
+    return ops.sum(p * (ops.log(p + 1e-9) - ops.log(0.1 * p + 0.9 * q + 1e-9)), axis=-1)
+
+
+def plain_skew_reverse(t, s):
+    return plain_skew(s, t)
+
+
+def plain_standardized(t, s):
+    def z(x):
+        return (x - ops.mean(x, axis=-1, keepdims=True)) / ops.std(x, axis=-1, keepdims=True)
+
+    return plain_soft_target(z(t), z(s))
+
+
+def plain_decoupled(target, s):
+    t, labels = target
+    mask = ops.one_hot(labels, s.shape[-1])
+    p, q = ops.softmax(t, axis=-1), ops.softmax(s, axis=-1)
+    p_right, q_right = ops.sum(p * mask, axis=-1), ops.sum(q * mask, axis=-1)
+    right = p_right * ops.log(p_right / q_right)
+    right = right + (1.0 - p_right) * ops.log((1.0 - p_right) / (1.0 - q_right))
+    return right + 8.0 * plain_soft_target(t - 1000.0 * mask, s - 1000.0 * mask)
+
+
 def plain_sparse(target, s):
     values, classes, log_sum_exp = target
     p = ops.exp(values - log_sum_exp[..., None])
@@ -73,6 +99,16 @@ LOSSES = {
     "SoftTarget": (losses.SoftTarget(1.0, reduction=None), plain_soft_target),
     "ReverseKL": (losses.ReverseKL(reduction=None), plain_reverse_kl),
     "JensenShannon": (losses.JensenShannon(reduction=None), plain_jensen_shannon),
+    "SkewKL": (losses.SkewKL(reduction=None), plain_skew),
+    "SkewReverseKL": (losses.SkewReverseKL(reduction=None), plain_skew_reverse),
+    "StandardizedSoftTarget": (
+        losses.StandardizedSoftTarget(1.0, reduction=None),
+        plain_standardized,
+    ),
+    "DecoupledSoftTarget": (
+        losses.DecoupledSoftTarget(temperature=1.0, reduction=None),
+        plain_decoupled,
+    ),
     "SparseSoftTarget": (losses.SparseSoftTarget(reduction=None), plain_sparse),
 }
 
@@ -115,6 +151,9 @@ def inputs(name, positions, classes):
     def logits(count):
         return ops.convert_to_tensor(rng.standard_normal((*positions, count), dtype="float32"))
 
+    if name == "DecoupledSoftTarget":
+        labels = ops.convert_to_tensor(rng.integers(0, classes, positions))
+        return (logits(classes), labels), logits(classes)
     if name != "SparseSoftTarget":
         return logits(classes), logits(classes)
     values = logits(K)  # made up: the rest is worth as much as these
@@ -155,6 +194,7 @@ def main():
     )
     parser.add_argument("--positions", type=int, nargs="+", default=[8, 512])
     parser.add_argument("--classes", type=int, default=50_000)
+    parser.add_argument("--losses", nargs="+", choices=list(LOSSES), default=list(LOSSES))
     parser.add_argument("--only", nargs=2, metavar=("LOSS", "KIND"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
@@ -168,7 +208,7 @@ def main():
     print(f"Keras {keras.__version__} on {keras.config.backend()}, logits {shape}, float32,")
     print(f"keras_kd {keras_kd.__version__}: loss and gradient, in arrays of the logits' size\n")
     print("| loss | ours | plain | ours, CPU s | plain, CPU s |\n|---|---|---|---|---|")
-    for name in LOSSES:
+    for name in args.losses:
         found = [apart(name, kind, args) for kind in ("ours", "plain")]
         cells = [f"{r['arrays']:.2f}" for r in found] + [f"{r['seconds']:.1f}" for r in found]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)

@@ -63,3 +63,8 @@ def at(mask: Tensor, values: Tensor) -> Tensor:
 def log_softmax_of_others(mask: Tensor, logits: Tensor) -> Tensor:
     """Log-softmax over the classes where `mask` is false; 0 where it is true."""
     return ops.where(mask, 0.0, ops.log_softmax(ops.where(mask, NEVER, logits), axis=-1))
+
+
+def softmax_of_others(mask: Tensor, logits: Tensor) -> Tensor:
+    """Softmax over the classes where `mask` is false; 0 where it is true."""
+    return ops.where(mask, 0.0, ops.softmax(ops.where(mask, NEVER, logits), axis=-1))

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._core.hard_labels import at, right
 from keras_kd._core.tensors import Tensor
 
 #: Logits with more numbers than this are gone through in blocks, of about this many at a time.
@@ -29,26 +30,27 @@ def with_gradient(
     def rows(pred: Tensor) -> Tensor:
         def grad(*args: Any, upstream: Any = None) -> Any:
             up = args[0] if upstream is None else upstream
-            return _in_blocks(
-                lambda t, s, up: ops.expand_dims(up, -1) * gradient(t, s), target, pred, up
+            return in_blocks(
+                lambda s, t, up: ops.expand_dims(up, -1) * gradient(t, s), pred, target, up
             )
 
-        return _in_blocks(value, target, pred), grad
+        return in_blocks(lambda s, t: value(t, s), pred, target), grad
 
     return rows(pred)
 
 
-def _in_blocks(function: Callable[..., Any], target: Tensor, pred: Tensor, *more: Any) -> Tensor:
-    """`function(target, pred, *more)` of tensors `(batch, ..., _)`, so many rows at a time."""
-    count = _rows_at_once(tuple(pred.shape))
+def in_blocks(function: Callable[..., Any], logits: Tensor, *others: Any) -> Tensor:
+    """`function(logits, *others)`, of so many rows at a time when they are large. All have the
+    axes of `logits` but for the last."""
+    count = _rows_at_once(tuple(logits.shape))
     if count is None:
-        return function(target, pred, *more)
-    lead = len(pred.shape) - 1
+        return function(logits, *others)
+    lead = len(logits.shape) - 1
     blocks = keras.tree.map_structure(
-        lambda x: ops.reshape(x, (-1, count, *x.shape[lead:])), (target, pred, *more)
+        lambda x: ops.reshape(x, (-1, count, *x.shape[lead:])), (logits, *others)
     )
     outputs = _mapped(lambda block: function(*block), blocks)
-    return ops.reshape(outputs, (*ops.shape(pred)[:lead], *outputs.shape[2:]))
+    return ops.reshape(outputs, (*ops.shape(logits)[:lead], *outputs.shape[2:]))
 
 
 def _mapped(function: Callable[..., Any], blocks: Any) -> Any:
@@ -77,29 +79,16 @@ def _rows_at_once(shape: tuple) -> int | None:
     return max(n for n in range(1, min(rows, most) + 1) if rows % n == 0)
 
 
-def log_mix(log_a: Tensor, log_b: Tensor, share: Tensor) -> Tensor:
-    """`log((1 - share) · a + share · b)`, with a smooth gradient where the two are equal."""
-    share = ops.cast(share, log_a.dtype)
-    log_a, log_b = log_a + ops.log1p(-share), log_b + ops.log(share)
-    gap = log_b - log_a
-    return ops.where(gap < 0, log_a + ops.softplus(gap), log_b + ops.softplus(-gap))
-
-
-def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """`Σ p (log p - log q)` of log-probabilities."""
-    return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
-
-
-def _log_softmax(logits: Tensor, temperature: Tensor) -> Tensor:
+def log_softmax(logits: Tensor, temperature: Tensor) -> Tensor:
     return ops.log_softmax(logits / temperature, axis=-1)
 
 
 # Below, `del` lets go of what has the logits' size as soon as it has served.
 
 
-def _kl_of_logits(a: Tensor, b: Tensor, temperature: Tensor) -> Tensor:
-    log_p = _log_softmax(a, temperature)
-    gap = log_p - _log_softmax(b, temperature)
+def kl_of_logits(a: Tensor, b: Tensor, temperature: Tensor) -> Tensor:
+    log_p = log_softmax(a, temperature)
+    gap = log_p - log_softmax(b, temperature)
     p = ops.exp(log_p)
     del log_p
     return ops.sum(p * gap, axis=-1)
@@ -107,7 +96,7 @@ def _kl_of_logits(a: Tensor, b: Tensor, temperature: Tensor) -> Tensor:
 
 def _by_logits(logits: Tensor, temperature: Tensor, gain_of: Callable[[Any], Any]) -> Tensor:
     """Gradient by the logits of a sum whose gradient by `q` is `gain_of(log_q)`."""
-    log_q = _log_softmax(logits, temperature)
+    log_q = log_softmax(logits, temperature)
     gain = gain_of(log_q)
     q = ops.exp(log_q)
     del log_q
@@ -119,25 +108,51 @@ def forward_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
     """`KL(p ‖ q)` of softened logits: `p` the target's, `q` the prediction's."""
 
     def value(t: Tensor, s: Tensor) -> Tensor:
-        return _kl_of_logits(t, s, temperature)
+        return kl_of_logits(t, s, temperature)
 
-    def gradient(t: Tensor, s: Tensor) -> Tensor:
-        p = ops.softmax(t / temperature, axis=-1)
-        return (ops.softmax(s / temperature, axis=-1) - p) / temperature
-
-    return with_gradient(value, gradient, target, pred)
+    return with_gradient(value, _by_softened(temperature), target, pred)
 
 
 def reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
     """`KL(q ‖ p)` of softened logits: `p` the target's, `q` the prediction's."""
 
     def value(t: Tensor, s: Tensor) -> Tensor:
-        return _kl_of_logits(s, t, temperature)
+        return kl_of_logits(s, t, temperature)
 
     def gradient(t: Tensor, s: Tensor) -> Tensor:
-        return _by_logits(s, temperature, lambda log_q: log_q - _log_softmax(t, temperature))
+        return _by_logits(s, temperature, lambda log_q: log_q - log_softmax(t, temperature))
 
     return with_gradient(value, gradient, target, pred)
+
+
+def cross_entropy(labels: Tensor, pred: Tensor) -> Tensor:
+    """`-log q` of the class numbers `labels`."""
+
+    def value(labels: Tensor, s: Tensor) -> Tensor:
+        return -at(right(labels, s), ops.log_softmax(s, axis=-1))
+
+    def gradient(labels: Tensor, s: Tensor) -> Tensor:
+        return ops.softmax(s, axis=-1) - ops.cast(right(labels, s), s.dtype)
+
+    return with_gradient(value, gradient, labels, pred)
+
+
+def soft_cross_entropy(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
+    """`-Σ p log q` of softened logits: `p` the target's, `q` the prediction's."""
+
+    def value(t: Tensor, s: Tensor) -> Tensor:
+        p = ops.softmax(t / temperature, axis=-1)
+        return -ops.sum(p * log_softmax(s, temperature), axis=-1)
+
+    return with_gradient(value, _by_softened(temperature), target, pred)
+
+
+def _by_softened(temperature: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def gradient(t: Tensor, s: Tensor) -> Tensor:
+        p = ops.softmax(t / temperature, axis=-1)
+        return (ops.softmax(s / temperature, axis=-1) - p) / temperature
+
+    return gradient
 
 
 def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Tensor:
@@ -149,8 +164,8 @@ def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any)
     shift = log_p_share - log_q_share
 
     def value(t: Tensor, s: Tensor) -> Tensor:
-        log_p = _log_softmax(t, temperature)
-        x = log_p - _log_softmax(s, temperature) + shift
+        log_p = log_softmax(t, temperature)
+        x = log_p - log_softmax(s, temperature) + shift
         p = ops.exp(log_p)
         del log_p
         of_p = -log_p_share - ops.sum(p * ops.softplus(-x), axis=-1)
@@ -163,8 +178,57 @@ def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any)
         # By q, what the mixture changes cancels: (1 - beta) log q/m is all that is left, and its
         # constant falls out of a gradient by logits.
         def gain(log_q: Tensor) -> Tensor:
-            x = _log_softmax(t, temperature) - log_q + shift
+            x = log_softmax(t, temperature) - log_q + shift
             return (beta - 1.0) * ops.softplus(x)
+
+        return _by_logits(s, temperature, gain)
+
+    return with_gradient(value, gradient, target, pred)
+
+
+def skew_kl(target: Tensor, pred: Tensor, temperature: Tensor, lam: Any) -> Tensor:
+    """`KL(p ‖ m)`, `m = lam · p + (1 - lam) · q`."""
+    lam = ops.cast(lam, pred.dtype)
+    log_share = ops.log(lam)
+    shift = log_share - ops.log1p(-lam)
+    # With x = log(lam · p) - log((1 - lam) · q): log p/m = -log lam - softplus(-x), and
+    # lam · p/m = sigmoid(x).
+
+    def value(t: Tensor, s: Tensor) -> Tensor:
+        log_p = log_softmax(t, temperature)
+        x = log_p - log_softmax(s, temperature) + shift
+        p = ops.exp(log_p)
+        del log_p
+        return -log_share - ops.sum(p * ops.softplus(-x), axis=-1)
+
+    def gradient(t: Tensor, s: Tensor) -> Tensor:
+        def gain(log_q: Tensor) -> Tensor:
+            x = log_softmax(t, temperature) - log_q + shift
+            return (lam - 1.0) / lam * ops.sigmoid(x)
+
+        return _by_logits(s, temperature, gain)
+
+    return with_gradient(value, gradient, target, pred)
+
+
+def skew_reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor, lam: Any) -> Tensor:
+    """`KL(q ‖ m)`, `m = (1 - lam) · p + lam · q`."""
+    lam = ops.cast(lam, pred.dtype)
+    log_share = ops.log(lam)
+    shift = log_share - ops.log1p(-lam)
+
+    def value(t: Tensor, s: Tensor) -> Tensor:
+        log_q = log_softmax(s, temperature)
+        x = log_q - log_softmax(t, temperature) + shift
+        q = ops.exp(log_q)
+        del log_q
+        return -log_share - ops.sum(q * ops.softplus(-x), axis=-1)
+
+    def gradient(t: Tensor, s: Tensor) -> Tensor:
+        # log q/m - lam · q/m, but for constants.
+        def gain(log_q: Tensor) -> Tensor:
+            x = log_q - log_softmax(t, temperature) + shift
+            return -ops.softplus(-x) - ops.sigmoid(x)
 
         return _by_logits(s, temperature, gain)
 

@@ -4,11 +4,19 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.hard_labels import NEVER, at, log_softmax_of_others, right
+from keras_kd._core.hard_labels import (
+    NEVER,
+    at,
+    hard,
+    log_softmax_of_others,
+    right,
+    softmax_of_others,
+)
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
+from keras_kd.losses._custom_gradients import cross_entropy, soft_cross_entropy, with_gradient
 
 
 @serializable
@@ -68,14 +76,28 @@ class DecoupledSoftTarget(Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, labels = y_true
-        mask = right(labels, y_pred)
-        t, s = teacher / self.temperature, y_pred / self.temperature
-        sure, p_rest = _two_ways(mask, t)
-        q_sure, q_rest = _two_ways(mask, s)
-        of_right = ops.exp(sure) * (sure - q_sure) + ops.exp(p_rest) * (p_rest - q_rest)
-        p, q = log_softmax_of_others(mask, t), log_softmax_of_others(mask, s)
-        of_others = ops.sum(ops.exp(p) * (p - q), axis=-1)
-        return self.temperature**2 * (self.alpha * of_right + self.beta * of_others)
+        T, alpha, beta = self.temperature, self.alpha, self.beta
+
+        def value(target: Any, logits: Tensor) -> Tensor:
+            teacher, labels = target
+            mask = right(labels, logits)
+            t, s = teacher / T, logits / T
+            sure, p_rest = _two_ways(mask, t)
+            q_sure, q_rest = _two_ways(mask, s)
+            of_right = ops.exp(sure) * (sure - q_sure) + ops.exp(p_rest) * (p_rest - q_rest)
+            p, q = log_softmax_of_others(mask, t), log_softmax_of_others(mask, s)
+            return alpha * of_right + beta * ops.sum(ops.exp(p) * (p - q), axis=-1)
+
+        def gradient(target: Any, logits: Tensor) -> Tensor:
+            teacher, labels = target
+            mask = right(labels, logits)
+            t, s = teacher / T, logits / T
+            excess = at(mask, ops.softmax(s, axis=-1)) - at(mask, ops.softmax(t, axis=-1))
+            excess = alpha * ops.expand_dims(excess, -1)
+            p, q = softmax_of_others(mask, t), softmax_of_others(mask, s)
+            return ops.where(mask, excess, beta * (q - p) - excess * q) / T
+
+        return T**2 * with_gradient(value, gradient, (teacher, hard(labels, y_pred)), y_pred)
 
 
 def _two_ways(mask: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,13 +157,25 @@ class NormalizedTarget(Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, labels = y_true
-        mask = right(labels, y_pred)
-        p_right = ops.exp(at(mask, ops.log_softmax(teacher, axis=-1)))
-        of_right = -p_right * at(mask, ops.log_softmax(y_pred, axis=-1))
-        p = log_softmax_of_others(mask, teacher / self.temperature)
-        q = log_softmax_of_others(mask, y_pred / self.temperature)
-        of_others = -ops.sum(ops.exp(p) * q, axis=-1)  # q is 0 at the right class
-        return of_right + self.gamma * self.temperature**2 * of_others
+        T, gamma = self.temperature, self.gamma * self.temperature**2
+
+        def value(target: Any, s: Tensor) -> Tensor:
+            t, labels = target
+            mask = right(labels, s)
+            p_right = ops.exp(at(mask, ops.log_softmax(t, axis=-1)))
+            of_right = -p_right * at(mask, ops.log_softmax(s, axis=-1))
+            p, q = softmax_of_others(mask, t / T), log_softmax_of_others(mask, s / T)
+            return of_right - gamma * ops.sum(p * q, axis=-1)
+
+        def gradient(target: Any, s: Tensor) -> Tensor:
+            t, labels = target
+            mask = right(labels, s)
+            p_right = ops.expand_dims(at(mask, ops.softmax(t, axis=-1)), -1)
+            of_right = p_right * (ops.softmax(s, axis=-1) - ops.cast(mask, s.dtype))
+            p, q = softmax_of_others(mask, t / T), softmax_of_others(mask, s / T)
+            return of_right + gamma * (q - p) / T
+
+        return with_gradient(value, gradient, (teacher, hard(labels, y_pred)), y_pred)
 
 
 @serializable
@@ -193,11 +227,9 @@ class WeightedSoftTarget(Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, labels = y_true
-        mask = right(labels, y_pred)
-        behind = -at(mask, ops.log_softmax(y_pred, axis=-1))
-        teacher_behind = -at(mask, ops.log_softmax(teacher, axis=-1))
+        labels = hard(labels, y_pred)
+        behind = cross_entropy(labels, ops.stop_gradient(y_pred))
+        teacher_behind = cross_entropy(labels, ops.stop_gradient(teacher))
         weight = -ops.expm1(-ops.maximum(behind / (teacher_behind + 1e-7), 0.0))
-        p = ops.softmax(teacher / self.temperature, axis=-1)
-        log_q = ops.log_softmax(y_pred / self.temperature, axis=-1)
-        soft = -ops.sum(p * log_q, axis=-1)
-        return self.alpha * self.temperature**2 * ops.stop_gradient(weight) * soft
+        soft = soft_cross_entropy(teacher, y_pred, self.temperature)
+        return self.alpha * self.temperature**2 * weight * soft

@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from keras import ops
-
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, is_number, positive
 from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
-from keras_kd.losses._custom_gradients import forward_kl, jensen_shannon, kl, log_mix, reverse_kl
+from keras_kd.losses._custom_gradients import (
+    forward_kl,
+    jensen_shannon,
+    reverse_kl,
+    skew_kl,
+    skew_reverse_kl,
+)
 
 
 def _fraction(value: Number, argument: str, otherwise: str) -> Number:
@@ -148,14 +152,6 @@ class _Skew(_Divergence):
         super().__init__(temperature, **kwargs)
         self.lam = _fraction(lam, "lam", "0 would be the plain divergence, 1 always 0")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        log_p = ops.log_softmax(y_true / self.temperature, axis=-1)
-        log_q = ops.log_softmax(y_pred / self.temperature, axis=-1)
-        return self.divergence(log_p, log_q)
-
-    def divergence(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        raise NotImplementedError
-
 
 @serializable
 class SkewKL(_Skew):
@@ -192,8 +188,8 @@ class SkewKL(_Skew):
     a constant.)
     """
 
-    def divergence(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        return kl(log_p, log_mix(log_q, log_p, self.lam))
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return skew_kl(y_true, y_pred, self.temperature, self.lam)
 
 
 @serializable
@@ -229,5 +225,5 @@ class SkewReverseKL(_Skew):
     ICML 2024, arXiv:2402.03898, section 3.1.
     """
 
-    def divergence(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        return kl(log_q, log_mix(log_p, log_q, self.lam))
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return skew_reverse_kl(y_true, y_pred, self.temperature, self.lam)

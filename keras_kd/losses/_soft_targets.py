@@ -4,12 +4,17 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._core.geometry import bounded, length
+from keras_kd._core.geometry import length
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
-from keras_kd.losses._custom_gradients import forward_kl
+from keras_kd.losses._custom_gradients import (
+    forward_kl,
+    in_blocks,
+    kl_of_logits,
+    with_gradient,
+)
 
 #: A row of logits that deviate by less than this share of the batch's mean deviation is pulled as
 #: if it deviated by as much.
@@ -155,14 +160,30 @@ class StandardizedSoftTarget(Loss):
         self.temperature = positive(temperature, "temperature")
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        log_p = ops.log_softmax(_standardized(y_true) / self.temperature, axis=-1)
-        log_q = ops.log_softmax(_standardized(y_pred) / self.temperature, axis=-1)
-        return self.temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+        usual = ops.mean(
+            in_blocks(lambda s: _standardized(s)[1][..., 0], ops.stop_gradient(y_pred))
+        )
+        least = _FAINT * ops.where(usual < _ALL_FLAT, 1.0, usual)
+
+        def value(t: Tensor, s: Tensor) -> Tensor:
+            return kl_of_logits(_standardized(t)[0], _standardized(s)[0], self.temperature)
+
+        def gradient(t: Tensor, s: Tensor) -> Tensor:
+            p = ops.softmax(_standardized(t)[0] / self.temperature, axis=-1)
+            z, deviation, size = _standardized(s)
+            by_z = (ops.softmax(z / self.temperature, axis=-1) - p) / self.temperature
+            del p
+            along = ops.sum(by_z * z, axis=-1, keepdims=True)
+            stretch = along * deviation / (size * (s.shape[-1] - 1) ** 0.5)
+            # Both parts sum to 0: the mean that was taken off the logits takes nothing off them.
+            return (by_z - stretch * z) / ops.maximum(deviation, least)
+
+        return self.temperature**2 * with_gradient(value, gradient, y_true, y_pred)
 
 
-def _standardized(x: Tensor) -> Tensor:
+def _standardized(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows with mean 0 and deviation 1; their deviations; the lengths around their means."""
     centered = x - ops.mean(x, axis=-1, keepdims=True)
-    deviation = 1e-7 + length(centered, keepdims=True) / (x.shape[-1] - 1) ** 0.5
-    usual = ops.mean(deviation)
-    usual = ops.where(usual < _ALL_FLAT, 1.0, usual)
-    return bounded(centered / deviation, deviation / (_FAINT * usual))
+    size = length(centered, keepdims=True)
+    deviation = 1e-7 + size / (x.shape[-1] - 1) ** 0.5
+    return centered / deviation, deviation, size

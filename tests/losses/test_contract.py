@@ -120,7 +120,8 @@ def test_a_flat_row_has_no_correlation_and_is_not_pulled():
         assert np.abs(slope[1]).max() < 1e-6 < np.abs(slope[0]).max()
 
 
-WRITTEN_OUT = ["SoftTarget", "ReverseKL", "JensenShannon-0.5", "AngleRelation", "DistanceRelation"]
+WRITTEN_OUT = ["SoftTarget", "ReverseKL", "JensenShannon-0.5", "SkewKL", "SkewReverseKL",
+               "StandardizedSoftTarget", "AngleRelation", "DistanceRelation"]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if str(c) in WRITTEN_OUT], ids=str)
