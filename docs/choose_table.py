@@ -29,6 +29,7 @@ WHEN = {
     "ctkd": "no time to choose a temperature",
     "tf_kd": "no teacher and plenty of labels",
     "gkd": "sequences, best those that the student wrote",
+    "draft": "a draft model for speculative decoding",
     "sobolev": "inputs that can change a little, few examples",
     "binary": "yes-no questions, several labels at once",
     "regression": "numbers in place of classes",

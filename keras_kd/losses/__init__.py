@@ -93,6 +93,8 @@ Names:
         Soft target between logits that were brought to mean 0 and deviation 1, row by row.
     SumOf
         One loss, summed over several pairs of signals.
+    TotalVariation
+        Half the sum of the absolute differences of two distributions.
     VariationalMatch
         Negative log-likelihood of the teacher's features under a Gaussian that the student gives.
     VirtualTarget
@@ -147,6 +149,7 @@ from keras_kd.losses._soft_targets import BinarySoftTarget as BinarySoftTarget
 from keras_kd.losses._soft_targets import SoftTarget as SoftTarget
 from keras_kd.losses._soft_targets import StandardizedSoftTarget as StandardizedSoftTarget
 from keras_kd.losses._sparse import SparseSoftTarget as SparseSoftTarget
+from keras_kd.losses._total_variation import TotalVariation as TotalVariation
 from keras_kd.losses._transformers import AttentionScoreMatch as AttentionScoreMatch
 from keras_kd.losses._transformers import HiddenStateMatch as HiddenStateMatch
 from keras_kd.losses._transformers import RelationMatch as RelationMatch
@@ -170,5 +173,5 @@ __all__ = [
     "NeighborDistribution", "NoiseContrastive", "NormalizedTarget", "RegressionMatch",
     "RelationMatch", "ReverseKL", "SampledSoftTarget", "SimilarityMatrix", "SkewKL",
     "SkewReverseKL", "SoftTarget", "SparseSoftTarget", "StandardizedSoftTarget", "SumOf",
-    "VariationalMatch", "VirtualTarget", "WeightedSoftTarget",
+    "TotalVariation", "VariationalMatch", "VirtualTarget", "WeightedSoftTarget",
 ]  # fmt: skip

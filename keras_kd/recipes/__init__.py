@@ -31,6 +31,8 @@ Names:
         Distillation from a stronger teacher: the student correlates with the teacher.
     dkd
         Decoupled distillation: the right class and the other classes have a weight each.
+    draft
+        A draft model for speculative decoding: as many of its tokens accepted as can be.
     fitnets
         FitNets: a layer of the student regresses a layer of the teacher (a hint).
     fsp
@@ -90,6 +92,7 @@ Names:
 from keras_kd._core.deprecated import moved as _moved
 from keras_kd.recipes._binary import binary as binary
 from keras_kd.recipes._building_blocks import Terms as Terms
+from keras_kd.recipes._drafts import draft as draft
 from keras_kd.recipes._embeddings import crd as crd
 from keras_kd.recipes._embeddings import crd_memory as crd_memory
 from keras_kd.recipes._embeddings import srd as srd
@@ -134,8 +137,8 @@ __getattr__ = _moved(__name__, {name: f"keras_kd.procedures.{name}" for name in 
 
 __all__ = [
     "ab", "attention_transfer", "binary", "ca_mkd", "cc", "crd", "crd_memory", "ctkd",
-    "deit", "dist", "dkd", "fitnets", "fsp", "ft", "gkd", "hinton", "logit_standardization",
-    "mean_teacher", "mgd", "minilm", "mutual", "nkd", "nst", "ofd", "own_teacher", "pkt",
-    "regression", "representation", "review_kd", "rkd", "simkd", "sobolev", "sp", "srd",
-    "tf_kd", "tinybert", "vid", "wsld",
+    "deit", "dist", "dkd", "draft", "fitnets", "fsp", "ft", "gkd", "hinton",
+    "logit_standardization", "mean_teacher", "mgd", "minilm", "mutual", "nkd", "nst", "ofd",
+    "own_teacher", "pkt", "regression", "representation", "review_kd", "rkd", "simkd",
+    "sobolev", "sp", "srd", "tf_kd", "tinybert", "vid", "wsld",
 ]  # fmt: skip

@@ -52,7 +52,8 @@ class Draws(Codec):
         logits = ops.cast(signal, "float32") / self.temperature
         chances = ops.softmax(self.power * logits, axis=-1)
         reached = ops.cumsum(chances, axis=-1)
-        places = (np.arange(self.k, dtype="float32") + ops.expand_dims(starts, -1)) / self.k
+        starts = ops.expand_dims(ops.convert_to_tensor(starts), -1)
+        places = (ops.arange(self.k, dtype="float32") + starts) / self.k
         # Rounding has the sum miss 1, and may bring the last place to its very end.
         places = ops.minimum(places, 1.0 - 2.0**-23) * reached[..., -1:]
         flat = ops.reshape(places, (-1, self.k)), ops.reshape(reached, (-1, self.shape[-1]))

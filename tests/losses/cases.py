@@ -266,6 +266,10 @@ CASES = [
         shape=(3,), identity=None, note="all",
     ),
     Case(
+        losses.TotalVariation, sequences, oracles.per_row(oracles.total_variation),
+        {"temperature": 1.5}, T, shape=(3,),
+    ),
+    Case(
         losses.SampledSoftTarget, drawn, oracles.sampled, {"temperature": 2.0}, T, shape=(3,),
         identity=None,
     ),

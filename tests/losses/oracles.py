@@ -196,6 +196,11 @@ def sampled(target, s, temperature):
     return np.reshape(values, np.shape(s)[:-1])
 
 
+def total_variation(t, s, temperature):
+    p, q = softmax(t / temperature), softmax(s / temperature)
+    return 1 - sum(min(a, b) for a, b in zip(p, q, strict=True))
+
+
 # Features
 
 

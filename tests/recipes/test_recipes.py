@@ -80,6 +80,7 @@ RECIPES = {
     "tf_kd": (alone, lambda m: recipes.tf_kd(), [0.9, 0.1]),
     "ctkd": (sharp, lambda m: recipes.ctkd(steps=1), [0.1, 0.9]),
     "gkd": (networks, lambda m: recipes.gkd(), [1]),
+    "draft": (networks, lambda m: recipes.draft(), [1, 1]),
     "fitnets": (networks, lambda m: recipes.fitnets(**TWO), [1, 100, 100]),
     "fitnets of another size": (networks, lambda m: recipes.fitnets(**CROSS), [1, 100]),
     "attention_transfer": (networks, lambda m: recipes.attention_transfer(**TWO), [1, 1e3, 1e3]),
@@ -274,7 +275,7 @@ def test_weight_is_a_factor_of_what_the_recipe_adds(name):
     assert added(1.0) and all(added(1.0))
 
 
-SOFT_APART = ("sobolev", "srd")  # which have `soft_weight`
+SOFT_APART = ("draft", "sobolev", "srd")  # which have `soft_weight`
 
 
 def test_students_share_the_weight_among_the_others():
@@ -309,6 +310,7 @@ SETTINGS = {
     "wsld": {"alpha": 1.0, "temperature": 4.0},
     "tf_kd": {"correct": 0.99, "temperature": 20.0},
     "gkd": {"beta": 0.5},
+    "draft": {"temperature": 1.0},
     "ab": {"margin": 1.0},
     "review_kd": {"loss.levels": (4, 2, 1)},
     "ca_mkd": {"loss.temperature": 4.0},
