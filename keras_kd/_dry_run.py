@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import keras
+from keras import ops
 
 from keras_kd._checks._batch import cannot_run
-from keras_kd._core.addresses import IDS
+from keras_kd._core.addresses import IDS, MASK
 from keras_kd._core.symbolic import lengths_unknown, reason, symbolic
 from keras_kd.taps import Signals
 
@@ -44,6 +45,8 @@ class DryRun(Base):
         """Builds what the terms own; runs once."""
         if self._terms_built:
             return
+        if MASK not in signals:
+            signals = {**signals, **_mask_for(signals)}
         for term in self.terms:
             term.check(signals)
         self._input_config = keras.tree.map_structure(
@@ -61,6 +64,16 @@ class DryRun(Base):
     def build_from_config(self, config: dict[str, Any]) -> None:
         if config and not self._terms_built:
             self._dry_run(_symbolic_inputs(config["inputs"]))
+
+
+def _mask_for(signals: Signals) -> Signals:
+    """A mask in the shape that it has beside these signals, for projectors to be built on."""
+    for signal in keras.tree.flatten(signals):
+        if len(signal.shape) > 2:
+            symbolic = keras.backend.is_keras_tensor(signal)
+            shape = tuple(signal.shape[:2]) if symbolic else ops.shape(signal)[:2]
+            return {MASK: keras.KerasTensor(shape, "bool") if symbolic else ops.ones(shape, "bool")}
+    return {}
 
 
 def _symbolic_inputs(config: Any) -> Any:

@@ -1,43 +1,83 @@
-"""The padding of sequences, where it is an input of its own."""
+"""The positions of sequences that count: the signal `"mask"`, and what becomes of the others."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_kd._core.addresses import MASK, RESERVED
 from keras_kd._core.keras_private import mask_of, set_mask
+from keras_kd._core.messages import shape_of
+from keras_kd._core.positions import fits_positions, without_padding
 from keras_kd._core.tensors import Tensor
 from keras_kd.taps import Signals
+
+Masks = Mapping[str, Tensor]
 
 #: Inputs by these names are 1 at the positions that count and 0 at padding, as in keras-hub.
 _NAMES = ("padding_mask", "attention_mask", "decoder_padding_mask", "encoder_padding_mask")
 
 
-def mark_padding(signals: Signals, x: Tensor) -> None:
-    """Has Keras's mask stand with each signal of a sequence that carries none.
+def masks_of_batch(signals: Signals, x: Any) -> Masks:
+    """The masks that came with a batch: the signal `"mask"`, or else the inputs that are some."""
+    given = {MASK: signals[MASK]} if MASK in signals else {}
+    if not given and isinstance(x, Mapping):
+        given = {name: x[name] for name in _NAMES if name in x}
+    return {name: ops.cast(ops.convert_to_tensor(mask), "bool") for name, mask in given.items()}
 
-    Keras hands a mask on from layer to layer where an `Embedding(mask_zero=True)` made it. Models
-    that take it as an input, as those of keras-hub do, leave none with what they return, and losses
-    and metrics would count the padding.
+
+def masks_of_keras(*passes: Signals) -> Masks:
+    """The mask that Keras made, of the first pass that has one: of `Embedding(mask_zero=True)`."""
+    signals = [s for one in passes for address, s in one.items() if address not in RESERVED]
+    masks = map(mask_of, keras.tree.flatten(signals))
+    first = next((mask for mask in masks if mask is not None and len(mask.shape) == 2), None)
+    return {} if first is None else {MASK: first}
+
+
+def emptied(targets: Signals, masks: Masks) -> Signals:
+    """The teachers' signals with zeros at padding: whatever stands there, such as NaN, is nothing."""
+
+    def without(address: str, signal: Tensor) -> Tensor:
+        mask = _fitting(address, masks, signal)
+        return signal if mask is None else without_padding(signal, mask)
+
+    return {
+        address: signal
+        if address in RESERVED
+        else keras.tree.map_structure(lambda tensor, a=address: without(a, tensor), signal)
+        for address, signal in targets.items()
+    }
+
+
+def mark_padding(signals: Signals, masks: Masks) -> Signals:
+    """Has the mask stand with each signal of a sequence, for losses and metrics to find; gives it as
+    a signal of its own.
+
+    Keras hands its own on from layer to layer. Models that take one as an input, as those of
+    keras-hub do, leave none with what they return.
     """
-    masks = {name: x[name] for name in _NAMES if name in x} if isinstance(x, Mapping) else {}
-    if not masks:
-        return
+    marked = []
     for address, signal in signals.items():
-        order = reversed(masks) if "encoder" in address.replace("decoder", "") else masks
         for tensor in keras.tree.flatten(signal):
-            if mask_of(tensor) is None:
-                fitting = (masks[name] for name in order if _positions_fit(masks[name], tensor))
-                if (mask := next(fitting, None)) is not None:
-                    set_mask(tensor, ops.cast(mask, "bool"))
+            mask = _fitting(address, masks, tensor)
+            if mask is not None:
+                set_mask(tensor, mask)
+                marked.append(mask)
+    if MASK in masks and not marked:
+        shapes = ", ".join(
+            f"'{a}' {keras.tree.map_structure(shape_of, s)}" for a, s in signals.items()
+        )
+        raise ValueError(
+            f"The signal 'mask' is of shape {shape_of(masks[MASK])}, and no signal of a student has "
+            f"its positions: {shapes}. Give (batch, positions): 1 where a position counts, and 0 at "
+            "padding."
+        )
+    found = [*marked, *masks.values()]
+    return {MASK: found[0]} if found else {}
 
 
-def _positions_fit(mask: Tensor, signal: Tensor) -> bool:
-    """Whether `signal` has the mask's positions: as its second axis, or, of attention scores
-    `(batch, heads, queries, keys)`, as its last two."""
-    if len(mask.shape) != 2 or len(signal.shape) < 3:
-        return False
-    length = mask.shape[1]
-    return signal.shape[1] == length or (
-        len(signal.shape) == 4 and signal.shape[2] == signal.shape[3] == length
-    )
+def _fitting(address: str, masks: Masks, tensor: Tensor) -> Tensor:
+    """The mask that a tensor of this address is under; `None` when none fits it."""
+    order = reversed(list(masks)) if "encoder" in address.replace("decoder", "") else masks
+    return next((masks[name] for name in order if fits_positions(masks[name], tensor)), None)

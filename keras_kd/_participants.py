@@ -26,7 +26,7 @@ def by_role(models: Participants, role: str) -> dict[str, keras.Model]:
             raise no_model(model, role, "a keras.Model or a dict of them by role")
         if not name or ":" in name or name in RESERVED:
             raise ValueError(
-                "A role is a non-empty name without ':' other than 'labels' and 'ids'. "
+                "A role is a non-empty name without ':' other than 'labels', 'ids' and 'mask'. "
                 f"Received: {name!r}."
             )
     if not by_role:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd._core.keras_private import mask_of, set_mask, takes_training
+from keras_kd._core.positions import fits_positions
 from keras_kd._core.tensors import Tensor
 
 
@@ -18,9 +19,13 @@ def projected(projector: keras.layers.Layer | None, tensors: list[Any], training
     single = tensors[0] if len(tensors) == 1 else tuple(tensors)
     if projector is None:
         return single
-    if takes_training(projector):
-        return projector(single, training=training)
-    return projector(single)
+    options = {"training": training} if takes_training(projector) else {}
+    made = projector(single, **options)
+    for mask in {id(m): m for m in map(mask_of, tensors) if m is not None}.values():
+        for tensor in keras.tree.flatten(made):  # of a layer that does not hand the mask on
+            if mask_of(tensor) is None and fits_positions(mask, tensor):
+                set_mask(tensor, mask)
+    return made
 
 
 def gathered(gather: Callable[[Any], Any], pred: Tensor, *others: Any) -> tuple[Any, ...]:

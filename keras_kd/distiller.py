@@ -44,7 +44,7 @@ from keras_kd._core.symbolic import input_of
 from keras_kd._core.tensors import Tensor
 from keras_kd._dry_run import DryRun
 from keras_kd._fit_methods import Fitting
-from keras_kd._padding import mark_padding
+from keras_kd._padding import emptied, mark_padding, masks_of_batch, masks_of_keras
 from keras_kd._participants import (
     Participants,
     as_given,
@@ -265,7 +265,7 @@ class Distiller(
                 computed = self._run_teacher(role, x)
                 computed |= self._taps[role].jvps(x, self._step, self._jvp)
                 signals.update({a: s for a, s in computed.items() if a not in given})
-        return signals
+        return emptied(signals, masks_of_batch(given, x) or masks_of_keras(signals))
 
     def _run_teacher(self, role: str, x: Tensor) -> Signals:
         """A teacher's signals for the input `x`."""
@@ -288,7 +288,6 @@ class Distiller(
             signals.update(self._taps[role].jvps(x, self._step, self._jvp))
             outputs[role], computed = self._taps[role](x, training=training)
             signals.update(computed)
-        mark_padding(signals, x)
         return (next(iter(outputs.values())) if len(outputs) == 1 else outputs), signals
 
     def _objective(
@@ -298,7 +297,11 @@ class Distiller(
         x, _ = split(inputs)
         y, sample_weight = keras.tree.map_structure(_tensor, (y, sample_weight))
         outputs, predictions = self._student_signals(x, training=training)
-        signals = {**targets, **predictions, LABELS: y}
+        masks = masks_of_batch(targets, x)
+        if not masks and (masks := masks_of_keras(predictions, targets)):
+            targets = emptied(targets, masks)
+        mask = mark_padding(predictions, masks)
+        signals = {**targets, **predictions, LABELS: y, **mask}
         self._build_terms(signals, x)
         self._check_signals(signals, training)
         total: Any = ops.zeros(())

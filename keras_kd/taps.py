@@ -18,6 +18,7 @@ from keras_kd._core.directions import random_direction
 from keras_kd._core.keras_private import layers_of
 from keras_kd._core.layer_calls import around_calls, plainly, rematerializing
 from keras_kd._core.messages import did_you_mean, listing, see
+from keras_kd._core.positions import hand_on, mask_makers, noting_masks
 from keras_kd._core.tensors import Tensor
 
 Signals = dict[str, Tensor]
@@ -61,6 +62,7 @@ class Tap:
         found = {path: self._find(path, layers, reader) for path, reader in paths.items()}
         self._jvps = {path: keys for path, (_, keys) in found.items() if keys[:1] == [JVP]}
         self._found = {path: found[path] for path in found if path not in self._jvps}
+        self._mask_makers = mask_makers(model)
 
     def _find(
         self, path: str, layers: dict[str, keras.Layer], reader: str
@@ -86,13 +88,19 @@ class Tap:
         tapped = [layer for layer, _ in self._found.values() if layer is not None]
         if tapped and not self.model.built:
             self.model(x, training=False)  # building may run layers to learn their shapes
-        outer = rematerializing(self.model, tapped) if tapped else []
-        with around_calls(outer, plainly), recording(tapped) as recorded:
+        held = [*tapped, *self._mask_makers]
+        outer = rematerializing(self.model, held) if held else []
+        with (
+            around_calls(outer, plainly),
+            noting_masks(self._mask_makers) as masks,
+            recording(tapped) as recorded,
+        ):
             output = self.model(x, training=training)
         signals = {f"{self.role}:{OUTPUT}": output}
         for path, (layer, keys) in self._found.items():
             found = output if layer is None else self._once(path, recorded[id(layer)])
             signals[f"{self.role}:{path}"] = self._pick(path, found, keys)
+        hand_on(masks, keras.tree.flatten(list(signals.values())))
         return output, signals
 
     def jvps(self, x: Tensor, step: Any, jvp: Callable[..., Any]) -> Signals:

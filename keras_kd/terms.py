@@ -1,13 +1,14 @@
 """Terms: what is compared with what, by which loss, and how much it counts."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 
 from keras_kd._checks._arguments import check_address, check_named, check_weight
 from keras_kd._checks._classes import check_classes
-from keras_kd._checks._term_dry_run import check_before_data, check_ids
+from keras_kd._checks._term_dry_run import check_before_data, check_ids, check_mask
 from keras_kd._checks._terms import (
     LABELS_HELP,
     OF_SHAPES,
@@ -19,14 +20,15 @@ from keras_kd._checks._terms import (
     check_weight_of_output,
     instead_of_loss,
 )
-from keras_kd._core.addresses import IDS, LABELS, RESERVED, as_tuple, current, parse
+from keras_kd._core.addresses import IDS, LABELS, MASK, RESERVED, as_tuple, current, parse
 from keras_kd._core.configs import restored, whole_config
+from keras_kd._core.keras_private import single_loss
 from keras_kd._core.messages import snake_case, text_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.representation import value_of
 from keras_kd._core.scalars import Number, finite
 from keras_kd._core.tensors import Tensor
-from keras_kd._core.valid_counts import count_of
+from keras_kd._core.valid_counts import count_of, measured
 from keras_kd._term_inputs import gathered, projected, without_gradient
 from keras_kd.losses import Loss
 from keras_kd.schedules import Adjustable
@@ -65,10 +67,11 @@ class Term(_Weighted):
             `"student:LAYER"`, and of several outputs one, `"student:output/NAME"` (of a list,
             `"student:output/0"`). Defaults to `"student:output"`.
         target: Address of the signal to learn from, or a tuple of addresses; `"labels"` is the
-            ground truth. Defaults to `"teacher:output"`.
+            ground truth, and `"mask"`, last, which positions of a sequence count, for a loss that
+            takes it. Defaults to `"teacher:output"`.
         projector: Layer applied to `pred` before the comparison; trained with the student.
         target_projector: Layer applied to `target` (to its first signal, when there are several
-            and the others are labels).
+            and the others are labels or the mask).
         weight: Factor of this term in the total; a float or a schedule. Defaults to `1.0`.
         name: Name of the term in the logs. Defaults to the loss's name.
 
@@ -130,6 +133,14 @@ class Term(_Weighted):
                 f"Term '{self.name}': 'ids' are for a projector to read: one of several `pred`, "
                 "never a target."
             )
+        of_loss, of_projector = as_tuple(self.target), as_tuple(self.pred)
+        if of_loss == (MASK,) or (
+            MASK in of_projector and (projector is None or self.pred == MASK)
+        ):
+            raise ValueError(
+                f"Term '{self.name}': 'mask' stands beside a signal: in `pred` for a projector to "
+                "read, in `target` for a loss of one's own. Other losses find the mask by themselves."
+            )
         check_arguments(self)
         self.built = True  # it owns no weights of its own; its projectors build themselves
 
@@ -151,8 +162,8 @@ class Term(_Weighted):
         return [p for p in (self.projector, self.target_projector) if p is not None]
 
     def targets(self) -> tuple[str, ...]:
-        """The addresses this term learns from, labels left out."""
-        return tuple(a for a in as_tuple(self.target) if a != LABELS)
+        """The addresses this term learns from, labels and the mask left out."""
+        return tuple(a for a in as_tuple(self.target) if a not in RESERVED)
 
     def __call__(self, signals: Signals, **kwargs: Any) -> Any:
         """The term's value, before its weight; arguments as in `measured`. (Signals are no layer's
@@ -184,8 +195,7 @@ class Term(_Weighted):
         self, pred: Tensor, target: Tensor, step: Any, sample_weight: Tensor, gather: Any
     ) -> tuple[Tensor, Tensor]:
         if not isinstance(self.loss, Loss):
-            value = self.loss(target, pred, sample_weight)
-            return value, count_of(self.loss, None, pred, sample_weight)
+            return measured(self.loss, target, pred, sample_weight)
         loss = self.loss.at(step)
         if gather is not None and loss.relational:
             pred, target, sample_weight = gathered(gather, pred, target, sample_weight)
@@ -193,6 +203,7 @@ class Term(_Weighted):
 
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
         check_ids(self, signals)
+        check_mask(self, signals)
         check_one_tensor(self, signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
         target = [
@@ -201,20 +212,21 @@ class Term(_Weighted):
         ]
         pred = projected(self.projector, pred, training)
         if self.target_projector is not None:
-            learned_from = [
-                t for t, a in zip(target, as_tuple(self.target), strict=True) if a != LABELS
-            ]
-            rest = [t for t, a in zip(target, as_tuple(self.target), strict=True) if a == LABELS]
-            target = [projected(self.target_projector, learned_from, training), *rest]
+            named = list(zip(target, as_tuple(self.target), strict=True))
+            made = projected(
+                self.target_projector, [t for t, a in named if a not in RESERVED], training
+            )
+            rest = [t for t, a in named if a in RESERVED]
+            target = [*(made if isinstance(made, tuple) and rest else (made,)), *rest]
         return pred, target[0] if len(target) == 1 else tuple(target)
 
     def _by_address(self, target: Tensor) -> list[tuple[str, Any]]:
-        """What `_sides` gave for the target, each with its address; labels left out."""
+        """What `_sides` gave for the target, each with its address; labels and the mask left out."""
         addresses = as_tuple(self.target)
         if self.target_projector is not None:  # of several it makes what stands for the first
-            addresses = (*self.targets()[:1], *(a for a in addresses if a == LABELS))
+            addresses = (*self.targets()[:1], *(a for a in addresses if a in RESERVED))
         several = target if len(addresses) > 1 else (target,)
-        return [(a, t) for a, t in zip(addresses, several, strict=False) if a != LABELS]
+        return [(a, t) for a, t in zip(addresses, several, strict=False) if a not in RESERVED]
 
     def check(self, signals: Signals) -> None:
         """Builds the projectors on `signals` and proves that the two sides can be compared."""
@@ -326,10 +338,20 @@ class Labels(_Weighted):
         assert compiled is not None, "compile() sees to it"
         shapes = check_label_shapes(self, y, pred)
         try:
-            value = compiled(y, pred, sample_weight)
-            return value, count_of(self._given, y, pred, sample_weight)
+            return self._applied(compiled, y, pred, sample_weight)
         except Exception as error:
             raise ValueError(f"{shapes} {LABELS_HELP} Keras raised: {text_of(error)}") from error
+
+    def _applied(
+        self, compiled: Any, y: Tensor, pred: Tensor, sample_weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if keras.tree.is_nested(y) or keras.tree.is_nested(pred) or len(pred.shape) < 3:
+            value = compiled(y, pred, sample_weight)
+            return value, count_of(self._given, y, pred, sample_weight)
+        loss, weight = single_loss(compiled, y, pred)
+        ours = isinstance(loss, Loss)
+        value, count = (loss.measured if ours else partial(measured, loss))(y, pred, sample_weight)
+        return (value if weight is None else value * weight), count
 
     def check(self, signals: Signals) -> None:
         """Nothing to build; labels are seen first with the data."""

@@ -202,6 +202,16 @@ def test_compiled_loss_and_metrics():
     assert float(again(ops.zeros((4, 2)), ops.full((4, 2), 2.0))) == pytest.approx(8.0)
 
 
+def test_single_loss():
+    """`_flat_losses` gone: resolve what `compile` was given with `keras.losses.get`, a function in
+    a class of its own, and take the weight from `loss_weights`."""
+    y, z = ops.zeros((4, 2)), ops.full((4, 2), 2.0)
+    for loss, weight in (("mse", None), (keras.losses.mean_squared_error, 0.5)):
+        whole = keras_private.compiled_loss(compiled(loss=loss, loss_weights=weight))
+        found, factor = keras_private.single_loss(whole, y, z)
+        assert float(found(y, z)) == pytest.approx(4.0) and factor == weight
+
+
 def test_loss_tracker():
     """`_loss_tracker` gone: the metric named `loss` among `model.metrics`."""
     model = compiled(loss="mse")

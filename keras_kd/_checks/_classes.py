@@ -38,7 +38,7 @@ def is_model_output(term: Any, address: str) -> bool:
 def between_model_outputs(term: Any) -> bool:
     """Whether the term compares a model's output with another's."""
     pred, *_ = as_tuple(term.pred)
-    target = next((a for a in as_tuple(term.target) if a != LABELS), LABELS)
+    target = next((a for a in as_tuple(term.target) if a not in RESERVED), LABELS)
     return is_model_output(term, pred) and is_model_output(term, target)
 
 

@@ -6,11 +6,21 @@ import keras
 
 from keras_kd._checks._classes import check_classes, check_projectors
 from keras_kd._checks._terms import cannot_compare, check_one_tensor, check_shapes
-from keras_kd._core.addresses import IDS, LABELS, as_tuple
+from keras_kd._core.addresses import IDS, MASK, RESERVED, as_tuple
 from keras_kd._core.symbolic import reason, symbolic
 from keras_kd._term_inputs import projected
 from keras_kd.losses import Loss
 from keras_kd.taps import Signals
+
+
+def check_mask(term: Any, signals: Signals) -> None:
+    if MASK in (*as_tuple(term.pred), *as_tuple(term.target)) and MASK not in signals:
+        raise ValueError(
+            f"Term '{term.name}' reads the mask of the positions, and this batch brings none. Give "
+            "it as an input named 'padding_mask', or feed {'inputs': x, 'signals': {'mask': mask}} "
+            "in place of x: (batch, positions), 1 where a position counts, 0 at padding. A layer "
+            "Embedding(mask_zero=True) makes one too."
+        )
 
 
 def check_ids(term: Any, signals: Signals) -> None:
@@ -46,7 +56,7 @@ def check_before_data(term: Any, signals: Signals) -> None:
     check_projectors(term)
     several = target if isinstance(target, (tuple, list)) and len(known) > 1 else (target,)
     check_classes(term, pred, list(zip(known, several, strict=False)))
-    if LABELS in as_tuple(term.target):
+    if set(RESERVED) & set(as_tuple(term.target)):
         return  # they are seen first with the data
     check_shapes(term, pred, target)
     sides = keras.tree.flatten((pred, target))

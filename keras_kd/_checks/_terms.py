@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._core.addresses import LABELS, as_tuple
+from keras_kd._core.addresses import LABELS, MASK, RESERVED, as_tuple
 from keras_kd._core.messages import listing, see, shape_of
 from keras_kd._core.shapes import advice_on_tokens
 from keras_kd.losses import Loss
@@ -65,6 +65,8 @@ def check_arguments(term: Any) -> None:
         if len(addresses) > 1 and projector is None:
             if LABELS in addresses:
                 advice = f"Leave the labels out: target={addresses[0]!r}, and list keras_kd.Labels() for them."  # fmt: skip
+            elif MASK in addresses:
+                advice = "Leave the mask out: losses find it by themselves."
             else:
                 argument = "projector" if side == "pred" else "target_projector"
                 advice = f"Write a Term for each of them, or give a `{argument}` that makes them one."  # fmt: skip
@@ -136,7 +138,7 @@ def _bare(term: Any, signals: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for addresses, projector in sides:
         if projector is None:
             for address in as_tuple(addresses):
-                if address != LABELS and address in signals:
+                if address not in RESERVED and address in signals:
                     yield address, signals[address]
 
 

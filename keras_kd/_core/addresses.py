@@ -8,8 +8,10 @@ from keras_kd._core.deprecated import warn
 LABELS = "labels"
 #: The examples' numbers, which come with the batch beside any other signal.
 IDS = "ids"
+#: Which positions of the batch's sequences count, `(batch, positions)`: 1, and 0 at padding.
+MASK = "mask"
 #: Addresses that name no model.
-RESERVED = (LABELS, IDS)
+RESERVED = (LABELS, IDS, MASK)
 #: The path that names what a model returns.
 OUTPUT = "output"
 #: The path that names the derivative of what a model returns along a random direction of its
@@ -40,7 +42,8 @@ def parse(address: str) -> Address:
     if not (role and colon and path) or address != address.strip():
         raise ValueError(
             "An address names a role and a path, such as 'student:output' or 'teacher:block3' "
-            f"(or is 'labels', as a target, or 'ids', for a projector). Received: {address!r}."
+            "(or is 'labels', as a target, 'ids', for a projector, or 'mask', for either). "
+            f"Received: {address!r}."
         )
     return Address(role, path)
 

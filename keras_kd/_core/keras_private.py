@@ -117,6 +117,13 @@ def constants_of(loss: keras.losses.Loss) -> dict[str, Any]:
     return dict(getattr(loss, "_fn_kwargs", {}))
 
 
+def single_loss(compiled: Any, y_true: Any, y_pred: Any) -> tuple[keras.losses.Loss, Any]:
+    """The loss behind `loss` of `compile` for a model of one output, and its weight; `None` is 1."""
+    if not compiled.built:
+        compiled.build(y_true, y_pred)
+    return compiled._flat_losses[0].loss, compiled._flat_losses[0].loss_weights
+
+
 # What travels with a tensor.
 
 

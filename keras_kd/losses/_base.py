@@ -1,6 +1,5 @@
 """What all losses of this package share: precision, weights, schedules, configs."""
 
-import math
 from typing import Any, ClassVar
 
 import keras
@@ -13,7 +12,7 @@ from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.representation import call_of
 from keras_kd._core.scalars import LearningRateSchedule, at
 from keras_kd._core.tensors import Tensor
-from keras_kd._core.valid_counts import fits, spread
+from keras_kd._core.valid_counts import Reduced, fits, weighed
 
 
 class Loss(keras.losses.Loss):
@@ -117,8 +116,8 @@ class Loss(keras.losses.Loss):
             values = self.call(target, pred)
         if self.hard_labels:
             values = sound(target[-1] if isinstance(target, tuple) else target, pred, values)
-        weights, count = weighed(values, mask, sample_weight, self.reduction)
-        return _Reduced(values, self.reduction, self.dtype)(values, values, weights), count
+        weights, count = weighed(values, [mask], sample_weight, self.reduction)
+        return Reduced(values, self.reduction, self.dtype)(values, values, weights), count
 
     def _widened(self, side: Any) -> Any:
         """One tensor, or a tuple of them, in the type of the computation."""
@@ -148,46 +147,6 @@ def _check_classes(loss: Loss, shape: tuple[Any, ...]) -> None:
             "keras_kd.losses.BinarySoftTarget; for a number, as in regression, "
             "terms=keras_kd.recipes.regression()."
         )
-
-
-class _Reduced(keras.losses.Loss):
-    """Keras's own reduction, over values that are there already."""
-
-    def __init__(self, values: Tensor, reduction: str | None, dtype: Any):
-        super().__init__(name="reduced", reduction=reduction, dtype=dtype)
-        self.values = values
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return self.values
-
-
-def weighed(
-    values: Tensor, mask: Tensor, sample_weight: Tensor, reduction: str | None
-) -> tuple[Tensor, Tensor]:
-    """One factor for each of `values`, and how many of them count: Keras's mean of the weighted
-    values is then the mean over those that count."""
-    rank = len(values.shape)
-    means = reduction in ("sum_over_batch_size", "mean", "mean_with_sample_weight")
-    factor, counts = None, []
-    if mask is not None and rank > 1 and fits(mask, values):
-        counts.append(spread(mask, values))
-    if sample_weight is not None:
-        weight = ops.convert_to_tensor(sample_weight)
-        if rank > 1 and any(size != 1 for size in weight.shape[1:]):
-            counts.append(spread(weight, values))
-        else:
-            factor = spread(weight, values)
-    given = [*counts, factor] if factor is not None else counts
-    weights = math.prod(given) if given else None
-    size = ops.cast(ops.size(values), values.dtype) if means else 1.0  # a sum is one number
-    if not means or weights is None:
-        return weights, size
-    if reduction == "mean_with_sample_weight":
-        return weights, ops.sum(weights)
-    if not counts:
-        return weights, size
-    count = ops.sum(math.prod(counts))
-    return weights * ops.divide_no_nan(size, count), count
 
 
 def _emptied(x: Tensor, mask: Tensor) -> Tensor:
