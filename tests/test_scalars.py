@@ -1,5 +1,6 @@
 """No argument that is a number takes infinity or NaN, whatever it is an argument of."""
 
+import functools
 import inspect
 import math
 
@@ -8,13 +9,23 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd import callbacks, losses, projectors, recipes, schedules, students, teachers
+from keras_kd import (
+    callbacks,
+    compression,
+    losses,
+    projectors,
+    recipes,
+    schedules,
+    students,
+    teachers,
+)
 from tests.models import mlp
 
 ROOMS = {
     "losses": losses, "recipes": recipes, "projectors": projectors, "schedules": schedules,
-    "callbacks": callbacks, "teachers": teachers, "students": students,
+    "callbacks": callbacks, "teachers": teachers, "students": students, "compression": compression,
 }  # fmt: skip
+IMAGES = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
 #: What arguments without a default are given.
 GIVEN = {
     "loss": losses.SoftTarget, "student": lambda: mlp("s"), "teacher": lambda: mlp("t"),
@@ -33,13 +44,24 @@ GIVEN_IN = {
         "vocabulary": lambda: 20,
     },
     "students.text_cnn": {"shape": lambda: (12,)},
+    "compression": {
+        "weights": lambda: np.arange(8.0), "kernel": lambda: np.eye(4, dtype="float32"),
+        "members": lambda: np.arange(16).reshape(4, 4) % 3, "clusters": lambda: 3,
+        "pattern": compression.Magnitude, "max_bytes": lambda: 2000,
+        "images": lambda: IMAGES, "inputs": lambda: IMAGES,
+    },
 }  # fmt: skip
 #: Other values than their functions know to take, and those that read a file or train.
 LEFT_OUT = {
     "recipes.assistant", "recipes.born_again", "recipes.ca_mkd", "recipes.fsp", "recipes.minilm",
     "recipes.mutual", "recipes.ofd", "recipes.reused_classifier", "callbacks.Checkpoint",
-    "callbacks.Best", "callbacks.load_best",
+    "callbacks.Best", "callbacks.load_best", "compression.plain",
+    "compression.FoundBits", "compression.LayerBits",
 }  # fmt: skip
+
+
+#: Defaults that would take long.
+QUICK = {"compression.recover": {"whole_steps": 1, "batch_size": 8}}
 
 
 def public():
@@ -49,8 +71,10 @@ def public():
         for name, thing in vars(module).items():
             ours = getattr(thing, "__module__", "").startswith(f"keras_kd.{room}")
             made = inspect.isclass(thing) or inspect.isfunction(thing)
-            if name[0] != "_" and ours and made and f"{room}.{name}" not in LEFT_OUT:
-                yield f"{room}.{name}", thing
+            if name[0] == "_" or not (ours and made) or f"{room}.{name}" in LEFT_OUT:
+                continue
+            if not name.startswith("Grid"):  # Keras's own layers, with its arguments
+                yield f"{room}.{name}", functools.partial(thing, **QUICK.get(f"{room}.{name}", {}))
 
 
 def parameters(thing):
@@ -59,7 +83,7 @@ def parameters(thing):
         thing.__init__ if inspect.isclass(thing) else thing
     )  # of a class on TensorFlow: `__new__`
     found = inspect.signature(made).parameters.values()
-    return [p for p in found if p.kind in kinds and p.name != "self"]
+    return [p for p in found if p.kind in kinds and p.name not in ("self", "verbose")]
 
 
 def required(name, asked):

@@ -154,7 +154,9 @@ for name in accuracies:
 
 # %%
 file = OUT / "from_a_forest.tflite"
-proof = kd.export(distilled[0], file, quantization="int8", calibration=x)
+proof = kd.export(
+    distilled[0], file, quantization="int8", calibration=x, examples=x_test, labels=y_test
+)
 print(
     f"{proof.bytes:,} bytes; decides as the student for {proof.agreeing} of {proof.examples} rows"
 )

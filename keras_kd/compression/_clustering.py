@@ -30,6 +30,9 @@ def linear_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
     Returns:
         An array of `clusters` values.
 
+    Raises:
+        ValueError: If `clusters` is no whole number of at least 1.
+
     Example:
 
     >>> keras_kd.compression.linear_centroids(np.array([0.0, 0.1, 0.2, 3.0]), 4).tolist()
@@ -37,7 +40,7 @@ def linear_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
 
     Reference: Han, Mao, Dally, "Deep Compression", ICLR 2016, arXiv:1510.00149, section 3.2.
     """
-    return np.linspace(np.min(weights), np.max(weights), clusters)
+    return np.linspace(np.min(weights), np.max(weights), count(clusters, "clusters"))
 
 
 def density_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
@@ -50,6 +53,9 @@ def density_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
     Returns:
         An array of `clusters` values.
 
+    Raises:
+        ValueError: If `clusters` is no whole number of at least 1.
+
     Example:
 
     >>> keras_kd.compression.density_centroids(np.array([0.0, 1.0, 2.0, 9.0]), 2).tolist()
@@ -57,6 +63,7 @@ def density_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
 
     Reference: Han, Mao, Dally, "Deep Compression", ICLR 2016, arXiv:1510.00149, section 3.2.
     """
+    clusters = count(clusters, "clusters")
     return np.quantile(weights, (np.arange(clusters) + 0.5) / clusters)
 
 
@@ -70,6 +77,9 @@ def random_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
     Returns:
         An array of `clusters` values.
 
+    Raises:
+        ValueError: If `clusters` is no whole number of at least 1.
+
     Example:
 
     >>> set(keras_kd.compression.random_centroids(np.array([1.0, 2.0]), 2)) == {1.0, 2.0}
@@ -77,7 +87,7 @@ def random_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
 
     Reference: Han, Mao, Dally, "Deep Compression", ICLR 2016, arXiv:1510.00149, section 3.2.
     """
-    values = np.unique(weights)
+    clusters, values = count(clusters, "clusters"), np.unique(weights)
     return np.random.default_rng(0).choice(values, min(clusters, len(values)), replace=False)
 
 
@@ -94,6 +104,9 @@ def distant_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
     Returns:
         An array of at most `clusters` values.
 
+    Raises:
+        ValueError: If `clusters` is no whole number of at least 1.
+
     Example:
 
     >>> sorted(keras_kd.compression.distant_centroids(np.array([1.0, 1.0, 5.0]), 2).tolist())
@@ -102,7 +115,7 @@ def distant_centroids(weights: np.ndarray, clusters: int) -> np.ndarray:
     Reference: Arthur, Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007,
     section 2.2.
     """
-    draw = np.random.default_rng(0)
+    clusters, draw = count(clusters, "clusters"), np.random.default_rng(0)
     weights = np.asarray(weights, "float64").ravel()
     chosen = [draw.choice(weights)]
     nearest = (weights - chosen[0]) ** 2
@@ -140,7 +153,8 @@ def assign_clusters(
         An array of the kernel's shape: whole numbers, 0 for zeros that stay and from 1 on else.
 
     Raises:
-        ValueError: If `clusters` is no whole number of at least 2.
+        TypeError: If `start` is no function.
+        ValueError: If `clusters` is no whole number of at least 2, or `iterations` none.
 
     Example:
 
@@ -152,6 +166,12 @@ def assign_clusters(
     Trained Quantization and Huffman Coding", ICLR 2016, arXiv:1510.00149, section 3.1.
     """
     clusters = count(clusters, "clusters", least=2)
+    iterations = count(iterations, "iterations", least=0)
+    if not callable(start):
+        raise TypeError(
+            "`start` must be a function of weights and a number of clusters, such as "
+            f"keras_kd.compression.density_centroids. Received: start={start!r}."
+        )
     kernel = np.asarray(kernel, "float64")
     if per_channel and kernel.ndim > 1:
         channels = [

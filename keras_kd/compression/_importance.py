@@ -105,7 +105,7 @@ class Taylor(Importance):
     ):
         self.images = keras.tree.map_structure(np.asarray, images)
         self.labels = None if labels is None else np.asarray(labels)
-        self.loss, self.seed = loss, seed
+        self.loss, self.seed = loss, count(seed, "seed", least=0)
         self.batch_size = count(batch_size, "batch_size")
         rows = {len(x) if x.ndim else 0 for x in keras.tree.flatten(self.images)}
         if len(rows) != 1 or min(rows) < _LEAST:

@@ -106,15 +106,20 @@ def mask(weights: Any, pattern: Pattern, progress: float = 1.0) -> np.ndarray:
     Returns:
         An array of the kernel's shape.
 
+    Raises:
+        ValueError: If `progress` is not from 0 to 1.
+
     Example:
 
     >>> pattern = keras_kd.compression.Magnitude(0.5)
     >>> keras_kd.compression.mask(np.array([3.0, 1.0, 2.0, 4.0]), pattern, 0.5).tolist()
     [1.0, 0.0, 1.0, 1.0]
     """
+    if not is_number(progress) or not 0 <= progress <= 1:
+        raise ValueError(f"`progress` must be from 0 to 1. Received: progress={progress!r}.")
     weights = np.asarray(weights, "float32")
-    count = round(pattern.share * progress * weights.size)
+    pruned = round(pattern.share * progress * weights.size)
     size = np.where(pattern.candidates(weights), np.abs(weights), np.inf).ravel()
     kept = np.ones(weights.size, "float32")
-    kept[np.argsort(size, kind="stable")[:count]] = 0.0
+    kept[np.argsort(size, kind="stable")[:pruned]] = 0.0
     return kept.reshape(weights.shape)

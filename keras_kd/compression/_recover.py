@@ -152,7 +152,7 @@ def recover(
         terms = _terms(model)
         if _probabilities(model):
             teacher, student = with_logits(teacher), with_logits(student)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(count(seed, "seed", least=0))
 
     def learn(distiller: Distiller, of: int, title: str, share: float = 1.0) -> None:
         falling = keras.optimizers.schedules.CosineDecay(rate, of)

@@ -148,6 +148,7 @@ def search_bits(
     bits = sorted(numbers, reverse=True)
     if not bits:
         raise ValueError("`choices` must hold a number of bits. Received: choices=().")
+    batch_size = count(batch_size, "batch_size")
     measure = Sensitivity(student, inputs, teacher, loss, batch_size)
     sizes = {path: sum(w.size for w in layer.kernels) for path, layer in measure.layers.items()}
     rest = _FLOAT * (measure.parameters - sum(sizes.values()))
