@@ -13,38 +13,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.addresses import JVP, OUTPUT, OWN
+from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.attention import SCORES, is_attention, score_recording
 from keras_kd._core.directions import random_direction
-from keras_kd._core.keras_private import layers_of
 from keras_kd._core.layer_calls import around_calls, plainly, rematerializing
-from keras_kd._core.messages import did_you_mean, listing, see
+from keras_kd._core.layer_paths import Place, no_place, place_of
+from keras_kd._core.layer_paths import layer_paths as layer_paths
+from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.positions import hand_on, mask_makers, noting_masks
 from keras_kd._core.tensors import Tensor
 
 Signals = dict[str, Tensor]
-
-
-def layer_paths(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Layer]:
-    """Every layer inside `layer` by its path: names joined by `/`, outermost first.
-
-    `output` and `jvp` are the model's own, so a path that would begin so is written `./output`.
-    """
-    inner = (
-        layer.layers
-        if isinstance(layer, keras.Model)
-        else layers_of(layer, include_self=False, recursive=False)
-    )
-    paths: dict[str, keras.Layer] = {}
-    for child in inner:
-        if isinstance(child, keras.layers.InputLayer):
-            continue  # never called, so there is nothing to record
-        path = prefix + child.name
-        if path in OWN:
-            path = f"./{path}"
-        if path not in paths:
-            paths[path] = child
-            paths.update(layer_paths(child, path + "/"))
-    return paths
 
 
 class Tap:
@@ -60,46 +39,36 @@ class Tap:
         self.role, self.model = role, model
         layers = layer_paths(model) if set(paths) - {OUTPUT} else {}
         found = {path: self._find(path, layers, reader) for path, reader in paths.items()}
-        self._jvps = {path: keys for path, (_, keys) in found.items() if keys[:1] == [JVP]}
-        self._found = {path: found[path] for path in found if path not in self._jvps}
+        self._jvps = {path: place for path, place in found.items() if place.jvp}
+        self._found = {path: place for path, place in found.items() if not place.jvp}
         self._mask_makers = mask_makers(model)
 
-    def _find(
-        self, path: str, layers: dict[str, keras.Layer], reader: str
-    ) -> tuple[keras.Layer | None, list[str]]:
-        """The layer of `path` (none: the model's output), and the keys into what it returns."""
-        parts = path.split("/")
-        if parts[0] == OUTPUT:
-            return None, parts[1:]
-        if parts[0] == JVP:
-            return None, parts
-        for end in range(len(parts), 0, -1):
-            if layer := layers.get("/".join(parts[:end])):
-                return layer, parts[end:]
-        raise ValueError(
-            f"No layer '{path}' in {self.role} '{self.model.name}', named by {reader}. "
-            f"Expected 'output' or one of its {len(layers)} layers: {listing(layers)}."
-            + did_you_mean(path, [OUTPUT, *layers], prefix=f"{self.role}:")
-            + see("no-layer")
-        )
+    def _find(self, path: str, layers: dict[str, keras.Layer], reader: str) -> Place:
+        if place := place_of(path, self.model, layers):
+            return place
+        raise no_place(path, self.role, self.model, layers, reader)
 
     def __call__(self, x: Tensor, training: bool) -> tuple[Any, Signals]:
         """One pass: what the model returns, and the signals by address."""
-        tapped = [layer for layer, _ in self._found.values() if layer is not None]
-        if tapped and not self.model.built:
+        places = [place for place in self._found.values() if place.layer is not None]
+        tapped = [place.layer for place in places if not place.scores]
+        attending = [place.layer for place in places if place.scores]
+        if places and not self.model.built:
             self.model(x, training=False)  # building may run layers to learn their shapes
-        held = [*tapped, *self._mask_makers]
+        held = [*tapped, *attending, *self._mask_makers]
         outer = rematerializing(self.model, held) if held else []
         with (
             around_calls(outer, plainly),
             noting_masks(self._mask_makers) as masks,
-            recording(tapped) as recorded,
+            recording(tapped) as returned,
+            score_recording(attending) as scores,
         ):
             output = self.model(x, training=training)
         signals = {f"{self.role}:{OUTPUT}": output}
-        for path, (layer, keys) in self._found.items():
-            found = output if layer is None else self._once(path, recorded[id(layer)])
-            signals[f"{self.role}:{path}"] = self._pick(path, found, keys)
+        for path, place in self._found.items():
+            recorded = scores if place.scores else returned
+            found = output if place.layer is None else self._called(path, place, recorded)
+            signals[f"{self.role}:{path}"] = self._pick(path, found, place)
         hand_on(masks, keras.tree.flatten(list(signals.values())))
         return output, signals
 
@@ -113,8 +82,8 @@ class Tap:
         x = keras.tree.map_structure(ops.convert_to_tensor, x)
         change = jvp(self._inference, x, random_direction(step, x, self.model.name))
         return {
-            f"{self.role}:{path}": self._pick(path, change, keys[1:])
-            for path, keys in self._jvps.items()
+            f"{self.role}:{path}": self._pick(path, change, place)
+            for path, place in self._jvps.items()
         }
 
     def dry_run(self, x: Tensor) -> Signals:
@@ -136,18 +105,34 @@ class Tap:
         with keras.StatelessScope(now):
             return self.model(x, training=False)
 
-    def _once(self, path: str, calls: list[Any]) -> Any:
-        if len(calls) == 1:
+    def _called(self, path: str, place: Place, recorded: dict[int, list[Any]]) -> Any:
+        """What was recorded of the call that `path` names."""
+        calls = recorded[id(place.layer)]
+        if place.call is None and len(calls) == 1:
             return calls[0]
-        times = f"runs {len(calls)} times in one pass" if calls else "does not run in a pass"
+        if place.call is not None and place.call < len(calls):
+            return calls[place.call]
+        layer = path.removesuffix(f"/{SCORES}") if place.scores else path
+        layer = layer.removesuffix("".join(f"/{key}" for key in place.keys))
+        named = layer.removesuffix(f"#{place.call}")
+        if not calls:
+            does = "shows no attention scores" if place.scores else "does not run"
+            raise ValueError(
+                f"Layer '{named}' of {self.role} '{self.model.name}' {does} in a pass, so "
+                f"'{self.role}:{path}' is no signal. Name another layer."
+            )
+        several = [
+            f"{self.role}:{path.replace(layer, f'{named}#{i}', 1)}" for i in range(len(calls))
+        ]
         raise ValueError(
-            f"Layer '{path}' of {self.role} '{self.model.name}' {times}, so "
-            f"'{self.role}:{path}' is not one signal. Name a layer that runs exactly once."
+            f"Layer '{named}' of {self.role} '{self.model.name}' runs {len(calls)} times in one "
+            f"pass, so '{self.role}:{path}' is not one signal. Name a layer that runs exactly once, "
+            f"or one of its calls: {listing(several)}."
         )
 
-    def _pick(self, path: str, output: Any, keys: list[str]) -> Any:
-        """The part of a nested output that `keys` lead to."""
-        for key in keys:
+    def _pick(self, path: str, output: Any, place: Place) -> Any:
+        """The part of a nested output that the path's keys lead to."""
+        for key in place.keys:
             choices = (
                 {str(k): v for k, v in output.items()}
                 if isinstance(output, dict)
@@ -159,9 +144,19 @@ class Tap:
                 raise ValueError(
                     f"'{self.role}:{path}' names '{key}', but what stands there "
                     + (f"has {listing(choices)}." if choices else "is one tensor.")
+                    + self._meant(path, place)
                 )
             output = choices[key]
         return output
+
+    def _meant(self, path: str, place: Place) -> str:
+        """The nearest address within the layer that a path leads to."""
+        if place.layer is None:
+            return ""
+        head = path.removesuffix("".join(f"/{key}" for key in place.keys))
+        inside = {f"{head}/{inner}": layer for inner, layer in layer_paths(place.layer).items()}
+        scores = [f"{path}/{SCORES}" for path, layer in inside.items() if is_attention(layer)]
+        return did_you_mean(path, [*inside, *scores], f"{self.role}:")
 
 
 @contextlib.contextmanager

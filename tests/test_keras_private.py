@@ -104,6 +104,15 @@ def test_is_rematerialized():
     assert not keras_private.is_rematerialized(layers.Dense(2))
 
 
+def test_attention():
+    """`_compute_attention` gone: stand in for whatever takes queries, keys and mask in its place, in
+    `_core/attention.py`."""
+    for kind in (layers.MultiHeadAttention(2, 4), layers.GroupQueryAttention(4, 2, 1)):
+        method = getattr(kind, keras_private.ATTENTION)
+        names = list(inspect.signature(method).parameters)
+        assert names[:4] == ["query", "key", "value", "attention_mask"]
+
+
 def test_own_variables():
     """`_trainable_variables` gone: `layer.variables` less those of the layers inside it."""
     wrapper = layers.TimeDistributed(layers.BatchNormalization())

@@ -61,6 +61,11 @@ def input_shape_argument(layer: keras.Layer) -> Any:
     return getattr(layer, "_input_shape_arg", None)
 
 
+#: The method that attention layers, those of keras-hub too, hand their queries, keys and mask to:
+#: a fused kernel or a softmax stands in it.
+ATTENTION = "_compute_attention"
+
+
 # The graph of Functional models.
 
 

@@ -19,13 +19,17 @@ class _Entry(NamedTuple):
 
 
 _lock = threading.Lock()
-_entries: dict[int, list[_Entry]] = {}
-_before: dict[int, dict[str, Any]] = {}  # what stood in place of a class's own methods already
+_Held = tuple[int, str | None]  # a layer and its method; without one, what its call is
+_entries: dict[_Held, list[_Entry]] = {}
+_before: dict[_Held, dict[str, Any]] = {}  # what stood in place of a class's own methods already
 
 
 @contextlib.contextmanager
-def around_calls(layers: Iterable[keras.layers.Layer], around: Around) -> Iterator[None]:
-    """While it lasts, a call of one of `layers` in this thread is a call of `around`.
+def around_calls(
+    layers: Iterable[keras.layers.Layer], around: Around, method: str | None = None
+) -> Iterator[None]:
+    """While it lasts, a call of one of `layers` in this thread, or of a `method` of it, is a call of
+    `around`.
 
     It works alike for Functional, Sequential, subclassed and nested models, eager or compiled, on
     every backend, and leaves nothing behind. Where two contexts hold one layer, the inner one is
@@ -36,12 +40,12 @@ def around_calls(layers: Iterable[keras.layers.Layer], around: Around) -> Iterat
     held: list[keras.layers.Layer] = []
     try:
         for layer in layers:
-            _hold(layer, entry)
+            _hold(layer, method, entry)
             held.append(layer)
         yield
     finally:
         for layer in held:
-            _release(layer, entry)
+            _release(layer, method, entry)
 
 
 def rematerializing(model: keras.layers.Layer, layers: Iterable[keras.layers.Layer]) -> list[Any]:
@@ -60,34 +64,40 @@ def plainly(layer: Any, original: Callable[..., Any], args: tuple, kwargs: dict[
     return original(*args, **kwargs)
 
 
-def _hold(layer: keras.layers.Layer, entry: _Entry) -> None:
+def _hold(layer: keras.layers.Layer, method: str | None, entry: _Entry) -> None:
     with _lock:
-        entries = _entries.setdefault(id(layer), [])
+        held = id(layer), method
+        entries = _entries.setdefault(held, [])
         entries.append(entry)
         if len(entries) == 1:
-            replaced = _replacements(layer, entries)
-            _before[id(layer)] = {name: vars(layer).get(name) for name in replaced}
+            replaced = _replacements(layer, method, entries)
+            _before[held] = {name: vars(layer).get(name) for name in replaced}
             vars(layer).update(replaced)  # past Keras's attribute tracking, on purpose
 
 
-def _release(layer: keras.layers.Layer, entry: _Entry) -> None:
+def _release(layer: keras.layers.Layer, method: str | None, entry: _Entry) -> None:
     with _lock:
-        entries = _entries[id(layer)]
+        held = id(layer), method
+        entries = _entries[held]
         entries.remove(entry)
         if not entries:
-            del _entries[id(layer)]
-            for name, method in _before.pop(id(layer)).items():
+            del _entries[held]
+            for name, before in _before.pop(held).items():
                 vars(layer).pop(name)
-                if method is not None:
-                    vars(layer)[name] = method
+                if before is not None:
+                    vars(layer)[name] = before
 
 
 def _method(layer: keras.layers.Layer) -> str:
     return "quantized_call" if getattr(layer, "quantization_mode", None) is not None else "call"
 
 
-def _replacements(layer: keras.layers.Layer, entries: list[_Entry]) -> dict[str, Any]:
+def _replacements(
+    layer: keras.layers.Layer, method: str | None, entries: list[_Entry]
+) -> dict[str, Any]:
     """The methods of `layer` that go through its entries, by name."""
+    if method is not None:
+        return {method: _through(layer, getattr(layer, method), entries)}
     replaced = {_method(layer): _through(layer, getattr(layer, _method(layer)), entries)}
     if is_rematerialized(layer):
         # What is computed for the backward pass a second time must not be handed out of it.

@@ -121,7 +121,15 @@ def terms_of(
         )
     chosen = chosen_settings(name, settings)
     for parameter in inspect.signature(recipe).parameters.values():
-        if parameter.default is parameter.empty and parameter.name not in chosen:
+        named = {"student", "teacher"} <= set(inspect.signature(recipe).parameters)
+        needed = parameter.default is parameter.empty
+        if (
+            named
+            and parameter.name in ("student", "teacher")
+            and not {"pred", "target"} & set(chosen)
+        ):
+            needed = True  # it finds the layers itself
+        if needed and parameter.name not in chosen:
             chosen[parameter.name] = _from_models(parameter, name, student, teacher, classes, steps)
     terms = made(name, chosen, settings)
     if not any(OUTPUT in parse(a).path for term in terms for a in as_tuple(term.pred)):
@@ -170,6 +178,8 @@ def _from_models(
             return _EPOCHS_OF_STEPS * steps
         case "teacher" if teacher is not None:
             return teacher
+        case "student":
+            return student
         case "pred" | "target" if teacher is not None and "tuple" not in str(parameter.annotation):
             layers = hint_layers(student, teacher)[parameter.name]
             if layers:

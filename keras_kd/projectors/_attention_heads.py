@@ -17,7 +17,8 @@ class Heads(keras.layers.Layer):
     """Queries, keys or values, divided into another number of heads.
 
     So that two transformers of different widths have as many relations to compare. It has no
-    weights.
+    weights. Of several signals `(batch, positions, heads, width)`, those of fewer heads are shared
+    out first, as in grouped attention: each head of the keys stands for several of the queries.
 
     Shapes: one signal or several, each `(batch, positions, heads, width)` or `(batch, positions,
     features)` -> each `(batch, heads, positions, features / heads)`.
@@ -45,7 +46,9 @@ class Heads(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, signals: Tensor) -> Tensor:
-        return keras.tree.map_structure(self._divided, signals)
+        grouped = [x.shape[2] for x in keras.tree.flatten(signals) if len(x.shape) == 4]
+        most = max(grouped, default=0)
+        return keras.tree.map_structure(lambda x: self._divided(_shared_out(x, most)), signals)
 
     def _divided(self, x: Tensor) -> Tensor:
         features = math.prod(x.shape[2:])
@@ -60,3 +63,10 @@ class Heads(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "heads": self.heads}
+
+
+def _shared_out(x: Tensor, heads: int) -> Tensor:
+    """Each head as often as it takes to be as many as `heads`, where it takes a whole number."""
+    if len(x.shape) != 4 or x.shape[2] == heads or heads % x.shape[2]:
+        return x
+    return ops.repeat(x, heads // x.shape[2], axis=2)

@@ -38,18 +38,20 @@ def recipe(function: Callable[_Given, Terms]) -> Callable[_Given, Terms]:
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
     takes_roles = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    models = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     by_name = {p.name: p for p in parameters if p.kind is not p.VAR_POSITIONAL}
     optional = {name for name, p in by_name.items() if p.default is not p.empty}
     pred = by_name.get("pred")
     on_layers = (
         pred is not None and pred.annotation in (str, Layers) and not {"pred", "target"} & optional
     )
-    addresses = {"student": "pred", "teacher": "target"} if "pred" in optional else {}
+    former = "pred" in optional and not models
+    addresses = {"student": "pred", "teacher": "target"} if former else {}
     renamed = {old: new for old, new in addresses.items() if new in optional}
 
     @functools.wraps(function)
     def called(*args: _Given.args, **kwargs: _Given.kwargs) -> Terms:
-        if args and not takes_roles:
+        if len(args) > len(models) and not takes_roles:
             raise TypeError(_by_name(function.__name__, list(by_name), args))
         for old in renamed.keys() & kwargs.keys():
             warn(f"{old}= of the recipe '{function.__name__}'", f"{renamed[old]}=")
