@@ -83,7 +83,10 @@ def terms_of(name, recipe):
         given[side] = layers if len(layers) > 1 else layers[0]
     parameters = inspect.signature(recipe).parameters.values()
     roles = ("x", "y") if any(p.kind == p.VAR_POSITIONAL for p in parameters) else ()
-    named = [p.name for p in parameters if p.default is p.empty and p.kind == p.KEYWORD_ONLY]
+    by_name = [p for p in parameters if p.kind == p.KEYWORD_ONLY]
+    needed = [inspect.Parameter.empty, None]  # none: where models are given instead
+    layers = [p.name for p in by_name if p.default in needed and p.name in ("pred", "target")]
+    named = layers + [p.name for p in by_name if p.default is p.empty and p.name not in layers]
     return recipe(*roles, **{argument: given[argument] for argument in named})
 
 
