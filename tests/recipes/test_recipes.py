@@ -223,9 +223,9 @@ ORDER = (
     "temperature", "alpha", "beta", "gamma", "units", "negatives", "warmup", "weight",
     "soft_weight", "labels_weight", "pred", "target",
 )  # fmt: skip
-#: Of what has one default wherever it has one.
 #: Recipes that take the two models, and find the layers in them, where no layers are named.
 BY_MODELS = ("minilm", "tinybert")
+#: Of what has one default wherever it has one.
 DEFAULTS = {"pred": "student:output", "target": "teacher:output", "warmup": 0, "soft_weight": 1.0}
 
 
