@@ -16,6 +16,7 @@ from keras_kd._checks._batch import (
 )
 from keras_kd._compiled._label_values import check_arrays, explained
 from keras_kd._core.scalars import plain
+from keras_kd._preprocessing import holds_texts, read_texts, split_texts
 
 if TYPE_CHECKING:  # the other half is a keras.Model with the distiller's methods
     from keras import Model as Base
@@ -31,7 +32,10 @@ class Fitting(Base):
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
     ):
-        """As `keras.Model.fit`."""
+        """As `keras.Model.fit`. Of raw texts, given in place of `x`, the student's own preprocessor
+        makes inputs, labels and weights, as models of keras-hub do."""
+        if holds_texts(x):
+            x, y, batch_size, kwargs = self._read(x, y, batch_size, kwargs)
         self._check_devices("fit")
         self._check_trainable()
         check_weights_have_labels(y, kwargs.get("sample_weight"), "fit()")
@@ -46,6 +50,24 @@ class Fitting(Base):
                 check_arrays(self._label_checks, held_out[1] if len(held_out) > 1 else None)
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
+    def _read(
+        self, x: Any, y: Any, batch_size: int | None, kwargs: dict[str, Any]
+    ) -> tuple[Any, Any, int | None, dict[str, Any]]:
+        """Raw texts given to `fit`, and those to validate on, as data that Keras takes."""
+        student = next(iter(self.students.values()))
+        data = x, y, kwargs.pop("sample_weight", None)
+        share, held_out = kwargs.pop("validation_split", 0), kwargs.pop("validation_data", None)
+        if share and held_out is None:
+            data, held_out = split_texts(data, share)
+        if isinstance(held_out, tuple) and holds_texts(held_out[0]):
+            texts, labels, weights = (*held_out, None, None)[:3]
+            held_out = read_texts(student, texts, labels, weights, batch_size)
+        elif not isinstance(held_out, (tuple, type(None))) and holds_texts(held_out):
+            held_out = read_texts(student, held_out, batch_size=batch_size)
+        shuffle = kwargs.pop("shuffle", True)
+        read = read_texts(student, *data, batch_size=batch_size, shuffle=shuffle)
+        return read, None, None, {**kwargs, "validation_data": held_out, "shuffle": False}
+
     def evaluate(
         self, x: Any = None, y: Any = None, *args: Any, return_dict: bool = False, **kwargs: Any
     ) -> Any:
@@ -53,6 +75,10 @@ class Fitting(Base):
 
         Without `return_dict=True`, a list in the order of `metrics_names`.
         """
+        if holds_texts(x):
+            kwargs.update(zip(("batch_size", "verbose", "sample_weight"), args, strict=False))
+            given, args = (kwargs.pop("sample_weight", None), kwargs.pop("batch_size", None)), ()
+            x, y = read_texts(next(iter(self.students.values())), x, y, *given), None
         weights = args[2] if len(args) > 2 else kwargs.get("sample_weight")
         check_weights_have_labels(y, weights, "evaluate()")
         kwargs["callbacks"] = _values.with_value_check(kwargs.get("callbacks"))
@@ -69,6 +95,10 @@ class Fitting(Base):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`: the student's outputs."""
+        if holds_texts(x):
+            batch_size = args[0] if args else kwargs.pop("batch_size", None)
+            student = next(iter(self.students.values()))
+            x, args = read_texts(student, x, batch_size=batch_size), args[1:]
         with self._checked(x, None):
             try:
                 return super().predict(x, *args, **kwargs)

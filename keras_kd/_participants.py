@@ -69,6 +69,47 @@ def check_participants(students: Models, teachers: Models) -> None:
                     "so its outputs would be NaN. Load or train it again."
                 )
     check_shared(students, teachers)
+    _check_tokenizers({**students, **teachers})
+
+
+def _check_tokenizers(models: Models) -> None:
+    """Proves that models that read texts by a preprocessor of their own make the same ids of them."""
+    known = {role: ids for role, model in models.items() if (ids := _vocabulary(model))}
+    first = next(iter(known), "")
+    for role, vocabulary in known.items():
+        if vocabulary != known[first]:
+            raise ValueError(
+                f"The {first} '{models[first].name}' and the {role} '{models[role].name}' have "
+                f"tokenizers that differ, of {len(known[first])} and {len(vocabulary)} tokens: the "
+                "same ids are other texts to them, and their positions others. Nothing here aligns "
+                "two tokenizers. Train the student on texts that the teacher wrote, without it: "
+                "Distiller(student=student, terms=[keras_kd.Labels()]) and "
+                "fit(teacher.generate(prompts)). If the ids do mean the same, take one tokenizer "
+                f"off: {role}.preprocessor = None."
+            )
+
+
+def _vocabulary(model: keras.Model) -> list[str]:
+    """The tokens by id of the model's own tokenizer; none where it has none."""
+    tokenizer = getattr(getattr(model, "preprocessor", None), "tokenizer", None)
+    try:
+        return [] if tokenizer is None else list(tokenizer.get_vocabulary())
+    except (AttributeError, ValueError):  # it has none, or not yet
+        return []
+
+
+def warn_of_precision(students: Models) -> None:
+    """Warns when the weights that learn have too few digits for the steps of an optimizer."""
+    for role, model in students.items():
+        kinds = {v.dtype for v in model.trainable_variables} & {"bfloat16", "float16"}
+        if kinds:
+            kind = kinds.pop()
+            warnings.warn(
+                f"The {role} '{model.name}' keeps its weights in {kind}, which rounds away most steps "
+                f"of an optimizer: it hardly learns, or not at all. Make it with dtype='mixed_{kind}': "
+                "weights in float32, computed with as now.",
+                stacklevel=3,
+            )
 
 
 def check_shared(students: Models, teachers: Models) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd._checks._arguments import check_address, check_named, check_weight
-from keras_kd._checks._classes import check_classes
+from keras_kd._checks._classes import check_classes, of_common_classes
 from keras_kd._checks._term_dry_run import check_before_data, check_ids, check_mask
 from keras_kd._checks._terms import (
     LABELS_HELP,
@@ -182,6 +182,7 @@ class Term(_Weighted):
         """The term's value, before its weight, and how many values it is the mean of. `gather`
         joins the rows of all replicas."""
         pred, target = self._sides(signals, training)
+        pred, target = of_common_classes(self, pred, target)
         check_classes(self, pred, self._by_address(target))
         check_shapes(self, pred, target)
         try:

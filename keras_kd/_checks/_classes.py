@@ -10,6 +10,7 @@ import keras
 
 from keras_kd._core.addresses import JVP, LABELS, OUTPUT, RESERVED, as_tuple, parse
 from keras_kd._core.messages import shape_of
+from keras_kd._core.vocabularies import of_common_tokens
 from keras_kd.losses import Loss
 
 
@@ -58,6 +59,15 @@ def check_projectors(term: Any) -> None:
                 "have different classes, take keras_kd.projectors.Classes or "
                 "keras_kd.teachers.ClassMap, which pick them."
             )
+
+
+def of_common_classes(term: Any, pred: Any, target: Any) -> tuple[Any, Any]:
+    """Both sides over the tokens that both have, where one vocabulary is padded."""
+    if not compares_classes(term) or not between_model_outputs(term):
+        return pred, target
+    told = getattr(term, "told_of_padding", False)
+    pred, target, term.told_of_padding = of_common_tokens(term.name, pred, target, told)
+    return pred, target
 
 
 def check_classes(term: Any, pred: Any, targets: list[tuple[str, Any]]) -> None:

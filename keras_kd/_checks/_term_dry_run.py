@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._checks._classes import check_classes, check_projectors
+from keras_kd._checks._classes import check_classes, check_projectors, of_common_classes
 from keras_kd._checks._terms import cannot_compare, check_one_tensor, check_shapes
 from keras_kd._core.addresses import IDS, MASK, RESERVED, as_tuple
 from keras_kd._core.symbolic import reason, symbolic
@@ -54,6 +54,7 @@ def check_before_data(term: Any, signals: Signals) -> None:
         return
     target = _symbolic_side(term.target_projector, [signals[a] for a in known])
     check_projectors(term)
+    pred, target = of_common_classes(term, pred, target)
     several = target if isinstance(target, (tuple, list)) and len(known) > 1 else (target,)
     check_classes(term, pred, list(zip(known, several, strict=False)))
     if set(RESERVED) & set(as_tuple(term.target)):

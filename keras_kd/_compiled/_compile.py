@@ -9,7 +9,7 @@ from keras import ops
 from keras_kd._checks._arguments import check_known, check_label_losses
 from keras_kd._compiled._label_assignment import apply
 from keras_kd._compiled._label_values import label_checks
-from keras_kd._compiled._losses import check_losses, leaves
+from keras_kd._compiled._losses import check_losses, leaves, of_auto
 from keras_kd._compiled._metrics import check_metric_names, on_labelled_rows, warn_of_metrics
 from keras_kd._compiled._signal_metrics import parted, path_of
 from keras_kd._core.addresses import LABELS, OUTPUT, parse
@@ -17,7 +17,7 @@ from keras_kd._core.configs import whole_configs
 from keras_kd._core.keras_private import compiled_loss, compiled_metrics, track_loss
 from keras_kd._core.messages import listing
 from keras_kd._core.tensors import Tensor
-from keras_kd._participants import check_frozen, check_roles, check_shared
+from keras_kd._participants import check_frozen, check_roles, check_shared, warn_of_precision
 from keras_kd._trainers._epoch_means import SumOfMeans
 from keras_kd.terms import Labels
 
@@ -48,7 +48,8 @@ class Compiling(Base):
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.compile`; `loss` is what the `Labels` terms apply.
+        """As `keras.Model.compile`; `loss` is what the `Labels` terms apply, and `"auto"` the
+        cross-entropy with integer labels.
 
         With several students, `metrics` and `weighted_metrics` may be dicts by role; a list is
         given to each of them.
@@ -56,10 +57,12 @@ class Compiling(Base):
         self._check_devices("compile")
         self._check_unchanged()
         check_known(kwargs, "compile()")
+        warn_of_precision(self.students)
+        labels = [term for term in self.terms if isinstance(term, Labels)]
+        loss = of_auto(loss, self.students, bool(labels))
         check_label_losses(leaves(loss))
         check_shared(self.students, self.teachers)  # a layer may have been unfrozen since
         check_frozen(self.teachers)
-        labels = [term for term in self.terms if isinstance(term, Labels)]
         if labels and loss is None:
             raise ValueError(
                 f"Term '{labels[0].name}' applies the loss given to compile(), and none was given. "

@@ -11,6 +11,7 @@ import keras
 
 from keras_kd._core.files import named, replacing, writable
 from keras_kd._core.messages import did_you_mean, listing
+from keras_kd.callbacks._loadable import warn_if_unloadable
 from keras_kd.callbacks._monitor import Mode, Monitor, finite
 from keras_kd.distiller import Distiller
 
@@ -33,7 +34,9 @@ class BestStudent(keras.callbacks.Callback):
     After each epoch in which the monitored number is better than ever, the student alone is
     written to `path` as a `.keras` file. It is written aside and then renamed: whatever ends the
     process, `path` holds the former student or the new one, whole. The file remembers how good its
-    student was, so that a run that is started again replaces it only by a better one.
+    student was, so that a run that is started again replaces it only by a better one. The first
+    file of a run is loaded again at once: where that fails, as of a Llama of KerasHub with tied
+    embeddings, a warning says how to have the student from it.
 
     When training ends, the student in memory gets the best weights. A student whose weights are
     NaN or infinite is never written; training stops then, with a warning that names what was kept.
@@ -94,7 +97,7 @@ class BestStudent(keras.callbacks.Callback):
         self.monitor = Monitor(monitor, mode, min_delta)
         self.restore, self.resume, self.role = restore, resume, role
         self.epoch: int | None = None
-        self._told = False
+        self._told = self._proven = False
 
     @property
     def best(self) -> float | None:
@@ -143,6 +146,9 @@ class BestStudent(keras.callbacks.Callback):
             self._warn_of_no_value(epoch + 1)
         elif self.monitor.improves(value):
             write_best(self.path, student, Best(self.monitor.name, value, epoch + 1, []))
+            if not self._proven:
+                self._proven = True
+                warn_if_unloadable(self.path, student)
             self.monitor.best, self.epoch = value, epoch + 1
 
     def on_train_end(self, logs: Any = None) -> None:
