@@ -30,6 +30,7 @@ EXTRAS = {
     "onnx": "`.onnx` files from TensorFlow",
     "onnx-jax": "`.onnx` files from JAX",
     "onnx-torch": "`.onnx` files from PyTorch",
+    "hub": "language models of KerasHub",
     "beam": "stores written on a cluster",
 }
 
