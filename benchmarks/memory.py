@@ -2,6 +2,8 @@
 
     KERAS_BACKEND=torch python benchmarks/memory.py --positions 8 512 --classes 50000
 
+    ... --features 256                    with the last layer of the models: fused, and before the loss
+
 (JIT=0 for tensorflow without XLA.)
 
 Each figure is from a fresh process: the logits of teacher and student are made, memory is read,
@@ -94,6 +96,42 @@ def relations(loss):
     return {"MiB": (memory("VmHWM") - before) / 2**20}
 
 
+def whole_logits(loss):
+    """A loss of logits, on factors: the last layer as a model has it, then the loss."""
+
+    def on_factors(target, pred):
+        t, s = (ops.matmul(side.hidden, side.kernel) + side.bias for side in (target, pred))
+        return loss(t, s)
+
+    return on_factors
+
+
+#: How a last layer and its loss are computed, by kind: both at once, the layer before a lean loss,
+#: the layer before the plain formula.
+FUSED = {
+    "JensenShannon": (losses.JensenShannon(0.5), plain_jensen_shannon),
+    "SoftTarget": (losses.SoftTarget(1.0), plain_soft_target),
+    "ReverseKL": (losses.ReverseKL(), plain_reverse_kl),
+}
+
+
+def of_factors(name, kind):
+    lean, plain = FUSED[name]
+    kinds = {"fused": losses.Fused(lean), "lean": whole_logits(lean), "plain": whole_logits(plain)}
+    return kinds[kind]
+
+
+def factors(positions, classes, features):
+    rng = np.random.default_rng(0)
+
+    def side():
+        shapes = ((*positions, features), (features, classes), (classes,))
+        made = (rng.standard_normal(s, dtype="float32") / s[0] ** 0.5 for s in shapes)
+        return losses.Factors(*map(ops.convert_to_tensor, made))
+
+    return side(), side()
+
+
 RELATIONS = {"DistanceRelation": losses.DistanceRelation(), "AngleRelation": losses.AngleRelation()}
 LOSSES = {
     "SoftTarget": (losses.SoftTarget(1.0, reduction=None), plain_soft_target),
@@ -138,9 +176,9 @@ def program(function):
     import torch
 
     def run(target, pred):
-        leaf = pred.detach().requires_grad_()
-        value = total(target, leaf)
-        return value, torch.autograd.grad(value, leaf)[0]
+        leaves = keras.tree.map_structure(lambda x: x.detach().requires_grad_(), pred)
+        value = total(target, leaves)
+        return value, torch.autograd.grad(value, keras.tree.flatten(leaves))
 
     return run
 
@@ -175,11 +213,14 @@ def fresh():
     return memory("VmRSS")
 
 
-def measure(name, kind, positions, classes):
+def measure(name, kind, positions, classes, features):
     """Peak memory in arrays of the logits' size, and CPU seconds of a second run."""
-    run = program(LOSSES[name][kind == "plain"])
-    ops.convert_to_numpy(run(*inputs(name, (2, 2), 100))[0])  # what the library itself needs
-    target, pred = inputs(name, positions, classes)
+    if features:
+        run, made = program(of_factors(name, kind)), lambda p, c: factors(p, c, features)
+    else:
+        run, made = program(LOSSES[name][kind == "plain"]), lambda p, c: inputs(name, p, c)
+    ops.convert_to_numpy(run(*made((2, 2), 100))[0])  # what the library itself needs
+    target, pred = made(positions, classes)
     before = fresh()
     ops.convert_to_numpy(run(target, pred)[0])
     arrays = (memory("VmHWM") - before) / (4 * int(np.prod(positions)) * classes)
@@ -194,6 +235,7 @@ def main():
     )
     parser.add_argument("--positions", type=int, nargs="+", default=[8, 512])
     parser.add_argument("--classes", type=int, default=50_000)
+    parser.add_argument("--features", type=int, default=0, help="with the last layer, of so many")
     parser.add_argument("--losses", nargs="+", choices=list(LOSSES), default=list(LOSSES))
     parser.add_argument("--only", nargs=2, metavar=("LOSS", "KIND"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -202,11 +244,23 @@ def main():
         if name in RELATIONS:
             print(json.dumps(relations(RELATIONS[name])))
         else:
-            print(json.dumps(measure(name, kind, tuple(args.positions), args.classes)))
+            shape = tuple(args.positions), args.classes, args.features
+            print(json.dumps(measure(name, kind, *shape)))
         return
     shape = " x ".join(map(str, (*args.positions, args.classes)))
     print(f"Keras {keras.__version__} on {keras.config.backend()}, logits {shape}, float32,")
     print(f"keras_kd {keras_kd.__version__}: loss and gradient, in arrays of the logits' size\n")
+    if args.features:
+        print(f"With the last layer, of {args.features} features:\n")
+        print("| loss | fused | lean | plain | fused, CPU s | lean | plain |")
+        print("|---|---|---|---|---|---|---|")
+        for name in FUSED:
+            if name in args.losses:
+                found = [apart(name, kind, args) for kind in ("fused", "lean", "plain")]
+                cells = [f"{r['arrays']:.2f}" for r in found]
+                cells += [f"{r['seconds']:.1f}" for r in found]
+                print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        return
     print("| loss | ours | plain | ours, CPU s | plain, CPU s |\n|---|---|---|---|---|")
     for name in args.losses:
         found = [apart(name, kind, args) for kind in ("ours", "plain")]
@@ -220,7 +274,13 @@ def main():
 def apart(name, kind, args):
     """What a fresh process measures."""
     command = [sys.executable, __file__, "--only", name, kind, "--classes"]
-    command += [str(args.classes), "--positions", *map(str, args.positions)]
+    command += [
+        str(args.classes),
+        "--features",
+        str(args.features),
+        "--positions",
+        *map(str, args.positions),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         sys.exit(f"{name}, {kind}: {run.stderr[-2000:]}")

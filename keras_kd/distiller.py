@@ -28,12 +28,13 @@ from keras_kd._compiled._compile import Compiling
 from keras_kd._compiled._label_assignment import weights_for
 from keras_kd._compiled._label_values import Check
 from keras_kd._compiled._label_values import faults as label_faults
-from keras_kd._compiled._outputs import name_output_layers
+from keras_kd._compiled._outputs import keys_of, name_output_layers
 from keras_kd._compiled._signal_metrics import SignalMetrics
 from keras_kd._core.addresses import LABELS, parse
 from keras_kd._core.configs import restored
 from keras_kd._core.keras_private import (
     added_loss,
+    compiled_metrics,
     layers_of,
     unframed,
 )
@@ -225,7 +226,16 @@ class Distiller(
     def _make_taps(self) -> dict[str, Tap]:
         """Every model, tapped for all that terms and metrics read of it."""
         models = {**self.students, **self.teachers}
-        return {role: Tap(role, model, self._paths_of(role)) for role, model in models.items()}
+        return {
+            role: Tap(role, model, self._paths_of(role), self._reads_output(role))
+            for role, model in models.items()
+        }
+
+    def _reads_output(self, role: str) -> bool:
+        """Whether anything reads what `role` returns: a term, or a metric."""
+        model = {**self.students, **self.teachers}[role]
+        judged = role in self.students and compiled_metrics(self) is not None
+        return judged or any(keys_of(model, path) is not None for path in self._paths_of(role))
 
     def _targets_to_check(self) -> list[str]:
         targets = (a for term in self.terms for a in term.targets())

@@ -2,8 +2,9 @@
 
 A layer's output is recorded by wrapping its `call` while the pass lasts.
 
-One signal is no layer's: `"role:jvp"`, the derivative of the model's output along a random
-direction of its input (a Jacobian-vector product). It takes a pass of its own.
+Two signals are no layer's. `"role:jvp"` is the derivative of the model's output along a random
+direction of its input (a Jacobian-vector product); it takes a pass of its own. `"role:factors"` are
+the factors of the logits that the model returns, `keras_kd.losses.Factors`.
 """
 
 import contextlib
@@ -13,9 +14,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._core.addresses import OUTPUT
+from keras_kd._core.addresses import FACTORS, OUTPUT
 from keras_kd._core.attention import SCORES, is_attention, score_recording
 from keras_kd._core.directions import random_direction
+from keras_kd._core.heads import factoring, head_of
 from keras_kd._core.layer_calls import around_calls, plainly, rematerializing
 from keras_kd._core.layer_paths import Place, no_place, place_of
 from keras_kd._core.layer_paths import layer_paths as layer_paths
@@ -33,14 +35,21 @@ class Tap:
         role: The model's role, the first half of its signals' addresses.
         model: The model.
         paths: For each path, what reads it (for the error, when there is no such layer).
+        whole: Whether the output has to be there when its factors are read.
     """
 
-    def __init__(self, role: str, model: keras.Model, paths: dict[str, str]):
+    def __init__(self, role: str, model: keras.Model, paths: dict[str, str], whole: bool = True):
         self.role, self.model = role, model
         layers = layer_paths(model) if set(paths) - {OUTPUT} else {}
-        found = {path: self._find(path, layers, reader) for path, reader in paths.items()}
+        found = {
+            path: self._find(path, layers, reader)
+            for path, reader in paths.items()
+            if path != FACTORS
+        }
         self._jvps = {path: place for path, place in found.items() if place.jvp}
         self._found = {path: place for path, place in found.items() if not place.jvp}
+        self._head = head_of(model, role, paths[FACTORS]) if FACTORS in paths else None
+        self._whole = whole or any(place.layer is self._head for place in self._found.values())
         self._mask_makers = mask_makers(model)
 
     def _find(self, path: str, layers: dict[str, keras.Layer], reader: str) -> Place:
@@ -53,15 +62,17 @@ class Tap:
         places = [place for place in self._found.values() if place.layer is not None]
         tapped = [place.layer for place in places if not place.scores]
         attending = [place.layer for place in places if place.scores]
-        if places and not self.model.built:
+        heads = [] if self._head is None else [self._head]
+        if (places or heads) and not self.model.built:
             self.model(x, training=False)  # building may run layers to learn their shapes
-        held = [*tapped, *attending, *self._mask_makers]
+        held = [*tapped, *attending, *heads, *self._mask_makers]
         outer = rematerializing(self.model, held) if held else []
         with (
             around_calls(outer, plainly),
             noting_masks(self._mask_makers) as masks,
             recording(tapped) as returned,
             score_recording(attending) as scores,
+            factoring(self._head, self._whole) as factors,
         ):
             output = self.model(x, training=training)
         signals = {f"{self.role}:{OUTPUT}": output}
@@ -69,6 +80,11 @@ class Tap:
             recorded = scores if place.scores else returned
             found = output if place.layer is None else self._called(path, place, recorded)
             signals[f"{self.role}:{path}"] = self._pick(path, found, place)
+        if self._head is not None:
+            place = Place(self._head)
+            signals[f"{self.role}:{FACTORS}"] = self._called(
+                self._head.name, place, {id(self._head): factors}
+            )
         hand_on(masks, keras.tree.flatten(list(signals.values())))
         return output, signals
 

@@ -14,6 +14,7 @@ from keras import ops
 
 from keras_kd._checks._batch import LEAVE_OUT, no_batches
 from keras_kd._checks._logits import cause, check_looks
+from keras_kd._core.factors import KINDS
 from keras_kd._core.messages import did_you_mean, listing, see
 from keras_kd._core.probabilities import ENOUGH, Looks
 from keras_kd._core.tensors import Tensor
@@ -39,6 +40,8 @@ def faults(signals: Signals, addresses: list[str]) -> Any:
 
 
 def _fault(signal: Tensor) -> Tensor:
+    if isinstance(signal, KINDS):
+        signal = signal.hidden  # weights do not come from the batch
     leaves = [ops.cast(leaf, "float32") for leaf in keras.tree.flatten(signal)]
     good = [ops.all(ops.isfinite(leaf)) for leaf in leaves]
     return 1.0 - ops.cast(ops.all(ops.stack(good)), "float32")

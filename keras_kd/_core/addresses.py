@@ -17,10 +17,13 @@ OUTPUT = "output"
 #: The path that names the derivative of what a model returns along a random direction of its
 #: input: a Jacobian-vector product.
 JVP = "jvp"
+#: The path that names the factors of the logits that a model returns: what enters its last layer,
+#: and that layer's weights.
+FACTORS = "factors"
 #: The former name of that path.
 _FORMER_JVP = "slope"
 #: Paths that always mean the model; a layer of such a name is `./output`.
-OWN = (OUTPUT, JVP, _FORMER_JVP)
+OWN = (OUTPUT, JVP, FACTORS, _FORMER_JVP)
 
 
 class Address(NamedTuple):

@@ -104,6 +104,8 @@ Names:
 """
 
 from keras_kd._core.deprecated import moved as _moved
+from keras_kd._core.factors import CappedFactors as CappedFactors
+from keras_kd._core.factors import Factors as Factors
 from keras_kd.losses._attention import AttentionMap as AttentionMap
 from keras_kd.losses._attention import FlowMatch as FlowMatch
 from keras_kd.losses._attention import HierarchicalContext as HierarchicalContext
@@ -132,6 +134,8 @@ from keras_kd.losses._features import FactorMatch as FactorMatch
 from keras_kd.losses._features import FeatureMatch as FeatureMatch
 from keras_kd.losses._features import MarginReLUMatch as MarginReLUMatch
 from keras_kd.losses._features import VariationalMatch as VariationalMatch
+from keras_kd.losses._fused import Fused as Fused
+from keras_kd.losses._fused import LabelTarget as LabelTarget
 from keras_kd.losses._jacobian import JacobianMatch as JacobianMatch
 from keras_kd.losses._kernels import CorrelationCongruence as CorrelationCongruence
 from keras_kd.losses._kernels import MaximumMeanDiscrepancy as MaximumMeanDiscrepancy

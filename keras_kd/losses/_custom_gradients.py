@@ -19,11 +19,13 @@ from keras_kd._core.tensors import Tensor
 #: Logits with more numbers than this are gone through in blocks, of about this many at a time.
 _LARGE, _BLOCK = 2**24, 2**19
 
+#: `value(target, logits)`, one per row, and `gradient(target, logits)`, its gradient by the logits.
+Formula = tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]
 
-def with_gradient(
-    value: Callable[..., Any], gradient: Callable[..., Any], target: Tensor, pred: Tensor
-) -> Tensor:
-    """`value(target, pred)`, one per row, with the gradient `gradient(target, pred)` by `pred`."""
+
+def with_gradient(formula: Formula, target: Tensor, pred: Tensor) -> Tensor:
+    """The value of each row, with the gradient that the formula states."""
+    value, gradient = formula
     target = keras.tree.map_structure(ops.stop_gradient, target)
 
     @ops.custom_gradient
@@ -79,6 +81,12 @@ def _rows_at_once(shape: tuple) -> int | None:
     return max(n for n in range(1, min(rows, most) + 1) if rows % n == 0)
 
 
+def scaled(formula: Formula, factor: Any) -> Formula:
+    """The formula times a number."""
+    value, gradient = formula
+    return (lambda t, s: factor * value(t, s)), (lambda t, s: factor * gradient(t, s))
+
+
 def log_softmax(logits: Tensor, temperature: Tensor) -> Tensor:
     return ops.log_softmax(logits / temperature, axis=-1)
 
@@ -104,16 +112,16 @@ def _by_logits(logits: Tensor, temperature: Tensor, gain_of: Callable[[Any], Any
     return q * gain
 
 
-def forward_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
+def forward_kl(temperature: Tensor) -> Formula:
     """`KL(p ‖ q)` of softened logits: `p` the target's, `q` the prediction's."""
 
     def value(t: Tensor, s: Tensor) -> Tensor:
         return kl_of_logits(t, s, temperature)
 
-    return with_gradient(value, _by_softened(temperature), target, pred)
+    return value, _by_softened(temperature)
 
 
-def reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
+def reverse_kl(temperature: Tensor) -> Formula:
     """`KL(q ‖ p)` of softened logits: `p` the target's, `q` the prediction's."""
 
     def value(t: Tensor, s: Tensor) -> Tensor:
@@ -122,10 +130,10 @@ def reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
     def gradient(t: Tensor, s: Tensor) -> Tensor:
         return _by_logits(s, temperature, lambda log_q: log_q - log_softmax(t, temperature))
 
-    return with_gradient(value, gradient, target, pred)
+    return value, gradient
 
 
-def cross_entropy(labels: Tensor, pred: Tensor) -> Tensor:
+def cross_entropy() -> Formula:
     """`-log q` of the class numbers `labels`."""
 
     def value(labels: Tensor, s: Tensor) -> Tensor:
@@ -134,17 +142,17 @@ def cross_entropy(labels: Tensor, pred: Tensor) -> Tensor:
     def gradient(labels: Tensor, s: Tensor) -> Tensor:
         return ops.softmax(s, axis=-1) - ops.cast(right(labels, s), s.dtype)
 
-    return with_gradient(value, gradient, labels, pred)
+    return value, gradient
 
 
-def soft_cross_entropy(target: Tensor, pred: Tensor, temperature: Tensor) -> Tensor:
+def soft_cross_entropy(temperature: Tensor) -> Formula:
     """`-Σ p log q` of softened logits: `p` the target's, `q` the prediction's."""
 
     def value(t: Tensor, s: Tensor) -> Tensor:
         p = ops.softmax(t / temperature, axis=-1)
         return -ops.sum(p * log_softmax(s, temperature), axis=-1)
 
-    return with_gradient(value, _by_softened(temperature), target, pred)
+    return value, _by_softened(temperature)
 
 
 def _by_softened(temperature: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
@@ -155,9 +163,8 @@ def _by_softened(temperature: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     return gradient
 
 
-def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Tensor:
+def jensen_shannon(temperature: Tensor, beta: Tensor) -> Formula:
     """`beta · KL(p ‖ m) + (1 - beta) · KL(q ‖ m)`, `m = beta · p + (1 - beta) · q`."""
-    beta = ops.cast(beta, pred.dtype)
     # With x = log(beta · p) - log((1 - beta) · q), both logarithms are a softplus:
     # log p/m = -log beta - softplus(-x), log q/m = -log(1 - beta) - softplus(x).
     log_p_share, log_q_share = ops.log(beta), ops.log1p(-beta)
@@ -183,12 +190,11 @@ def jensen_shannon(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any)
 
         return _by_logits(s, temperature, gain)
 
-    return with_gradient(value, gradient, target, pred)
+    return value, gradient
 
 
-def skew_kl(target: Tensor, pred: Tensor, temperature: Tensor, lam: Any) -> Tensor:
+def skew_kl(temperature: Tensor, lam: Tensor) -> Formula:
     """`KL(p ‖ m)`, `m = lam · p + (1 - lam) · q`."""
-    lam = ops.cast(lam, pred.dtype)
     log_share = ops.log(lam)
     shift = log_share - ops.log1p(-lam)
     # With x = log(lam · p) - log((1 - lam) · q): log p/m = -log lam - softplus(-x), and
@@ -208,12 +214,11 @@ def skew_kl(target: Tensor, pred: Tensor, temperature: Tensor, lam: Any) -> Tens
 
         return _by_logits(s, temperature, gain)
 
-    return with_gradient(value, gradient, target, pred)
+    return value, gradient
 
 
-def skew_reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor, lam: Any) -> Tensor:
+def skew_reverse_kl(temperature: Tensor, lam: Tensor) -> Formula:
     """`KL(q ‖ m)`, `m = (1 - lam) · p + lam · q`."""
-    lam = ops.cast(lam, pred.dtype)
     log_share = ops.log(lam)
     shift = log_share - ops.log1p(-lam)
 
@@ -232,4 +237,4 @@ def skew_reverse_kl(target: Tensor, pred: Tensor, temperature: Tensor, lam: Any)
 
         return _by_logits(s, temperature, gain)
 
-    return with_gradient(value, gradient, target, pred)
+    return value, gradient

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_kd._core.hard_labels import (
@@ -16,11 +17,18 @@ from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, finite, positive
 from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
-from keras_kd.losses._custom_gradients import cross_entropy, soft_cross_entropy, with_gradient
+from keras_kd.losses._custom_gradients import (
+    Formula,
+    cross_entropy,
+    scaled,
+    soft_cross_entropy,
+    with_gradient,
+)
+from keras_kd.losses._rows import RowLoss
 
 
 @serializable
-class DecoupledSoftTarget(Loss):
+class DecoupledSoftTarget(RowLoss):
     """Soft targets in two parts: how sure of the right class, and what the others look like.
 
     In a plain soft target the second part is weighted by how unsure the teacher is, so with a good
@@ -60,8 +68,6 @@ class DecoupledSoftTarget(Loss):
 
     with_labels = True
     hard_labels = True
-    on_logits = True
-    among_classes = True
 
     def __init__(
         self,
@@ -74,8 +80,11 @@ class DecoupledSoftTarget(Loss):
         self.alpha, self.beta = finite(alpha, "alpha"), finite(beta, "beta")
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def prepared(self, y_true: Any, logits: keras.KerasTensor) -> Any:
         teacher, labels = y_true
+        return teacher, hard(labels, logits)
+
+    def formula(self) -> Formula:
         T, alpha, beta = self.temperature, self.alpha, self.beta
 
         def value(target: Any, logits: Tensor) -> Tensor:
@@ -97,7 +106,7 @@ class DecoupledSoftTarget(Loss):
             p, q = softmax_of_others(mask, t), softmax_of_others(mask, s)
             return ops.where(mask, excess, beta * (q - p) - excess * q) / T
 
-        return T**2 * with_gradient(value, gradient, (teacher, hard(labels, y_pred)), y_pred)
+        return scaled((value, gradient), T**2)
 
 
 def _two_ways(mask: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +116,7 @@ def _two_ways(mask: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @serializable
-class NormalizedTarget(Loss):
+class NormalizedTarget(RowLoss):
     """Cross-entropies of the right class and of the others, each normalized by itself.
 
     Takes the place of a soft target beside the usual cross-entropy: the right class is learned as
@@ -147,16 +156,17 @@ class NormalizedTarget(Loss):
 
     with_labels = True
     hard_labels = True
-    on_logits = True
-    among_classes = True
 
     def __init__(self, gamma: Number = 1.5, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.gamma = finite(gamma, "gamma")
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def prepared(self, y_true: Any, logits: keras.KerasTensor) -> Any:
         teacher, labels = y_true
+        return teacher, hard(labels, logits)
+
+    def formula(self) -> Formula:
         T, gamma = self.temperature, self.gamma * self.temperature**2
 
         def value(target: Any, s: Tensor) -> Tensor:
@@ -175,7 +185,7 @@ class NormalizedTarget(Loss):
             p, q = softmax_of_others(mask, t / T), softmax_of_others(mask, s / T)
             return of_right + gamma * (q - p) / T
 
-        return with_gradient(value, gradient, (teacher, hard(labels, y_pred)), y_pred)
+        return value, gradient
 
 
 @serializable
@@ -228,8 +238,8 @@ class WeightedSoftTarget(Loss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, labels = y_true
         labels = hard(labels, y_pred)
-        behind = cross_entropy(labels, ops.stop_gradient(y_pred))
-        teacher_behind = cross_entropy(labels, ops.stop_gradient(teacher))
+        behind = with_gradient(cross_entropy(), labels, ops.stop_gradient(y_pred))
+        teacher_behind = with_gradient(cross_entropy(), labels, ops.stop_gradient(teacher))
         weight = -ops.expm1(-ops.maximum(behind / (teacher_behind + 1e-7), 0.0))
-        soft = soft_cross_entropy(teacher, y_pred, self.temperature)
+        soft = with_gradient(soft_cross_entropy(self.temperature), teacher, y_pred)
         return self.alpha * self.temperature**2 * weight * soft

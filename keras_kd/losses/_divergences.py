@@ -2,17 +2,19 @@
 
 from typing import Any
 
+from keras import ops
+
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, is_number, positive
-from keras_kd._core.tensors import Tensor
-from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import (
+    Formula,
     forward_kl,
     jensen_shannon,
     reverse_kl,
     skew_kl,
     skew_reverse_kl,
 )
+from keras_kd.losses._rows import RowLoss
 
 
 def _fraction(value: Number, argument: str, otherwise: str) -> Number:
@@ -25,11 +27,8 @@ def _fraction(value: Number, argument: str, otherwise: str) -> Number:
     return positive(value, argument)
 
 
-class _Divergence(Loss):
+class _Divergence(RowLoss):
     """What the divergences share: one temperature, and no `T²`."""
-
-    on_logits = True
-    among_classes = True
 
     def __init__(
         self,
@@ -74,8 +73,8 @@ class ReverseKL(_Divergence):
     arXiv:2306.08543, section 2.1.
     """
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return reverse_kl(y_true, y_pred, self.temperature)
+    def formula(self) -> Formula:
+        return reverse_kl(self.temperature)
 
 
 @serializable
@@ -120,24 +119,18 @@ class JensenShannon(_Divergence):
         **kwargs: Any,
     ):
         super().__init__(temperature, **kwargs)
-        ends = {0.0: _at_zero, 1.0: _at_one}
-        self._formula = jensen_shannon
+        ends = {0.0: forward_kl, 1.0: reverse_kl}
+        self._at_end: Any = None
         if is_number(beta) and beta in ends:
-            self._formula = ends[beta]
+            self._at_end = ends[beta]
             self.beta = float(beta)
         else:
             self.beta = _fraction(beta, "beta", "or be 0 for KL(p ‖ q), 1 for KL(q ‖ p)")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return self._formula(y_true, y_pred, self.temperature, self.beta)
-
-
-def _at_zero(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Tensor:
-    return forward_kl(target, pred, temperature)
-
-
-def _at_one(target: Tensor, pred: Tensor, temperature: Tensor, beta: Any) -> Tensor:
-    return reverse_kl(target, pred, temperature)
+    def formula(self) -> Formula:
+        if self._at_end is not None:
+            return self._at_end(self.temperature)
+        return jensen_shannon(self.temperature, ops.cast(self.beta, self.dtype))
 
 
 class _Skew(_Divergence):
@@ -188,8 +181,8 @@ class SkewKL(_Skew):
     a constant.)
     """
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return skew_kl(y_true, y_pred, self.temperature, self.lam)
+    def formula(self) -> Formula:
+        return skew_kl(self.temperature, ops.cast(self.lam, self.dtype))
 
 
 @serializable
@@ -225,5 +218,5 @@ class SkewReverseKL(_Skew):
     ICML 2024, arXiv:2402.03898, section 3.1.
     """
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return skew_reverse_kl(y_true, y_pred, self.temperature, self.lam)
+    def formula(self) -> Formula:
+        return skew_reverse_kl(self.temperature, ops.cast(self.lam, self.dtype))

@@ -2,19 +2,20 @@
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd._core.tensors import Tensor
-from keras_kd.losses._base import Loss
-from keras_kd.losses._custom_gradients import with_gradient
+from keras_kd.losses._custom_gradients import Formula, scaled
+from keras_kd.losses._rows import RowLoss
 from keras_kd.losses._sparse import _changed
 
 
 @serializable
-class SampledSoftTarget(Loss):
+class SampledSoftTarget(RowLoss):
     """Cross-entropy to classes drawn from the teacher's distribution.
 
     For large vocabularies and stored outputs. The k largest logits, as `SparseSoftTarget` takes
@@ -53,26 +54,26 @@ class SampledSoftTarget(Loss):
     LLMs", ACL 2025, arXiv:2503.16870, section 3.
     """
 
-    on_logits = True
-    among_classes = True
     same_shape = False
 
     def __init__(self, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        if not isinstance(y_true, tuple) or len(y_true) != 2 or not _alike(*y_true, y_pred):
+    def prepared(self, y_true: Any, logits: keras.KerasTensor) -> Any:
+        if not isinstance(y_true, tuple) or len(y_true) != 2 or not _alike(*y_true, logits):
             shapes = [shape_of(x) for x in (y_true if isinstance(y_true, tuple) else (y_true,))]
             raise ValueError(
                 "The target is (weights, class numbers), both of shape (batch, ..., k), as "
                 "keras_kd.stores.write(..., sampled=k) stores them, for logits of shape "
                 f"(batch, ..., classes). Received a target of {', '.join(map(str, shapes))} for "
-                f"logits of shape {shape_of(y_pred)}."
+                f"logits of shape {shape_of(logits)}."
             )
         weights, classes = y_true
-        target = weights, ops.cast(classes, "int32")
-        return self.temperature**2 * with_gradient(self._value, self._gradient, target, y_pred)
+        return weights, ops.cast(classes, "int32")
+
+    def formula(self) -> Formula:
+        return scaled((self._value, self._gradient), self.temperature**2)
 
     def _value(self, target: Tensor, logits: Tensor) -> Tensor:
         weights, classes = target

@@ -10,11 +10,14 @@ from keras_kd._core.scalars import Number, positive
 from keras_kd._core.tensors import Tensor
 from keras_kd.losses._base import Loss
 from keras_kd.losses._custom_gradients import (
+    Formula,
     forward_kl,
     in_blocks,
     kl_of_logits,
+    scaled,
     with_gradient,
 )
+from keras_kd.losses._rows import RowLoss
 
 #: A row of logits that deviate by less than this share of the batch's mean deviation is pulled as
 #: if it deviated by as much.
@@ -24,7 +27,7 @@ _ALL_FLAT = 1e-4
 
 
 @serializable
-class SoftTarget(Loss):
+class SoftTarget(RowLoss):
     """Kullback-Leibler divergence from the teacher's softened probabilities to the student's.
 
     The first and still the standard way to distill: at a temperature above 1 the teacher's small
@@ -58,15 +61,12 @@ class SoftTarget(Loss):
     arXiv:1503.02531, section 2.
     """
 
-    on_logits = True
-    among_classes = True
-
     def __init__(self, temperature: Number = 4.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return self.temperature**2 * forward_kl(y_true, y_pred, self.temperature)
+    def formula(self) -> Formula:
+        return scaled(forward_kl(self.temperature), self.temperature**2)
 
 
 @serializable
@@ -178,7 +178,7 @@ class StandardizedSoftTarget(Loss):
             # Both parts sum to 0: the mean that was taken off the logits takes nothing off them.
             return (by_z - stretch * z) / ops.maximum(deviation, least)
 
-        return self.temperature**2 * with_gradient(value, gradient, y_true, y_pred)
+        return self.temperature**2 * with_gradient((value, gradient), y_true, y_pred)
 
 
 def _standardized(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

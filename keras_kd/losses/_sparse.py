@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_kd._core.hard_labels import NEVER
@@ -9,12 +10,12 @@ from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd._core.tensors import Tensor
-from keras_kd.losses._base import Loss
-from keras_kd.losses._custom_gradients import with_gradient
+from keras_kd.losses._custom_gradients import Formula, scaled
+from keras_kd.losses._rows import RowLoss
 
 
 @serializable
-class SparseSoftTarget(Loss):
+class SparseSoftTarget(RowLoss):
     """Soft target from the teacher's k largest logits; the other classes are one bucket.
 
     For large vocabularies and stored outputs: the largest hundred logits of a hundred thousand hold
@@ -54,15 +55,13 @@ class SparseSoftTarget(Loss):
     arXiv:1503.02531, section 2, on the classes that are known and the sum of the rest.
     """
 
-    on_logits = True
-    among_classes = True
     same_shape = False
 
     def __init__(self, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def prepared(self, y_true: Any, logits: keras.KerasTensor) -> Any:
         values, classes, log_sum_exp = y_true
         if shape_of(values) != shape_of(classes) or len(values.shape) != len(log_sum_exp.shape) + 1:
             raise ValueError(
@@ -72,8 +71,10 @@ class SparseSoftTarget(Loss):
             )
         classes = ops.cast(classes, "int32")
         log_p = values / self.temperature - ops.expand_dims(log_sum_exp, -1)
-        divergence = with_gradient(self._value, self._gradient, (log_p, classes), y_pred)
-        return self.temperature**2 * divergence
+        return log_p, classes
+
+    def formula(self) -> Formula:
+        return scaled((self._value, self._gradient), self.temperature**2)
 
     def _value(self, target: Tensor, logits: Tensor) -> Tensor:
         log_p, classes = target

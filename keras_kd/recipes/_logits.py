@@ -1,7 +1,7 @@
 """Recipes on logits: the student's and the teacher's."""
 
 from keras_kd import losses, projectors
-from keras_kd._core.addresses import JVP, OUTPUT
+from keras_kd._core.addresses import FACTORS, JVP, LABELS, OUTPUT, parse
 from keras_kd._core.scalars import Number
 from keras_kd.recipes._building_blocks import Terms, labels, recipe, rest
 from keras_kd.terms import Term
@@ -277,6 +277,7 @@ def gkd(
     labels_weight: Number = 0.0,
     pred: str = "student:output",
     target: str = "teacher:output",
+    fused: bool = False,
 ) -> Terms:
     """Generalized distillation of sequences: a divergence between forward and reverse KL.
 
@@ -291,9 +292,16 @@ def gkd(
         labels_weight: Weight of the labels; 0 leaves them out. Defaults to `0.0`.
         pred: Address of the logits that learn. Defaults to `"student:output"`.
         target: Address of the logits to learn from. Defaults to `"teacher:output"`.
+        fused: Whether the models' last layers and the losses are computed as one, a few rows at a
+            time, so that the logits of a batch never stand whole: see `keras_kd.losses.Fused`. Then
+            `pred` and `target` name the models' outputs, and `compile` takes neither a loss nor
+            metrics on the student's output. Defaults to `False`.
 
     Returns:
         A list of terms.
+
+    Raises:
+        ValueError: If `fused` and `pred` or `target` name anything but a model's output.
 
     Example:
 
@@ -304,5 +312,23 @@ def gkd(
     Self-Generated Mistakes", ICLR 2024, arXiv:2306.13649, section 3.
     """
     loss = losses.JensenShannon(beta, temperature)
-    soft = Term(loss, pred=pred, target=target, weight=weight)
-    return [*labels(labels_weight, pred), soft]
+    if not fused:
+        soft = Term(loss, pred=pred, target=target, weight=weight)
+        return [*labels(labels_weight, pred), soft]
+    pred, target = _factors(pred, "pred"), _factors(target, "target")
+    soft = Term(losses.Fused(loss), pred=pred, target=target, weight=weight)
+    if labels_weight == 0:
+        return [soft]
+    hard = losses.Fused(losses.LabelTarget(), name=LABELS)
+    return [Term(hard, pred=pred, target=LABELS, weight=labels_weight), soft]
+
+
+def _factors(address: str, argument: str) -> str:
+    """The factors of the logits at `address`."""
+    role, path = parse(address)
+    if path not in (OUTPUT, FACTORS):
+        raise ValueError(
+            f"With fused=True, `{argument}` must be a model's output, such as '{role}:{OUTPUT}': the "
+            f"last layer is what is computed with the loss. Received: {address!r}."
+        )
+    return f"{role}:{FACTORS}"

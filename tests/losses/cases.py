@@ -173,6 +173,17 @@ def masked_relations(draw):
     return (*target, np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 1]])), pred
 
 
+def factors(draw):
+    """Of three classes, as few as there are features."""
+    target = losses.Factors(draw(BATCH, 2, 3), draw(3, 3), draw(3))
+    return target, losses.Factors(draw(BATCH, 2, 3), draw(3, 3), draw(3))
+
+
+def labelled_factors(draw):
+    target = losses.Factors(draw(BATCH, 2), draw(2, 3), draw(3))
+    return (target, LABELS % 3), losses.Factors(draw(BATCH, 2), draw(2, 3), draw(3))
+
+
 def first(target):
     return target[0]
 
@@ -346,6 +357,15 @@ CASES = [
     Case(
         losses.LabelledTarget, labelled, oracles.with_labels(oracles.labelled),
         {"alpha": 0.3, "temperature": 3.0}, ("alpha", "temperature"), identity=None,
+    ),
+    Case(losses.LabelTarget, lambda draw: (LABELS, draw(BATCH, 6)), oracles.label, identity=None),
+    Case(
+        losses.Fused, factors, oracles.of_factors(oracles.per_row(oracles.jensen_shannon)),
+        {"loss": losses.JensenShannon(0.3, 1.5)}, shape=(2,),
+    ),
+    Case(
+        losses.Fused, labelled_factors, oracles.of_factors(oracles.with_labels(oracles.decoupled)),
+        {"loss": losses.DecoupledSoftTarget(1.5, 2.0, 3.0)}, identity=first, note="labelled",
     ),
     Case(losses.MaskedGeneration, maps, EX(oracles.sum_of_squares)),
     Case(

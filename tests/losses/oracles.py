@@ -41,6 +41,25 @@ def with_labels(row):
     return oracle
 
 
+def product(factors):
+    """The logits that factors stand for."""
+    hidden, kernel, bias, *cap = (np.asarray(x, "float64") for x in factors)
+    logits = hidden @ kernel + bias
+    return cap[0] * np.tanh(logits / cap[0]) if cap else logits
+
+
+def of_factors(oracle):
+    """An oracle of logits, of their factors."""
+
+    def values(target, pred, loss):
+        constants = {n: v for n, v in vars(loss).items() if n in ("alpha", "beta", "temperature")}
+        labelled = isinstance(target[0], tuple)
+        target = (product(target[0]), target[1]) if labelled else product(target)
+        return oracle(target, product(pred), **constants)
+
+    return values
+
+
 def per_example(one):
     """An oracle of whole examples, channels last."""
 
@@ -113,6 +132,11 @@ def correlation(t, s, beta, gamma, temperature):
 
 def hard(t, s):
     return -log_softmax(s)[int(np.argmax(t))]
+
+
+def label(labels, s):
+    rows = zip(np.ravel(labels).astype(int), _rows(s), strict=True)
+    return np.reshape([-log_softmax(row)[y] for y, row in rows], np.shape(s)[:-1])
 
 
 def mean_square(t, s):
