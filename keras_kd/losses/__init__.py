@@ -11,6 +11,8 @@ Names:
         Kullback-Leibler divergence between sigmoid heads, summed over the logits.
     BoundaryMatch
         Pushes the student's neurons to the teacher's side of their thresholds, with a margin.
+    CappedFactors
+        The factors of logits with a soft cap, `cap · tanh((hidden · kernel + bias) / cap)`.
     ClassifierReuse
         Mean squared difference of the last features, so that the target's classifier can follow.
     ConfidenceWeighted
@@ -35,10 +37,14 @@ Names:
         Minus the mean distance from the softened probabilities of others: keeps them apart.
     FactorMatch
         Mean absolute difference of two factors, each brought to length 1.
+    Factors
+        The factors of logits, `hidden · kernel + bias`.
     FeatureMatch
         Mean squared difference of two feature tensors.
     FlowMatch
         Mean squared difference of two flows: how the channels of one layer go with another's.
+    Fused
+        A loss of logits that are made of their factors, a few rows at a time.
     HardTarget
         Cross-entropy to the class that the teacher finds likeliest.
     HiddenStateMatch
@@ -51,6 +57,8 @@ Names:
         Generalized Jensen-Shannon divergence: forward and reverse divergence, and all between.
     LabelledTarget
         Cross-entropy to the labels and soft targets at once.
+    LabelTarget
+        Cross-entropy to the labels, as a loss of this package.
     LogitMatch
         Mean squared difference of the logits.
     LogPowerDistance
@@ -168,11 +176,12 @@ __getattr__ = _moved(__name__, {old: f"keras_kd.losses.{new}" for old, new in _F
 
 __all__ = [
     "AngleRelation", "AttentionMap", "AttentionScoreMatch", "BinarySoftTarget",
-    "BoundaryMatch", "ClassifierReuse", "ConfidenceWeighted", "ConfidenceWeightedFeatures",
-    "ContrastiveMatch", "CorrelationCongruence", "CorrelationTarget", "CurriculumTarget",
-    "DecoupledSoftTarget", "DirectionMatch", "DistanceRelation", "Diversity", "FactorMatch",
-    "FeatureMatch", "FlowMatch", "HardTarget", "HiddenStateMatch", "HierarchicalContext",
-    "JacobianMatch", "JensenShannon", "LabelledTarget", "LogPowerDistance", "LogitMatch",
+    "BoundaryMatch", "CappedFactors", "ClassifierReuse", "ConfidenceWeighted",
+    "ConfidenceWeightedFeatures", "ContrastiveMatch", "CorrelationCongruence",
+    "CorrelationTarget", "CurriculumTarget", "DecoupledSoftTarget", "DirectionMatch",
+    "DistanceRelation", "Diversity", "FactorMatch", "Factors", "FeatureMatch", "FlowMatch",
+    "Fused", "HardTarget", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
+    "JensenShannon", "LabelTarget", "LabelledTarget", "LogPowerDistance", "LogitMatch",
     "Loss", "MarginReLUMatch", "MaskedGeneration", "MaximumMeanDiscrepancy",
     "NeighborDistribution", "NoiseContrastive", "NormalizedTarget", "RegressionMatch",
     "RelationMatch", "ReverseKL", "SampledSoftTarget", "SimilarityMatrix", "SkewKL",

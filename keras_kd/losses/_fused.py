@@ -11,7 +11,7 @@ from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.tensors import Tensor
-from keras_kd.losses._base import _Reduced, weighed
+from keras_kd._core.valid_counts import Reduced, weighed
 from keras_kd.losses._composed import _Composed
 from keras_kd.losses._custom_gradients import Formula, cross_entropy
 from keras_kd.losses._row_sums import swept
@@ -90,13 +90,13 @@ class Fused(_Composed):
         y_true, y_pred = self._widened(y_true), self._widened(y_pred)
         target, lead = self._target(y_true, y_pred)
         blank = ops.zeros(lead, self.dtype)
-        weights, count = weighed(blank, mask, sample_weight, self.reduction)
+        weights, count = weighed(blank, [mask], sample_weight, self.reduction)
         shares = ops.ones_like(blank) if weights is None else ops.cast(weights, self.dtype)
         if self.reduction != "sum":
             shares = ops.divide_no_nan(shares, ops.cast(ops.size(blank), self.dtype))
         total = self._total(target, y_pred, ops.stop_gradient(shares))
         total = ops.reshape(total, (1,))  # of one number the mean is itself, whatever the replicas
-        return _Reduced(total, self.reduction, self.dtype)(total, total), count
+        return Reduced(total, self.reduction, self.dtype)(total, total), count
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         target, _ = self._target(y_true, y_pred)

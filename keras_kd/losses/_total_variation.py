@@ -7,12 +7,12 @@ from keras import ops
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd._core.tensors import Tensor
-from keras_kd.losses._base import Loss
-from keras_kd.losses._custom_gradients import with_gradient
+from keras_kd.losses._custom_gradients import Formula
+from keras_kd.losses._rows import RowLoss
 
 
 @serializable
-class TotalVariation(Loss):
+class TotalVariation(RowLoss):
     """Half the sum of the absolute differences of two distributions.
 
     In speculative decoding a small model drafts tokens, and the large one accepts each with the
@@ -46,15 +46,12 @@ class TotalVariation(Loss):
     from Transformers via Speculative Decoding", ICML 2023, arXiv:2211.17192, section 3.2.
     """
 
-    on_logits = True
-    among_classes = True
-
     def __init__(self, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return with_gradient(self._value, self._gradient, y_true, y_pred)
+    def formula(self) -> Formula:
+        return self._value, self._gradient
 
     def _gap(self, target: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         q = ops.softmax(logits / self.temperature, axis=-1)
