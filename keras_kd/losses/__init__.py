@@ -95,6 +95,10 @@ Names:
         latter.
     SoftTarget
         Kullback-Leibler divergence from the teacher's softened probabilities to the student's.
+    SparseJensenShannon
+        Generalized Jensen-Shannon divergence to the k largest logits; the rest is one bucket.
+    SparseReverseKL
+        Reverse divergence to the teacher's k largest logits; the other classes are one bucket.
     SparseSoftTarget
         Soft target from the teacher's k largest logits; the other classes are one bucket.
     StandardizedSoftTarget
@@ -103,6 +107,8 @@ Names:
         One loss, summed over several pairs of signals.
     TotalVariation
         Half the sum of the absolute differences of two distributions.
+    UniversalLogit
+        Sum of the absolute differences of two distributions, each sorted downwards.
     VariationalMatch
         Negative log-likelihood of the teacher's features under a Gaussian that the student gives.
     VirtualTarget
@@ -160,11 +166,14 @@ from keras_kd.losses._sampled import SampledSoftTarget as SampledSoftTarget
 from keras_kd.losses._soft_targets import BinarySoftTarget as BinarySoftTarget
 from keras_kd.losses._soft_targets import SoftTarget as SoftTarget
 from keras_kd.losses._soft_targets import StandardizedSoftTarget as StandardizedSoftTarget
+from keras_kd.losses._sparse import SparseJensenShannon as SparseJensenShannon
+from keras_kd.losses._sparse import SparseReverseKL as SparseReverseKL
 from keras_kd.losses._sparse import SparseSoftTarget as SparseSoftTarget
 from keras_kd.losses._total_variation import TotalVariation as TotalVariation
 from keras_kd.losses._transformers import AttentionScoreMatch as AttentionScoreMatch
 from keras_kd.losses._transformers import HiddenStateMatch as HiddenStateMatch
 from keras_kd.losses._transformers import RelationMatch as RelationMatch
+from keras_kd.losses._universal import UniversalLogit as UniversalLogit
 
 _FORMER = {
     "ProbabilityMatch": "NeighborDistribution",
@@ -185,6 +194,7 @@ __all__ = [
     "Loss", "MarginReLUMatch", "MaskedGeneration", "MaximumMeanDiscrepancy",
     "NeighborDistribution", "NoiseContrastive", "NormalizedTarget", "RegressionMatch",
     "RelationMatch", "ReverseKL", "SampledSoftTarget", "SimilarityMatrix", "SkewKL",
-    "SkewReverseKL", "SoftTarget", "SparseSoftTarget", "StandardizedSoftTarget", "SumOf",
-    "TotalVariation", "VariationalMatch", "VirtualTarget", "WeightedSoftTarget",
+    "SkewReverseKL", "SoftTarget", "SparseJensenShannon", "SparseReverseKL",
+    "SparseSoftTarget", "StandardizedSoftTarget", "SumOf", "TotalVariation",
+    "UniversalLogit", "VariationalMatch", "VirtualTarget", "WeightedSoftTarget",
 ]  # fmt: skip

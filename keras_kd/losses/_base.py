@@ -48,6 +48,8 @@ class Loss(keras.losses.Loss):
     on_logits: bool = False
     #: It compares classes by a softmax over the last axis, which of one logit alone is always 1.
     among_classes: ClassVar[bool] = False
+    #: Each side may have classes of its own, however many.
+    own_classes: ClassVar[bool] = False
     #: Its target is a tuple that ends in the labels; the rest are the teacher's.
     with_labels: ClassVar[bool] = False
     #: What to take in its place when there are no labels.

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, is_number, positive
+from keras_kd._core.tensors import Tensor
 from keras_kd.losses._custom_gradients import (
     Formula,
     forward_kl,
@@ -119,18 +120,25 @@ class JensenShannon(_Divergence):
         **kwargs: Any,
     ):
         super().__init__(temperature, **kwargs)
-        ends = {0.0: forward_kl, 1.0: reverse_kl}
-        self._at_end: Any = None
-        if is_number(beta) and beta in ends:
-            self._at_end = ends[beta]
-            self.beta = float(beta)
-        else:
-            self.beta = _fraction(beta, "beta", "or be 0 for KL(p ‖ q), 1 for KL(q ‖ p)")
+        self.beta = share_or_end(beta)
 
     def formula(self) -> Formula:
-        if self._at_end is not None:
-            return self._at_end(self.temperature)
-        return jensen_shannon(self.temperature, ops.cast(self.beta, self.dtype))
+        return between(self.temperature, self.beta, self.dtype)
+
+
+def share_or_end(beta: Number) -> Number:
+    """`beta`, checked to be 0, 1 or between; a schedule is trusted."""
+    if is_number(beta) and beta in (0, 1):
+        return float(beta)
+    return _fraction(beta, "beta", "or be 0 for KL(p ‖ q), 1 for KL(q ‖ p)")
+
+
+def between(temperature: Tensor, beta: Any, dtype: Any) -> Formula:
+    """The divergence of that `beta`."""
+    ends = {0.0: forward_kl, 1.0: reverse_kl}
+    if is_number(beta) and beta in ends:
+        return ends[beta](temperature)
+    return jensen_shannon(temperature, ops.cast(beta, dtype))
 
 
 class _Skew(_Divergence):

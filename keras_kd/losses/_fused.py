@@ -144,7 +144,8 @@ class Fused(_Composed):
         axes, classes = y_pred.hidden.shape[:-1], y_pred.kernel.shape[-1]
         logits = keras.KerasTensor((*axes, classes), self.dtype)
         for side in _factors_among(y_true):
-            if _differ(side.hidden.shape[:-1], axes) or side.kernel.shape[-1] != classes:
+            apart = side.kernel.shape[-1] != classes and not self.loss.own_classes
+            if apart or _differ(side.hidden.shape[:-1], axes):
                 raise ValueError(
                     "The factors of both sides must have the same rows and classes. Received a "
                     f"target of rows {tuple(side.hidden.shape[:-1])} and {side.kernel.shape[-1]} "

@@ -39,9 +39,10 @@ def swept(
         values = ops.where(counts, value(target, logits), 0.0)
         if not slopes:
             return (values,), ()
-        slope = _only(gradient(target, logits) * ops.expand_dims(weight, -1), counts)
+        slope = gradient(target, logits)
         del target
-        slope = pred.by_product(slope, logits)
+        slope = pred.by_product(_only(slope * ops.expand_dims(weight, -1), counts), logits)
+        del logits
         by_hidden = ops.matmul(slope, ops.transpose(pred.kernel))
         return (values, by_hidden), (hidden, slope)
 
@@ -63,15 +64,15 @@ def _summed(block: Callable[..., Any], blocks: Any, pred: Any, slopes: bool) -> 
 
     if count == 1:
         rows, parts = at(0)
-        sums = (
-            (ops.matmul(ops.transpose(parts[0]), parts[1]), ops.sum(parts[1], 0)) if slopes else ()
-        )
-        return [ops.expand_dims(x, 0) for x in rows], sums
+        alone = [ops.expand_dims(x, 0) for x in rows]
+        if not slopes:
+            return alone, ()
+        return alone, (ops.matmul(ops.transpose(parts[0]), parts[1]), ops.sum(parts[1], axis=0))
     first = blocks[0]
     shapes = [first.shape[1:-1], first.shape[1:]] if slopes else [first.shape[1:-1]]
     number = ops.shape(first)[0]
     found = [ops.zeros((number, *shape), first.dtype) for shape in shapes]
-    sums = [ops.zeros_like(x) for x in (pred.kernel, pred.bias)] if slopes else []
+    sums: Any = [ops.zeros_like(x) for x in (pred.kernel, pred.bias)] if slopes else []
     if keras.config.backend() == "torch":  # in place: a sum is as large as the kernel
         for i in range(number):
             rows, parts = at(i)

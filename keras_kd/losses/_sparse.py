@@ -1,4 +1,4 @@
-"""Soft targets of which only the largest logits are known."""
+"""Targets of which only the largest logits are known."""
 
 from typing import Any
 
@@ -10,12 +10,34 @@ from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import Number, positive
 from keras_kd._core.tensors import Tensor
-from keras_kd.losses._custom_gradients import Formula, scaled
+from keras_kd.losses._custom_gradients import Formula, reverse_kl, scaled
+from keras_kd.losses._divergences import between, share_or_end
 from keras_kd.losses._rows import RowLoss
+
+#: A rest of the teacher's probability below this cannot be told from none, by float32.
+_FAINT = 1e-7
+
+
+class _Sparse(RowLoss):
+    """What the losses share whose target is a teacher's largest logits."""
+
+    same_shape = False
+
+    def prepared(self, y_true: Any, logits: keras.KerasTensor) -> Any:
+        values, classes, log_sum_exp = y_true
+        if shape_of(values) != shape_of(classes) or len(values.shape) != len(log_sum_exp.shape) + 1:
+            raise ValueError(
+                "The target is (largest logits, class numbers, log-sum-exp) of shapes "
+                "(batch, ..., k), (batch, ..., k) and (batch, ...). Received shapes "
+                f"{shape_of(values)}, {shape_of(classes)} and {shape_of(log_sum_exp)}."
+            )
+        classes = ops.cast(classes, "int32")
+        log_p = values / self.temperature - ops.expand_dims(log_sum_exp, -1)
+        return log_p, classes
 
 
 @serializable
-class SparseSoftTarget(RowLoss):
+class SparseSoftTarget(_Sparse):
     """Soft target from the teacher's k largest logits; the other classes are one bucket.
 
     For large vocabularies and stored outputs: the largest hundred logits of a hundred thousand hold
@@ -55,23 +77,9 @@ class SparseSoftTarget(RowLoss):
     arXiv:1503.02531, section 2, on the classes that are known and the sum of the rest.
     """
 
-    same_shape = False
-
     def __init__(self, temperature: Number = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.temperature = positive(temperature, "temperature")
-
-    def prepared(self, y_true: Any, logits: keras.KerasTensor) -> Any:
-        values, classes, log_sum_exp = y_true
-        if shape_of(values) != shape_of(classes) or len(values.shape) != len(log_sum_exp.shape) + 1:
-            raise ValueError(
-                "The target is (largest logits, class numbers, log-sum-exp) of shapes "
-                "(batch, ..., k), (batch, ..., k) and (batch, ...). Received shapes "
-                f"{shape_of(values)}, {shape_of(classes)} and {shape_of(log_sum_exp)}."
-            )
-        classes = ops.cast(classes, "int32")
-        log_p = values / self.temperature - ops.expand_dims(log_sum_exp, -1)
-        return log_p, classes
 
     def formula(self) -> Formula:
         return scaled((self._value, self._gradient), self.temperature**2)
@@ -107,6 +115,143 @@ class SparseSoftTarget(RowLoss):
         del s, rest
         known = ops.take_along_axis(gradient, classes, axis=-1) - p
         return _changed(gradient, classes, known) / self.temperature
+
+
+@serializable
+class SparseReverseKL(_Sparse):
+    """Reverse divergence to the teacher's k largest logits; the other classes are one bucket.
+
+    `ReverseKL` where only a part of the teacher's logits is known. Without the bucket a student
+    could give everything to classes of which nothing is known, and the loss would fall below 0;
+    with it the loss is a divergence: never below 0, and 0 where both agree.
+
+    With `p_c = exp(v_c / T - L)` for the k known classes, `q = softmax(y_pred / T)`, and `p_rest`,
+    `q_rest` what they leave of 1, `p_rest` at least 1e-7:
+
+    `loss = Σ_k q_k · log(q_k / p_k) + q_rest · log(q_rest / p_rest)`
+
+    It is never larger than `ReverseKL` on all logits, and equal to it when all logits are given.
+    There is no factor `T²`.
+
+    Shapes: as `SparseSoftTarget`.
+
+    Args:
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `temperature` is not above 0, or the three tensors do not belong together.
+
+    Example:
+
+    >>> largest, classes, log_sum_exp = [[2.0]], [[0]], [np.log(np.exp(2.0) + 2.0)]
+    >>> loss = keras_kd.losses.SparseReverseKL()  # the teacher's logits were (2, 0, 0)
+    >>> round(float(loss((largest, classes, log_sum_exp), [[0.0, 0.0, 0.0]])), 4)
+    0.4739
+
+    That is `1/3 · ln((1/3) / .787) + 2/3 · ln((2/3) / .213)`.
+
+    Reference: Gu et al., "MiniLLM: Knowledge Distillation of Large Language Models", ICLR 2024,
+    arXiv:2306.08543, section 2.1, on the classes that are known and the sum of the rest.
+    """
+
+    def __init__(self, temperature: Number = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.temperature = positive(temperature, "temperature")
+
+    def formula(self) -> Formula:
+        return _bucketed(reverse_kl(1.0), self.temperature)
+
+
+@serializable
+class SparseJensenShannon(_Sparse):
+    """Generalized Jensen-Shannon divergence to the k largest logits; the rest is one bucket.
+
+    `JensenShannon` where only a part of the teacher's logits is known: over the k known classes
+    and one that stands for all others. It is never below 0, never larger than `JensenShannon` on
+    all logits, and equal to it when all logits are given. There is no factor `T²`.
+
+    With `p` and `q` over these classes, as in `SparseReverseKL`, and `m = beta · p + (1 - beta) · q`:
+
+    `loss = beta · KL(p ‖ m) + (1 - beta) · KL(q ‖ m)`
+
+    Shapes: as `SparseSoftTarget`.
+
+    Args:
+        beta: Share of the teacher in the mixture, from 0 to 1; a float, or a schedule that stays
+            between the ends. 0 is `KL(p ‖ q)`, 1 is `KL(q ‖ p)`. Defaults to `0.5`.
+        temperature: Softening `T`, above 0; a float or a schedule. Defaults to `1.0`.
+        **kwargs: `name`, `reduction`, `dtype` as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If `beta` is not between 0 and 1, `temperature` is not above 0, or the three
+            tensors do not belong together.
+
+    Example:
+
+    >>> largest, classes, log_sum_exp = [[50.0]], [[0]], [50.0]
+    >>> loss = keras_kd.losses.SparseJensenShannon()  # the teacher's logits were (50, 0, 0)
+    >>> round(float(loss((largest, classes, log_sum_exp), [[0.0, 50.0, 0.0]])), 4)  # ln 2
+    0.6931
+
+    Reference: Agarwal et al., "On-Policy Distillation of Language Models: Learning from
+    Self-Generated Mistakes", ICLR 2024, arXiv:2306.13649, section 2, on the classes that are known
+    and the sum of the rest.
+    """
+
+    def __init__(self, beta: Number = 0.5, temperature: Number = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.beta = share_or_end(beta)
+        self.temperature = positive(temperature, "temperature")
+
+    def formula(self) -> Formula:
+        return _bucketed(between(1.0, self.beta, self.dtype), self.temperature)
+
+
+def _bucketed(formula: Formula, temperature: Tensor) -> Formula:
+    """A formula of logits, over the known classes and one that stands for the rest.
+
+    The logit of that one is the log-sum-exp of the rest's, among which its gradient is shared as
+    they share its probability.
+    """
+    value, gradient = formula
+
+    def sides(target: Any, logits: Tensor) -> tuple[Tensor, Tensor, Any]:
+        log_p, classes = target
+        s = logits / temperature
+        fills = _fills(classes)
+        p = ops.where(fills, NEVER, log_p)
+        q = ops.where(fills, NEVER, ops.take_along_axis(s, classes, axis=-1))
+        if classes.shape[-1] == logits.shape[-1]:  # nothing is left
+            return p, q, None
+        rest = _changed(s, classes, NEVER)
+        p_rest = ops.log(ops.maximum(ops.expand_dims(_rest(log_p), -1), _FAINT))
+        q_rest = ops.logsumexp(rest, axis=-1, keepdims=True)
+        return ops.concatenate([p, p_rest], -1), ops.concatenate([q, q_rest], -1), rest
+
+    def bucket_value(target: Any, logits: Tensor) -> Tensor:
+        p, q, _ = sides(target, logits)
+        return value(p, q)
+
+    def bucket_gradient(target: Any, logits: Tensor) -> Tensor:
+        classes = target[1]
+        count = classes.shape[-1]
+        p, q, rest = sides(target, logits)
+        slopes = gradient(p, q) / temperature
+        known = slopes[..., :count]
+        known = ops.where(_fills(classes), known[..., :1], known)  # written to one place
+        others = ops.zeros_like(logits)
+        if rest is not None:
+            others = ops.softmax(rest, axis=-1) * slopes[..., count:]
+        return _changed(others, classes, known)
+
+    return bucket_value, bucket_gradient
+
+
+def _fills(classes: Tensor) -> Tensor:
+    """Where a row with fewer classes was filled up with its first."""
+    again = ops.equal(classes, classes[..., :1])
+    return ops.logical_and(again, ops.arange(classes.shape[-1]) > 0)
 
 
 def _rest(log_p: Tensor) -> Tensor:

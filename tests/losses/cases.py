@@ -358,6 +358,38 @@ CASES = [
         losses.LabelledTarget, labelled, oracles.with_labels(oracles.labelled),
         {"alpha": 0.3, "temperature": 3.0}, ("alpha", "temperature"), identity=None,
     ),
+    *(
+        Case(
+            losses.SparseReverseKL, make, oracles.sparse_reverse, {"temperature": temperature},
+            shape=(3,), identity=None, note=note,
+        )
+        for make, temperature, note in (
+            (sparse(3, 2.0), 2.0, ""), (sparse(7, 1.0), 1.0, "all")
+        )
+    ),
+    *(
+        Case(
+            losses.SparseJensenShannon, make, oracles.sparse_jensen_shannon,
+            {"beta": beta, "temperature": 2.0}, ("beta",) if beta == 0.3 else (), shape=(3,),
+            identity=None, note=note,
+        )
+        for make, beta, note in (
+            (sparse(3, 2.0), 0.3, ""), (filled, 0.5, "filled"), (sparse(3, 2.0), 0.0, "forward"),
+            (sparse(3, 2.0), 1.0, "reverse"),
+        )
+    ),
+    Case(
+        losses.UniversalLogit, sequences, oracles.per_row(oracles.universal),
+        {"temperature": 2.0}, T, shape=(3,),
+    ),
+    *(
+        Case(
+            losses.UniversalLogit,
+            lambda draw, sizes=sizes: (draw(BATCH, sizes[0]), draw(BATCH, sizes[1])),
+            oracles.per_row(oracles.universal), {"temperature": 1.0}, T, identity=None, note=note,
+        )
+        for sizes, note in (((7, 5), "fewer"), ((5, 7), "more"))
+    ),
     Case(losses.LabelTarget, lambda draw: (LABELS, draw(BATCH, 6)), oracles.label, identity=None),
     Case(
         losses.Fused, factors, oracles.of_factors(oracles.per_row(oracles.jensen_shannon)),

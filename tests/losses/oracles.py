@@ -195,9 +195,9 @@ def skew_reverse_kl(t, s, lam, temperature):
     return kl(q, (1 - lam) * p + lam * q)
 
 
-def sparse(target, s, temperature):
+def buckets(target, s, temperature):
+    """Both sides' probabilities of the known classes, and of the rest as one."""
     largest, classes, log_sum_exp = target
-    values = []
     rows = zip(
         _rows(largest), _rows(classes).astype(int), np.ravel(log_sum_exp), _rows(s), strict=True
     )
@@ -208,8 +208,28 @@ def sparse(target, s, temperature):
         p_all, q_all = p, q[c]
         if len(c) < len(row):  # the rest in one bucket
             p_all, q_all = np.append(p, 1 - p.sum()), np.append(q[c], 1 - q[c].sum())
-        values.append(temperature**2 * kl(p_all, q_all))
+        yield p_all, q_all
+
+
+def sparse(target, s, temperature):
+    values = [temperature**2 * kl(p, q) for p, q in buckets(target, s, temperature)]
     return np.reshape(values, np.shape(s)[:-1])
+
+
+def sparse_reverse(target, s, temperature):
+    values = [kl(q, p) for p, q in buckets(target, s, temperature)]
+    return np.reshape(values, np.shape(s)[:-1])
+
+
+def sparse_jensen_shannon(target, s, beta, temperature):
+    rows = buckets(target, s, temperature)
+    values = [jensen_shannon(np.log(p), np.log(q), beta, 1.0) for p, q in rows]
+    return np.reshape(values, np.shape(s)[:-1])
+
+
+def universal(t, s, temperature):
+    p, q = (sorted(softmax(x / temperature), reverse=True) for x in (t, s))
+    return sum(abs(a - b) for a, b in itertools.zip_longest(p, q, fillvalue=0.0))
 
 
 def sampled(target, s, temperature):
