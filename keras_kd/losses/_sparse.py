@@ -130,7 +130,8 @@ class SparseReverseKL(_Sparse):
 
     `loss = Σ_k q_k · log(q_k / p_k) + q_rest · log(q_rest / p_rest)`
 
-    It is never larger than `ReverseKL` on all logits, and equal to it when all logits are given.
+    It is not larger than `ReverseKL` on all logits, but for the rounding of a rest near 0, and equal
+    to it when all logits are given.
     There is no factor `T²`.
 
     Shapes: as `SparseSoftTarget`.
@@ -147,7 +148,7 @@ class SparseReverseKL(_Sparse):
     >>> largest, classes, log_sum_exp = [[2.0]], [[0]], [np.log(np.exp(2.0) + 2.0)]
     >>> loss = keras_kd.losses.SparseReverseKL()  # the teacher's logits were (2, 0, 0)
     >>> round(float(loss((largest, classes, log_sum_exp), [[0.0, 0.0, 0.0]])), 4)
-    0.4739
+    0.4743
 
     That is `1/3 · ln((1/3) / .787) + 2/3 · ln((2/3) / .213)`.
 

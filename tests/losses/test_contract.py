@@ -172,5 +172,5 @@ def test_a_table_row_would_fail_with_the_sides_swapped():
         "AttentionMap", "AttentionScoreMatch", "ClassifierReuse", "CorrelationTarget",
         "DirectionMatch", "FactorMatch", "FeatureMatch", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
         "JensenShannon", "LogitMatch",
-        "MaskedGeneration", "LogPowerDistance", "UniversalLogit",
+        "MaskedGeneration", "LogPowerDistance", "TotalVariation", "UniversalLogit",
     }  # fmt: skip
