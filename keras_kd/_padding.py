@@ -38,6 +38,9 @@ def masks_of_keras(*passes: Signals) -> Masks:
 def emptied(targets: Signals, masks: Masks) -> Signals:
     """The teachers' signals with zeros at padding: whatever stands there, such as NaN, is nothing."""
 
+    if not masks:
+        return targets
+
     def without(address: str, signal: Tensor) -> Tensor:
         mask = _fitting(address, masks, signal)
         return signal if mask is None else without_padding(signal, mask)

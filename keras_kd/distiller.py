@@ -91,10 +91,15 @@ class Distiller(
     The teacher's outputs may also come with the batch, in place of `x`, as
     `{"inputs": x, "signals": {"teacher:output": ...}}`; a teacher of which every signal is there is
     not run. So do the examples' numbers, as the signal `"ids"`, for projectors that keep something
-    of each example.
+    of each example; and which positions of the sequences count, as the signal `"mask"`, `(batch,
+    positions)`. Without it the mask is an input named `padding_mask` or the like, else Keras's own.
+    Losses, terms on hidden states and metrics leave the other positions out: what stands there
+    moves nothing, NaN from a teacher included. Every term, that of the labels too, is divided by
+    the number of positions that count in the global batch, with `sample_weight` per position as
+    shares of one; where none does, it is 0.
 
     On several devices it learns what one device learns from the same global batches, shared out
-    evenly: under `tf.distribute.MirroredStrategy`, and on JAX under
+    evenly, whatever the padding in each share: under `tf.distribute.MirroredStrategy`, and on JAX under
     `keras.distribution.DataParallel` and `ModelParallel`, in one process or several. Losses
     between the examples of a batch (`relational` ones) see the whole global batch on every engine.
     Under `MirroredStrategy` each replica has its own statistics in a `BatchNormalization`, unless

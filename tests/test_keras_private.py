@@ -221,6 +221,19 @@ def test_single_loss():
         assert float(found(y, z)) == pytest.approx(4.0) and factor == weight
 
 
+def test_accumulated():
+    """`_accumulated_gradients` and `_iterations` gone: look for the variables of the optimizer that
+    have `gradient_accumulator` in their paths, and count the micro batches in the distiller."""
+    variable = keras.Variable([1.0, 1.0])
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=3)
+    optimizer.build([variable])
+    for number in range(4):
+        done, (total,) = keras_private.accumulated(optimizer, [variable])
+        assert int(done) == number % 3
+        assert float(total[0]) == 2.0 * (number % 3)
+        optimizer.apply([ops.full((2,), 2.0)], [variable])
+
+
 def test_loss_tracker():
     """`_loss_tracker` gone: the metric named `loss` among `model.metrics`."""
     model = compiled(loss="mse")

@@ -344,3 +344,50 @@ def test_a_mask_alone_is_nothing_to_compare(sides):
 def test_losses_of_the_package_find_the_mask_by_themselves():
     with pytest.raises(ValueError, match="Leave the mask out"):
         kd.Term(kd.losses.SoftTarget(), target=("teacher:output", "mask"))
+
+
+def test_weights_without_labels_are_refused_or_count():
+    """Keras's `fit` drops such weights; its `train_on_batch` and `test_on_batch` do not."""
+    student, teacher = language_model(1), language_model(2)
+    made = kd.Distiller(student=student, teacher=teacher, terms=terms()[1:3])
+    made.compile("sgd")
+    with pytest.raises(ValueError, match="`sample_weight` without `y`"):
+        made.fit(as_input(), sample_weight=WEIGHTS, verbose=0)
+    found = made.test_on_batch(as_input(), sample_weight=WEIGHTS, return_dict=True)
+    right = expected(student, teacher, as_input(), VALID * WEIGHTS)
+    near(found, {name: right[name] for name in ("soft_target", "reverse_kl")})
+
+
+def learned(student, teacher, batches, **options):
+    """The weights after `fit` on these batches, with and without accumulation."""
+    made = kd.Distiller(student=student, teacher=teacher, terms=terms())
+    made.compile(keras.optimizers.SGD(0.1, **options), cross_entropy())
+    x, size = as_input(), len(Y) // batches
+    made.fit(x, Y, sample_weight=WEIGHTS, batch_size=size, epochs=2, shuffle=False, verbose=0)
+    return made, student.get_weights()
+
+
+def test_a_step_of_several_micro_batches_is_the_step_on_all_of_them():
+    """Of two rows each, which hold 6, 7 and 7 positions with unequal weights."""
+    _, at_once = learned(language_model(1), language_model(2), 1)
+    made, in_three = learned(language_model(1), language_model(2), 3, gradient_accumulation_steps=3)
+    for one, other in zip(at_once, in_three, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    changed = [
+        np.abs(w - v).max() for w, v in zip(at_once, language_model(1).get_weights(), strict=True)
+    ]
+    assert max(changed) > 1e-2
+    counted = float((VALID * WEIGHTS).sum())
+    assert float(made._positions.numpy()) == pytest.approx(counted, rel=1e-6)
+
+
+def test_a_distiller_that_accumulates_goes_on_from_a_file(tmp_path):
+    made, _ = learned(language_model(1), language_model(2), 2, gradient_accumulation_steps=4)
+    made.save(tmp_path / "distiller.keras")
+    again = keras.saving.load_model(tmp_path / "distiller.keras", custom_objects={"Scaled": Scaled})
+    counted = float((VALID * WEIGHTS).sum())
+    for one in (made, again):
+        assert float(one._positions.numpy()) == pytest.approx(2 * counted, rel=1e-5)
+        one.fit(as_input(), Y, sample_weight=WEIGHTS, batch_size=3, shuffle=False, verbose=0)
+    for one, other in zip(made.student.get_weights(), again.student.get_weights(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)

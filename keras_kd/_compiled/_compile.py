@@ -94,6 +94,7 @@ class Compiling(Base):
             weighted_metrics=on_labelled_rows(self.students, applied, weighted_metrics),
             **kwargs,
         )
+        self._count_positions()
         track_loss(self, SumOfMeans(len(self.terms) + 1))
         apply(self.terms, self.students, loss, loss_weights, compiled_loss(self))
         self._signal_metrics.use(bound, given)

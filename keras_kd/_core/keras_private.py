@@ -129,6 +129,16 @@ def single_loss(compiled: Any, y_true: Any, y_pred: Any) -> tuple[keras.losses.L
     return compiled._flat_losses[0].loss, compiled._flat_losses[0].loss_weights
 
 
+# Optimizers.
+
+
+def accumulated(optimizer: keras.optimizers.Optimizer, weights: Iterable[Any]) -> tuple[Any, list]:
+    """How many micro batches an optimizer with `gradient_accumulation_steps` has accumulated for its
+    next step, and the sum of their gradients by each of `weights`."""
+    sums = [optimizer._accumulated_gradients[optimizer._get_variable_index(v)] for v in weights]
+    return optimizer._iterations % optimizer.gradient_accumulation_steps, sums
+
+
 # What travels with a tensor.
 
 

@@ -21,6 +21,7 @@ from keras import ops
 from keras_kd._checks import _values
 from keras_kd._core.keras_private import loss_tracker
 from keras_kd._core.tensors import Tensor
+from keras_kd._trainers._accumulation import Accumulating
 
 
 class Outcome(NamedTuple):
@@ -50,7 +51,7 @@ else:
     Base = object
 
 
-class Step(Base):
+class Step(Accumulating, Base):
     """The part of a step that is the same on every backend."""
 
     def _jvp(self, function: Any, x: Tensor, direction: Tensor) -> Tensor:

@@ -36,6 +36,10 @@ class JAXStep(KeepsJaxState, Step):
 
         gradient = jax.grad(scaled, has_aux=True)
         gradients, (outcome, non_trainable, metrics) = gradient(trainable)
+        if self.optimizer.gradient_accumulation_steps:
+            with self._holding(trainable, non_trainable, optimizer=optimizer) as scope:
+                gradients = self._weighed(gradients, self.trainable_variables, outcome)
+            non_trainable = _values(scope, self.non_trainable_variables)
         trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
         with self._holding(trainable, non_trainable) as scope:
             self._advance_step()
@@ -86,6 +90,7 @@ class JAXStep(KeepsJaxState, Step):
         trainable: Values,
         non_trainable: Values,
         metrics: Values | None = None,
+        optimizer: Values | None = None,
         **options: Any,
     ) -> keras.StatelessScope:
         """A scope in which the variables have these values."""
@@ -95,6 +100,8 @@ class JAXStep(KeepsJaxState, Step):
         ]
         if metrics:
             pairs += zip(self.metrics_variables, metrics, strict=True)
+        if optimizer:
+            pairs += zip(self.optimizer.variables, optimizer, strict=True)
         return keras.StatelessScope(pairs, **options)
 
     def _targets_of(

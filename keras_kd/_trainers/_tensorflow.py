@@ -32,6 +32,7 @@ class TensorFlowStep(Step):
             if not self.optimizer.built:
                 with self._making_variables():
                     self.optimizer.build(weights)
+            gradients = self._weighed(gradients, weights, outcome)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
             self._advance_step()
             return self._update_metrics(x, y, sample_weight, outcome), outcome
@@ -124,6 +125,10 @@ class TensorFlowStep(Step):
             return value
         count = tf.cast(count, value.dtype)
         return value * tf.math.divide_no_nan(count, context.all_reduce("mean", count))
+
+    def _over_replicas(self, count: Any) -> Any:
+        context = _one_of_many()
+        return context.all_reduce("sum", count) if context else count
 
     @property
     def _gather(self) -> Callable[[Any], Any] | None:

@@ -27,7 +27,7 @@ class TorchStep(Step):
         # student's "dense/kernel" hides a teacher's, and gradients that are never zeroed add up.
         gradients = torch.autograd.grad(scaled, [v.value for v in weights], allow_unused=True)
         with torch.no_grad():
-            self.optimizer.apply(list(gradients), weights)
+            self.optimizer.apply(self._weighed(gradients, weights, outcome), weights)
             self._advance_step()
             return self._recorded(x, y, sample_weight, outcome)
 

@@ -31,10 +31,10 @@ class Loss(keras.losses.Loss):
 
     `mean = Σ w · m · value / Σ m`
 
-    so padding never thins a mean out, and weights of 2 make a loss twice as large. Keras's own
-    losses divide by all positions under a `sample_weight` per position: give them
-    `reduction="mean_with_sample_weight"` for the same. (Numbers per position for a loss with one
-    value per example are averaged first.)
+    so padding never thins a mean out, and weights of 2 make a loss twice as large. In a distiller
+    Keras's own losses follow it too, in terms and in `compile`; by themselves they divide by all
+    positions under a `sample_weight` per position. Where nothing counts, the mean is 0. (Numbers
+    per position for a loss with one value per example are averaged first.)
 
     Args:
         name: Name of the loss. Defaults to the class's name in snake case.

@@ -99,11 +99,13 @@ def sequences(name, units):
 
 
 def padded():
-    """The replicas' shares of a batch do not hold as many positions that count."""
+    """The replicas' shares of a batch do not hold as many positions that count, told by an input
+    and by weights; a loss of Keras's own too."""
     hidden = {"pred": "student:hidden", "target": "teacher:hidden"}
     terms = [
         *kd.recipes.hinton(),
         kd.Term(kd.losses.JensenShannon()),
+        kd.Term(keras.losses.MeanSquaredError(), name="squares"),
         kd.Term(kd.losses.HiddenStateMatch(), **hidden),
     ]
     made = kd.Distiller(student=sequences("s", 4), teacher=sequences("t", 4), terms=terms)
@@ -122,7 +124,8 @@ def fed(case, x, y, weight, broken, ids):
         return {"inputs": x, "signals": {"teacher:output": broken}}, y, None
     if case == "padded":
         valid = (np.arange(8) < 1 + ids[:, None] // 2 % 8).astype("float32")
-        return {"numbers": x, "padding_mask": valid}, np.repeat(y[:, None], 8, axis=1), None
+        weights = (weight[:, None] * WEIGHT[:8]).astype("float32")
+        return {"numbers": x, "padding_mask": valid}, np.repeat(y[:, None], 8, axis=1), weights
     if case == "remembered":
         return {"inputs": x, "signals": {"ids": ids}}, y, weight
     return x, y, weight

@@ -14,7 +14,7 @@ tensorflow = pytest.mark.skipif(on != "tensorflow", reason="tf.distribute is Ten
 jax = pytest.mark.skipif(on != "jax", reason="keras.distribution is JAX's")
 
 MIRRORED = ["synchronized", "skipping", "padded"]
-PARALLEL = ["remembered", "skipping"]
+PARALLEL = ["remembered", "skipping", "padded"]
 FLAGS = os.environ.get("XLA_FLAGS", "")
 FOUR = {"XLA_FLAGS": f"{FLAGS} --xla_force_host_platform_device_count=4"}
 
