@@ -43,7 +43,7 @@ SHARED = {
     "_dry_run": {"distiller"},
     "_examples": {"data", "sources", "stores"},
     "_fit_methods": {"distiller"},
-    "_padding": {"distiller"},
+    "_padding": {"distiller", "stores"},
     "_participants": {"_checks", "_compiled", "distiller"},
     "_preprocessing": {"_fit_methods"},
     "_public_names": {"__init__", "cli"},

@@ -28,6 +28,8 @@ def run(options: argparse.Namespace) -> None:
         "values": manifest.values,
         "fingerprint": manifest.teacher["fingerprint"],
     }
+    if (each := manifest.bytes_per_token()) is not None:
+        result["bytes_per_token"] = each
     text = (
         f"{options.out}: what '{manifest.teacher['name']}' says of {manifest.examples:,} images, "
         f"{manifest.bytes_per_example():,} bytes each."

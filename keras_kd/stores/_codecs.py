@@ -31,11 +31,15 @@ class Codec:
     #: How far a teacher's output may be from the stored one, as a part of the largest number.
     tolerance: float
 
-    def columns(self) -> dict[str, Spec]:
+    def columns(self) -> dict[str, Any]:
+        """For each column a `Spec`, or the `Rows` of one whose examples differ in size."""
         raise NotImplementedError
 
-    def prepare(self, signal: Any, starts: Any = None) -> Any:
-        """The signal as `encode` takes it; `starts` are of a codec that draws."""
+    def prepare(self, signal: Any, starts: Any = None, mask: Any = None) -> Any:
+        """The signal as `encode` takes it.
+
+        `starts` are of a codec that draws, the `mask` of one whose examples differ in size.
+        """
         return ops.cast(signal, "float32")
 
     def encode(self, prepared: Any) -> dict[str, np.ndarray]:
@@ -59,8 +63,10 @@ class Codec:
         raise NotImplementedError
 
     def bytes(self) -> int:
-        """What one example takes."""
-        return sum(np.dtype(kind).itemsize * prod(shape) for kind, shape in self.columns().values())
+        """What one example takes; at most, where examples differ."""
+        return sum(
+            np.dtype(c[0]).itemsize * prod(c[1]) * prod(c[3:]) for c in self.columns().values()
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class TopK(Codec):
     def tolerance(self) -> float:  # type: ignore[override]
         return 1e-4 if self.dtype == "float32" else 2e-3
 
-    def columns(self) -> dict[str, Spec]:
+    def columns(self) -> dict[str, Any]:
         kind = class_kind(self.shape[-1])
         known, rest = (*self.shape[:-1], self.k), self.shape[:-1]
         return {
@@ -144,7 +150,7 @@ class TopK(Codec):
             "log_sum_exp": ("float32", (*rest, len(self.temperatures))),
         }
 
-    def prepare(self, signal: Any, starts: Any = None) -> Any:
+    def prepare(self, signal: Any, starts: Any = None, mask: Any = None) -> Any:
         if isinstance(signal, Largest):  # of a teacher that gives no others
             values, classes, sums = signal
             return values, classes, sums[..., np.newaxis]

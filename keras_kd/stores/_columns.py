@@ -111,14 +111,14 @@ class Shards:
     """The columns of a finished store, opened and checked when they are first read."""
 
     def __init__(self, manifest: Manifest, *, check: bool = True):
-        self.manifest, self._check = manifest, check
+        self.manifest, self._check, self._views = manifest, check, manifest.views
         self._open: dict[tuple[int, str], Column] = {}
         self._good: dict[tuple[int, str], np.ndarray] = {}
-        self._specs = {"ids.npy": (None, ()), "data.npy": ("float32", manifest.digest.shape)} | {
-            names[column]: (kind, (manifest.views, *shape))
-            for names, codec in zip(manifest.files, manifest.codecs, strict=True)
-            for column, (kind, shape) in codec.columns().items()
-        }
+        self._specs: dict[str, Any] = {"ids.npy": (None, ())}
+        self._specs["data.npy"] = "float32", manifest.digest.shape
+        for names, codec in zip(manifest.files, manifest.codecs, strict=True):
+            for column, (kind, shape, *rows) in codec.columns().items():
+                self._specs[names[column]] = kind, shape if rows else (manifest.views, *shape)
         files = [entry for shard in manifest.shards for entry in shard["files"].values()]
         self._in_memory = sum(entry["bytes"] for entry in files) <= BUDGET
         self._lock = threading.Lock()
@@ -156,6 +156,29 @@ class Shards:
             out[here] = self._read(int(number), name, places[here], some)
         return out
 
+    def take_rows(self, name: str, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """The rows of these examples in their views, those of one behind those of the other."""
+        shards, places = np.divmod(rows, self.manifest.shard_size)
+        starts, stops = np.zeros(len(rows), "int64"), np.zeros(len(rows), "int64")
+        flat = places * self.manifest.views + views
+        ends = self.manifest.ends[name]
+        for number in np.unique(shards):
+            here = shards == number
+            stops[here] = self._read(int(number), ends, *np.divmod(flat[here], self._views))
+            after = here & (flat > 0)
+            if after.any():
+                before = np.divmod(flat[after] - 1, self._views)
+                starts[after] = self._read(int(number), ends, *before)
+        counts = stops - starts
+        out_ends = np.cumsum(counts)
+        kind, shape = self._specs[name]
+        out = np.empty((int(counts.sum()), *shape), kind)
+        for number in np.unique(shards):
+            here = shards == number
+            into = _runs(out_ends[here] - counts[here], counts[here])
+            out[into] = self._read(int(number), name, _runs(starts[here], counts[here]), None)
+        return out
+
     def _read(self, number: int, name: str, places: np.ndarray, views: Any) -> np.ndarray:
         try:
             return self._column(number, name).take(places, views)
@@ -174,3 +197,9 @@ class Shards:
                 self._open.pop(next(iter(self._open)))  # closed once nobody reads from it
             self._open[number, name] = column
             return column
+
+
+def _runs(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """`starts[0], starts[0] + 1, ...` so many times, then the same of the next."""
+    ends = np.cumsum(counts)
+    return np.repeat(starts - (ends - counts), counts) + np.arange(int(counts.sum()))

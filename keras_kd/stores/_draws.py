@@ -48,7 +48,7 @@ class Draws(Codec):
             rows.append(np.asarray(bits >> np.uint64(40), "float32") * np.float32(2**-24))
         return np.stack(rows).reshape(-1, *shape)
 
-    def prepare(self, signal: Any, starts: Any = None) -> Any:
+    def prepare(self, signal: Any, starts: Any = None, mask: Any = None) -> Any:
         logits = ops.cast(signal, "float32") / self.temperature
         chances = ops.softmax(self.power * logits, axis=-1)
         reached = ops.cumsum(chances, axis=-1)

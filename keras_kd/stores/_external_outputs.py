@@ -9,10 +9,13 @@ import numpy as np
 from keras_kd._core.addresses import OUTPUT
 from keras_kd._core.external import ExternalTeacher, SteadySignals
 from keras_kd._core.largest import Largest
+from keras_kd._core.positions import fits_positions
 from keras_kd._examples._ids import shown
+from keras_kd._padding import masks_of_batch
 from keras_kd.stores._codecs import Codec, StoreError, TopK
 from keras_kd.stores._draws import Draws
 from keras_kd.stores._form import Form, plain
+from keras_kd.stores._ragged import Ragged, no_mask, within
 
 #: The number of classes of a teacher that gives its largest logits alone, where it is not known.
 _CLASSES_UNKNOWN = 1 << 31
@@ -45,7 +48,7 @@ class ExternalOutputs:
             shape = tuple(signal.shape[1:])
             return form.codec(path, shape, dtype) if path == OUTPUT else plain(shape, dtype)
         k = signal.values.shape[-1]
-        if form.top_k not in (None, k) or form.sampled or form.temperatures != (1.0,):
+        if form.top_k not in (None, k) or form.sampled or form.top_p or form.temperatures != (1.0,):
             raise StoreError(
                 f"The teacher '{self.teacher.name}' gives its {k} largest logits alone: they are "
                 "stored as they come, and hold at a temperature of 1. Leave out `top_k`, `sampled` "
@@ -67,13 +70,19 @@ class ExternalOutputs:
         # The first batch was run for its shapes already, and some teachers cost money.
         first = x is self._example
         signals = self._first if first else self._run(ids if self.teacher.by_id else x, ids)
-        prepared = [
-            codec.prepare(
-                signals[path], codec.starts(ids, views) if isinstance(codec, Draws) else None
-            )
-            for path, codec in self.codecs.items()
-        ]
+        prepared = [self._prepared(p, signals[p], x, ids, views) for p in self.codecs]
         return keras.tree.map_structure(_as_numpy, prepared)
+
+    def _prepared(self, path: str, signal: Any, x: Any, ids: np.ndarray, views: np.ndarray) -> Any:
+        codec, kept = self.codecs[path], within(self.codecs[path])
+        starts = kept.starts(ids, views) if isinstance(kept, Draws) else None
+        if not isinstance(codec, Ragged):
+            return codec.prepare(signal, starts)
+        given = masks_of_batch({}, x).values()
+        mask = next((each for each in given if fits_positions(each, signal)), None)
+        if mask is None:
+            raise no_mask(path, x)
+        return codec.prepare(signal, starts, mask)
 
     def _run(self, x: Any, ids: np.ndarray | None) -> dict[str, Any]:
         def row(place: int) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from keras_kd._core.messages import listing
-from keras_kd._core.scalars import count, positive
+from keras_kd._core.scalars import count, is_number, positive
 from keras_kd.stores._codecs import Codec, Dense, Scaled, TopK
 from keras_kd.stores._draws import Draws
+from keras_kd.stores._ragged import Ragged, TopP, within
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Form:
         sampling_power: The power of the probabilities that draws follow.
         seed: Of the draws.
         temperatures: At which it will be used.
+        top_p: Of the `top_k` largest, as few as have this probability together.
+        ragged: Whether padding is left out.
     """
 
     top_k: int | None = None
@@ -29,9 +32,22 @@ class Form:
     sampling_power: float = 1.0
     seed: int = 0
     temperatures: tuple[float, ...] = (1.0,)
+    top_p: float | None = None
+    ragged: bool = False
 
     def codec(self, address: str, shape: tuple[int, ...], dtype: str) -> Codec:
         """The codec for an output of this shape."""
+        codec = self._codec(address, shape, dtype)
+        if not self.ragged:
+            return codec
+        if len(shape) < 2:
+            raise ValueError(
+                f"`ragged=True` leaves positions out, and '{address}' has the shape "
+                f"{(None, *shape)}: no positions. Leave `ragged` out."
+            )
+        return Ragged(codec)
+
+    def _codec(self, address: str, shape: tuple[int, ...], dtype: str) -> Codec:
         if self.top_k is None and self.sampled is None:
             return plain(shape, dtype)
         if self.sampled is not None:
@@ -50,6 +66,8 @@ class Form:
                 f"`top_k` must be between 1 and the number of classes: '{address}' has the shape "
                 f"{(None, *shape)}. Received: top_k={self.top_k}."
             )
+        if self.top_p is not None:
+            return TopP(shape, self.top_k, dtype, self.temperatures, self.top_p)
         return TopK(shape, self.top_k, dtype, self.temperatures)
 
 
@@ -59,7 +77,13 @@ def plain(shape: tuple[int, ...], dtype: str) -> Codec:
 
 
 def form_of(
-    top_k: int | None, sampled: int | None, sampling_power: float, seed: int, temperatures: Any
+    top_k: int | None,
+    top_p: float | None,
+    sampled: int | None,
+    sampling_power: float,
+    seed: int,
+    temperatures: Any,
+    ragged: bool,
 ) -> Form:
     """The arguments of `write`, checked."""
     temperatures = tuple(float(t) for t in np.atleast_1d(np.asarray(temperatures, "float64")))
@@ -77,23 +101,40 @@ def form_of(
                 "Classes are drawn at one temperature: with `sampled` give one. Received: "
                 f"temperatures={temperatures}."
             )
+    if top_p is not None:
+        if not is_number(top_p) or not 0 < top_p <= 1:
+            raise ValueError(
+                f"`top_p` is a probability above 0 and at most 1. Received: top_p={top_p!r}."
+            )
+        if top_k is None:
+            raise ValueError(
+                "`top_p` takes of the largest logits as few as have that probability: give the most "
+                f"that may be, such as top_k=64. Received: top_p={top_p}, top_k=None."
+            )
+        top_p = float(top_p)
     positive(sampling_power, "sampling_power")
     count(seed, "seed", least=0)
-    return Form(top_k, sampled, float(sampling_power), int(seed), temperatures)
+    settings = float(sampling_power), int(seed), temperatures
+    return Form(top_k, sampled, *settings, top_p, bool(ragged))
 
 
 def form_in(codecs: Iterable[Codec]) -> Form:
     """The form of what a store holds."""
-    for codec in codecs:
+    codecs = list(codecs)
+    ragged = any(isinstance(codec, Ragged) for codec in codecs)
+    for codec in map(within, codecs):
         if isinstance(codec, TopK):
-            return Form(codec.k, temperatures=codec.temperatures)
+            top_p = codec.p if isinstance(codec, TopP) else None
+            return Form(codec.k, temperatures=codec.temperatures, top_p=top_p, ragged=ragged)
         if isinstance(codec, Draws):
-            return Form(None, codec.k, codec.power, codec.seed, (codec.temperature,))
-    return Form()
+            at = (codec.temperature,)
+            return Form(None, codec.k, codec.power, codec.seed, at, ragged=ragged)
+    return Form(ragged=ragged)
 
 
 def dtype_of(codec: Codec) -> str:
     """The type of its numbers, as `write` is given it."""
+    codec = within(codec)
     if isinstance(codec, (Dense, TopK)):
         return codec.dtype
     return "int8" if isinstance(codec, Scaled) else "float16"
@@ -111,5 +152,10 @@ def from_config(config: Mapping[str, Any]) -> Codec:
     if config["codec"] == Draws.name:
         (at,) = config["temperatures"]
         return Draws(shape, config["k"], at, config["power"], config["seed"])
-    known = [Dense.name, Scaled.name, TopK.name, Draws.name]
+    if config["codec"] == TopP.name:
+        at = tuple(config["temperatures"])
+        return TopP(shape, config["k"], config["dtype"], at, config["p"])
+    if config["codec"] == Ragged.name:
+        return Ragged(from_config(config["of"]))
+    known = [Dense.name, Scaled.name, TopK.name, TopP.name, Draws.name, Ragged.name]
     raise KeyError(f"codec {config['codec']!r}, expected one of {listing(known)}")

@@ -23,13 +23,15 @@ from keras_kd.stores._digest import Digest
 from keras_kd.stores._digest_of_format_1 import DigestOfFormat1
 from keras_kd.stores._draws import Draws
 from keras_kd.stores._form import from_config
+from keras_kd.stores._ragged import Ragged, Rows, TopP, ends_of
 
 #: 1: nothing but the manifest has a checksum of its own; such stores are read, not written on.
 FORMAT = 2
 #: Of stores that know ids and no inputs.
 WITHOUT_INPUTS = 3
-#: Of stores with classes that were drawn.
-DRAWN = 4
+#: Of stores with classes that were drawn, or whose examples differ in size.
+OF_TEXTS = 4
+_OF_TEXTS = (Draws.name, TopP.name, Ragged.name)
 MANIFEST, EXAMPLES, RECORD = "manifest.json", "examples.json", "shard.json"
 INDEX = ("index.ids.npy", "index.rows.npy")
 #: The bytes that one checksum is of.
@@ -100,8 +102,8 @@ def file_names(signals: list[str], codecs: list[Codec]) -> list[dict[str, str]]:
 
 def format_of(settings: dict[str, Any]) -> int:
     """The lowest format that can hold these settings."""
-    if any(entry["codec"] == Draws.name for entry in settings["signals"]):
-        return DRAWN
+    if any(entry["codec"] in _OF_TEXTS for entry in settings["signals"]):
+        return OF_TEXTS
     return FORMAT if settings["data"]["inputs"] else WITHOUT_INPUTS
 
 
@@ -118,10 +120,10 @@ class Manifest:
         version = content.get("format")
         if not isinstance(version, int):
             raise StoreError(f"'{folder / MANIFEST}' is damaged: it names no format.")
-        if version > DRAWN:
+        if version > OF_TEXTS:
             raise StoreError(
                 f"The store '{folder}' has format {version}, and this version of keras_kd reads "
-                f"formats up to {DRAWN}. Upgrade keras_kd, or write the store again."
+                f"formats up to {OF_TEXTS}. Upgrade keras_kd, or write the store again."
             )
         if content != sealed(content):
             raise StoreError(
@@ -153,6 +155,8 @@ class Manifest:
         #: By which a shard knows that it belongs here.
         self.settings_sum = zlib.crc32(json.dumps(self.settings, sort_keys=True).encode())
         self.files = file_names(self.signals, self.codecs)
+        #: For each file of rows, of which an example has any number, the file of their ends.
+        self.ends = ends_of(self.codecs, self.files)
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -214,8 +218,35 @@ class Manifest:
         return np.load(self.folder / shard / name)
 
     def bytes_per_example(self) -> int:
-        """What one example takes, all views, without its id."""
+        """What one example takes, all views, without its id; on average, where examples differ."""
+        if self.ends and self.shards:
+            total = sum(self._bytes(names) for names in self.files)
+            return round(total / max(self.examples, 1))
         return self.views * sum(codec.bytes() for codec in self.codecs)
+
+    def bytes_per_token(self) -> float | None:
+        """What one position of a sequence takes, of all signals that have positions; padding that
+        was left out counts as no position. `None` where no signal has positions."""
+        sequences = [
+            (names, codec)
+            for names, codec in zip(self.files, self.codecs, strict=True)
+            if len(codec.shape) == 2
+        ]
+        if not sequences or not self.shards:
+            return None
+        names, codec = sequences[0]
+        positions = self.examples * self.views * codec.shape[0]
+        for column, kind in codec.columns().items():
+            if isinstance(kind, Rows) and kind.ends == "ends":
+                positions = sum(shard["files"][names[column]]["rows"] for shard in self.shards)
+                break
+        return sum(self._bytes(names) for names, _ in sequences) / max(positions, 1)
+
+    def _bytes(self, names: dict[str, str]) -> int:
+        """What the columns of a signal take, without what stands before the numbers of a file."""
+        header = 128
+        files = [shard["files"][name] for shard in self.shards for name in names.values()]
+        return sum(entry["bytes"] - header for entry in files)
 
     def check_file(self, shard: str, name: str, entry: dict[str, Any], content: bool) -> None:
         """Raises when a file is not there, or not as it was written."""

@@ -12,7 +12,7 @@ from keras_kd._examples._batches import Batch
 from keras_kd._examples._ids import shown
 from keras_kd._examples._pool import Pool
 from keras_kd.data import Augment
-from keras_kd.stores._codecs import StoreError
+from keras_kd.stores._codecs import Codec, StoreError
 from keras_kd.stores._manifest import (
     RECORD,
     Path,
@@ -22,6 +22,7 @@ from keras_kd.stores._manifest import (
     shard_name,
     to_go_on,
 )
+from keras_kd.stores._ragged import Rows
 from keras_kd.stores._teachers import Outputs
 
 
@@ -63,8 +64,14 @@ class ShardWriter:
         self._put("data.npy", self.manifest.digest.of(batch.x, len(batch.ids)))
         views = [self._view(batch, view) for view in range(self.settings["views"])]
         for names, parts in zip(self.manifest.files, zip(*views, strict=True), strict=True):
+            counts = {name: np.stack([part[c] for part in parts], 1) for c, name in names.items()
+                      if name in self.manifest.ends.values()}  # fmt: skip
             for column, name in names.items():
-                self._put(name, np.stack([part[column] for part in parts], axis=1))
+                given = [part[column] for part in parts]
+                if name in self.manifest.ends:
+                    self._put(name, _by_example(given, counts[self.manifest.ends[name]]))
+                else:
+                    self._put(name, np.stack(given, axis=1))
 
     def _view(self, batch: Batch, view: int) -> list[dict[str, np.ndarray]]:
         x, views = batch.x, np.full(len(batch.ids), view)
@@ -76,16 +83,22 @@ class ShardWriter:
             self.manifest.signals, self.manifest.codecs, outputs, strict=True
         ):
             columns = codec.encode(signal)
-            self._check_finite(batch.ids, address, signal, columns)
+            self._check_finite(batch.ids, address, codec, signal, columns)
             encoded.append(columns)
         return encoded
 
     @staticmethod
-    def _check_finite(ids: np.ndarray, address: str, signal: Any, columns: Mapping) -> None:
-        for stored in columns.values():
+    def _check_finite(
+        ids: np.ndarray, address: str, codec: Codec, signal: Any, columns: Mapping
+    ) -> None:
+        for name, stored in columns.items():
             if stored.dtype.kind != "f" or np.isfinite(stored).all():
                 continue
             bad = ~np.isfinite(stored).reshape(len(stored), -1).all(axis=1)
+            kind = codec.columns()[name]
+            if isinstance(kind, Rows):  # of each, how many of its rows are bad
+                of = np.repeat(np.arange(len(ids)), columns[kind.ends])
+                bad = np.bincount(of, bad, len(ids)) > 0
             whose = f"The teacher's '{address}' for the example {shown(ids[bad.argmax()])}"
             if all(np.isfinite(leaf).all() for leaf in keras.tree.flatten(signal)):
                 raise StoreError(
@@ -135,15 +148,28 @@ class ShardWriter:
         aside.mkdir()
         files = {}
         for name, parts in self.columns.items():
+            whole = np.concatenate(parts)
+            if name in self.manifest.ends.values():
+                whole = np.cumsum(whole, dtype="int64").reshape(whole.shape)
             with open(aside / name, "wb") as file:
-                np.save(file, np.ascontiguousarray(np.concatenate(parts)))  # readers expect rows
+                np.save(file, np.ascontiguousarray(whole))  # readers expect rows
                 file.flush()
                 os.fsync(file.fileno())
             files[name] = {
                 "bytes": (aside / name).stat().st_size, "crc32": checksums(aside / name)
             }  # fmt: skip
+            if name in self.manifest.ends:
+                files[name]["rows"] = len(whole)
         examples = sum(len(part) for part in self.columns["ids.npy"])
         record = {"examples": examples, "files": files, "settings": self.manifest.settings_sum}
         replace(aside / RECORD, sealed(record))
         os.rename(aside, final)
         self.columns, self.shard = {}, None
+
+
+def _by_example(views: list[np.ndarray], counts: np.ndarray) -> np.ndarray:
+    """The rows of several views, those of one example together; `counts` is (examples, views)."""
+    if len(views) == 1:
+        return views[0]
+    parts = [np.split(rows, np.cumsum(counts[:-1, v])) for v, rows in enumerate(views)]
+    return np.concatenate([part for of_example in zip(*parts, strict=True) for part in of_example])

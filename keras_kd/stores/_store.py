@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.addresses import MASK
 from keras_kd._core.external import ExternalTeacher
 from keras_kd._core.files import named
 from keras_kd._core.messages import see
@@ -17,6 +18,7 @@ from keras_kd.data import Augment
 from keras_kd.stores._codecs import StoreError, TopK
 from keras_kd.stores._columns import Column, Shards
 from keras_kd.stores._manifest import INDEX, Manifest, differences
+from keras_kd.stores._ragged import Ragged, within
 from keras_kd.stores._teachers import fingerprint_of, weights_of
 
 
@@ -92,22 +94,36 @@ class Store:
             self.manifest.signals, self.manifest.codecs, self.manifest.files, self._places,
             strict=True,
         ):  # fmt: skip
-            columns = {
-                column: self.shards.take(name, rows, views) for column, name in names.items()
-            }
+            columns = self.columns(names, rows, views)
             signal = codec.decode(columns)
-            if isinstance(codec, TopK):
+            if isinstance(within(codec), TopK):
                 sums = np.ascontiguousarray(signal.log_sum_exp[..., place])
                 signal = signal._replace(log_sum_exp=sums)
             signals[f"{self.role}:{address}"] = signal
+            if isinstance(codec, Ragged):
+                signals[MASK] = codec.mask(columns)
         return signals
+
+    def columns(
+        self, names: dict[str, str], rows: np.ndarray, views: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What the files of a signal hold for these examples."""
+        shards = self.shards
+        return {
+            column: (shards.take_rows if name in self.manifest.ends else shards.take)(
+                name, rows, views
+            )
+            for column, name in names.items()
+        }
 
     def signature(self) -> dict[str, Any]:
         """KerasTensors like what a call gives."""
-        return {
-            f"{self.role}:{address}": codec.signature()
-            for address, codec in zip(self.manifest.signals, self.manifest.codecs, strict=True)
-        }
+        signature = {}
+        for address, codec in zip(self.manifest.signals, self.manifest.codecs, strict=True):
+            signature[f"{self.role}:{address}"] = codec.signature()
+            if isinstance(codec, Ragged):
+                signature[MASK] = keras.KerasTensor((None, codec.shape[0]), "bool")
+        return signature
 
     def check_data(self, batch: Batch) -> None:
         """Raises when these are other data under the same ids."""

@@ -7,10 +7,13 @@ import keras
 import numpy as np
 
 from keras_kd._core.messages import listing
+from keras_kd._core.positions import fits_positions
 from keras_kd._core.symbolic import symbolic
+from keras_kd._padding import masks_of_batch, masks_of_keras
 from keras_kd.stores._codecs import Codec
 from keras_kd.stores._draws import Draws
 from keras_kd.stores._form import Form, plain
+from keras_kd.stores._ragged import Ragged, no_mask, within
 from keras_kd.taps import Tap
 
 
@@ -54,19 +57,32 @@ class TeacherOutputs(keras.Model):
             shape, logits = tuple(signal.shape[1:]), path.split("/")[0] == "output"
             kind = dtypes[path]
             self.codecs[path] = form.codec(path, shape, kind) if logits else plain(shape, kind)
+            if not logits and form.ragged and len(shape) > 1:
+                self.codecs[path] = Ragged(self.codecs[path])
             if None in signal.shape[1:]:
                 raise ValueError(
                     f"'{path}' of the teacher '{teacher.name}' has the shape {signal.shape}: only "
                     "signals of one size can be stored. Give inputs of one size."
                 )
-        self._drawn = {p: codec for p, codec in self.codecs.items() if isinstance(codec, Draws)}
+        kept = {path: within(codec) for path, codec in self.codecs.items()}
+        self._drawn = {path: codec for path, codec in kept.items() if isinstance(codec, Draws)}
         self.built = True
+        if form.ragged:
+            some = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:1], example)
+            signals = self._tap(some, training=False)[1]
+            for path, codec in self.codecs.items():
+                if isinstance(codec, Ragged) and padding(some, signals, path) is None:
+                    raise no_mask(path, example)
 
     def call(self, inputs: Any) -> Any:
         x, starts = inputs if self._drawn else (inputs, {})
         _, signals = self._tap(x, training=False)
         return [
-            codec.prepare(signals[f"teacher:{path}"], starts.get(path))
+            codec.prepare(
+                signals[f"teacher:{path}"],
+                starts.get(path),
+                padding(x, signals, path) if isinstance(codec, Ragged) else None,
+            )
             for path, codec in self.codecs.items()
         ]
 
@@ -86,6 +102,13 @@ class TeacherOutputs(keras.Model):
             x = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[fill], x)
         outputs = self.predict_on_batch(x)
         return keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:count], outputs)
+
+
+def padding(x: Any, signals: Mapping[str, Any], path: str) -> Any:
+    """The mask of a signal's positions: an input that is one, or Keras's; `None` without."""
+    given = masks_of_batch({}, x) or masks_of_keras(dict(signals))
+    signal = signals[f"teacher:{path}"]
+    return next((mask for mask in given.values() if fits_positions(mask, signal)), None)
 
 
 def _dtype(x: Any) -> str:

@@ -21,6 +21,7 @@ from keras_kd.stores._draws import Draws
 from keras_kd.stores._form import dtype_of, form_in
 from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE
+from keras_kd.stores._ragged import Ragged, within
 from keras_kd.stores._store import Store
 from keras_kd.stores._teachers import Outputs, Teacher, as_teacher, outputs_of
 
@@ -133,12 +134,25 @@ def check_outputs(
         computed = _outputs_like(store, teacher, x).compute(x, len(ids), ids, views)
         outputs = dict(zip(store.manifest.signals, computed, strict=True))
     else:
-        outputs = _outputs(teacher(x), store, ids, views)
+        masks = {  # of a function nothing is known but what it returns
+            address: codec.mask(store.columns(names, store.rows(ids), views))
+            for address, codec, names in zip(
+                store.manifest.signals, store.manifest.codecs, store.manifest.files, strict=True
+            )
+            if isinstance(codec, Ragged)
+        }
+        outputs = _outputs(teacher(x), store, ids, views, masks)
     outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
     _compared(store, outputs, ids, views, TOLERANCE)
 
 
-def _outputs(output: Any, store: Store, ids: np.ndarray, views: np.ndarray) -> dict[str, Any]:
+def _outputs(
+    output: Any,
+    store: Store,
+    ids: np.ndarray,
+    views: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
     """What a function returned, prepared as the store holds it; layers it has none, unless it
     returns them by name beside its output."""
     outputs = {}
@@ -153,8 +167,10 @@ def _outputs(output: Any, store: Store, ids: np.ndarray, views: np.ndarray) -> d
                 found = found[key if isinstance(found, Mapping) else int(key)]
         else:
             continue
-        starts = codec.starts(ids, views) if isinstance(codec, Draws) else None
-        outputs[address] = codec.prepare(keras.ops.convert_to_tensor(found), starts)
+        kind = within(codec)
+        starts = kind.starts(ids, views) if isinstance(kind, Draws) else None
+        mask = masks.get(address)
+        outputs[address] = codec.prepare(keras.ops.convert_to_tensor(found), starts, mask)
     return outputs
 
 
@@ -174,7 +190,7 @@ def _compared(
     ):
         if address not in outputs:
             continue
-        columns = {c: store.shards.take(n, rows, views) for c, n in names.items()}
+        columns = store.columns(names, rows, views)
         apart, most = codec.apart(outputs[address], columns), max(codec.tolerance, least)
         largest[address] = float(apart.max())
         if not (apart <= most).all():

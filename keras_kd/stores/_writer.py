@@ -55,10 +55,12 @@ def write(
     views: int = 1,
     dtype: str | Mapping[str, str] = "float16",
     top_k: int | None = None,
+    top_p: float | None = None,
     sampled: int | None = None,
     sampling_power: float = 1.0,
     seed: int = 0,
     temperatures: float | Sequence[float] = (1.0,),
+    ragged: bool = False,
     batch_size: int = 128,
     shard_size: int | None = None,
     shard_index: int = 0,
@@ -105,6 +107,8 @@ def write(
             to `"float16"`.
         top_k: Of `"output"`, keep the largest logits only, so many, with what
             `keras_kd.losses.SparseSoftTarget` needs of the rest. Defaults to `None`: all.
+        top_p: With `top_k`: of these as few as have this probability together, at the first of
+            `temperatures`. Where the teacher is sure, that is one. Defaults to `None`: all `k`.
         sampled: Of `"output"`, keep so many classes drawn by their probabilities, for
             `keras_kd.losses.SampledSoftTarget`. Draws of one example follow from its id, its view
             and `seed`. Defaults to `None`: none.
@@ -114,6 +118,9 @@ def write(
         seed: With `sampled`: of the draws. Defaults to `0`.
         temperatures: With `top_k`: at which the outputs will be used; with `sampled` the one.
             Defaults to `(1.0,)`.
+        ragged: Whether padding takes no bytes: positions of sequences that the input
+            `"padding_mask"`, or else Keras's mask, leaves out are not stored, and `read` gives zeros
+            for them and the signal `"mask"`. Defaults to `False`.
         batch_size: How many examples the teacher predicts at once. Defaults to `128`.
         shard_size: Examples in one shard, a multiple of `batch_size`. Defaults to what makes
             about 64 MB.
@@ -155,7 +162,7 @@ def write(
         raise ValueError(
             f"`shard_size` must be a multiple of batch_size={batch_size}. Received: {shard_size}."
         )
-    form = form_of(top_k, sampled, sampling_power, seed, temperatures)
+    form = form_of(top_k, top_p, sampled, sampling_power, seed, temperatures, ragged)
     dtypes = dict.fromkeys(addresses, dtype) if isinstance(dtype, str) else dict(dtype)
     check_ending(teacher, addresses)
     example = inputs_for(teacher, first)
