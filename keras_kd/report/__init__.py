@@ -15,6 +15,8 @@ Names:
         Whether a model's outputs are in the order of the labels.
     compare
         What distillation was worth: every model on one test set, and the verdict in one sentence.
+    compare_language
+        Causal language models on the same texts: bits, perplexity, and closeness to the teacher.
     Confusion
         One class predicted as another, and how often: the mean over each model's runs.
     Costs
@@ -32,6 +34,10 @@ Names:
         How much the predictions of a model depend on each channel of a layer.
     importance
         How much the predictions of a model depend on each channel of an intermediate layer.
+    LanguageReport
+        What `keras_kd.report.compare_language` found; `print` shows it as a table.
+    LanguageScores
+        One language model of a report.
     mcnemar
         McNemar's exact test: how likely such a split would be if both models erred alike.
     ModelReport
@@ -80,6 +86,9 @@ from keras_kd.report._intervals import Paired as Paired
 from keras_kd.report._intervals import bootstrap as bootstrap
 from keras_kd.report._intervals import paired as paired
 from keras_kd.report._intervals import proportion as proportion
+from keras_kd.report._language import LanguageReport as LanguageReport
+from keras_kd.report._language import LanguageScores as LanguageScores
+from keras_kd.report._language import compare_language as compare_language
 from keras_kd.report._mcnemar import mcnemar as mcnemar
 from keras_kd.report._plots_pairs import Example as Example
 from keras_kd.report._plots_pairs import draw_pairs as draw_pairs
@@ -93,7 +102,8 @@ from keras_kd.report._tables import table as table
 
 __all__ = [
     "Changed", "ClassOrder", "Confusion", "Costs", "Example", "Group", "Importance",
-    "ModelReport", "Paired", "Report", "Row", "Similarity", "Spread", "Work", "bootstrap",
-    "check_class_order", "cka", "class_order", "compare", "draw_pairs", "examples_to_check",
-    "importance", "mcnemar", "paired", "proportion", "similarity", "table", "work",
+    "LanguageReport", "LanguageScores", "ModelReport", "Paired", "Report", "Row",
+    "Similarity", "Spread", "Work", "bootstrap", "check_class_order", "cka", "class_order",
+    "compare", "compare_language", "draw_pairs", "examples_to_check", "importance",
+    "mcnemar", "paired", "proportion", "similarity", "table", "work",
 ]  # fmt: skip

@@ -145,8 +145,9 @@ def _checked_output(raw_outputs: Any, output: str | None, name: str) -> np.ndarr
     if rows.ndim != 2:
         raise ValueError(
             f"The outputs of '{name}' have the shape {('examples', *rows.shape[1:])}. A report scores "
-            "one output for each example, of shape (examples, classes) or (examples, 1); for "
-            "sequences and maps, make the positions examples first."
+            "one output for each example, of shape (examples, classes) or (examples, 1). For "
+            "language models take keras_kd.report.compare_language; for others, make the positions "
+            "examples first."
         )
     return rows.astype("float64")
 

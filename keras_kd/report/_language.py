@@ -1,0 +1,268 @@
+"""Language models side by side: what a text costs under each, and how like the teacher each is."""
+
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from keras_kd import metrics
+from keras_kd._core.scalars import count
+from keras_kd.report._models import check_name
+
+_CALLS = 7
+
+
+@dataclass(frozen=True)
+class LanguageScores:
+    """One language model of a report.
+
+    Args:
+        parameters: Number of weights.
+        bits_per_token: Mean of minus the base-2 logarithm of each next token's probability.
+        bits_per_byte: The same for each byte of the text; `None` without `token_bytes`.
+        perplexity: Two to the power of the bits per token.
+        accuracy: Share of positions whose next token is the likeliest.
+        agreement: Share of positions where it predicts the teacher's likeliest token; `None`
+            without a teacher, as the two below.
+        teacher_kl: Mean divergence from the teacher's distribution, in nats.
+        acceptance_length: How many of `drafted` tokens the teacher accepts.
+        milliseconds: Time for one text; `None` without `latency`.
+    """
+
+    parameters: int
+    bits_per_token: float
+    bits_per_byte: float | None
+    perplexity: float
+    accuracy: float
+    agreement: float | None
+    teacher_kl: float | None
+    acceptance_length: float | None
+    milliseconds: float | None
+
+
+@dataclass(frozen=True)
+class LanguageReport:
+    """What `keras_kd.report.compare_language` found; `print` shows it as a table.
+
+    Args:
+        models: The scores of each model by name.
+        teacher: Name of the teacher, or `None`.
+        tokens: How many tokens counted.
+    """
+
+    models: dict[str, LanguageScores]
+    teacher: str | None
+    tokens: int
+
+    def __str__(self) -> str:
+        drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{self.tokens:,} tokens")
+        drawn.add_column("", no_wrap=True)
+        names = ("weights", "bits/token", "bits/byte", "perplexity", "next token", "as teacher",
+                 "KL", "accepted", "ms")  # fmt: skip
+        for heading in names:
+            drawn.add_column(heading, justify="right", no_wrap=True)
+        for name, s in self.models.items():
+            drawn.add_row(
+                name, f"{s.parameters:,}", _shown(s.bits_per_token, 3), _shown(s.bits_per_byte, 3),
+                _shown(s.perplexity, 2), _percent(s.accuracy), _percent(s.agreement),
+                _shown(s.teacher_kl, 3), _shown(s.acceptance_length, 2), _shown(s.milliseconds, 2),
+            )  # fmt: skip
+        console = Console(width=120)
+        with console.capture() as captured:
+            console.print(drawn)
+        return captured.get()
+
+
+def compare_language(
+    models: Mapping[str, keras.Model],
+    data: Any,
+    *,
+    teacher: str | None = None,
+    token_bytes: Sequence[int] | None = None,
+    drafted: int = 4,
+    batch_size: int = 8,
+    latency: bool = True,
+) -> LanguageReport:
+    """Causal language models on the same texts: bits, perplexity, and closeness to the teacher.
+
+    Each model predicts each next token of each text, as in training; nothing is generated. Only
+    positions that the weights, or else the input `"padding_mask"`, leave count. The logits of one
+    batch at a time are in memory.
+
+    Args:
+        models: By name, models from token ids (or KerasHub's `"token_ids"` and `"padding_mask"`)
+            to logits `(batch, positions, vocabulary)`, of one tokenizer. Of other tokenizers make
+            a report each, and compare the bits per byte.
+        data: `(x, y)` or `(x, y, weights)`, as for `fit`: `y` is the next token at each position.
+            Arrays, or batches of them.
+        teacher: Name of the teacher. Defaults to `"teacher"` when there is one of that name.
+        token_bytes: The bytes of each token, `keras_kd.metrics.token_bytes(tokenizer)`. Defaults
+            to `None`: no bits per byte.
+        drafted: Tokens drafted at a time, for the acceptance length. Defaults to `4`.
+        batch_size: Texts at once, where `data` are arrays. Defaults to `8`.
+        latency: Whether to measure the time of one text, all of its positions at once. Defaults to
+            `True`.
+
+    Returns:
+        A `LanguageReport`.
+
+    Raises:
+        ValueError: If a name, the data or a model's outputs are not of that form.
+
+    Example:
+
+    >>> x = np.array([[1, 2, 3, 1]])
+    >>> uniform = keras.Sequential([keras.Input((4,)), keras.layers.Embedding(
+    ...     4, 4, embeddings_initializer="zeros")])
+    >>> report = keras_kd.report.compare_language(
+    ...     {"uniform": uniform}, (x, np.roll(x, -1)), token_bytes=[0, 1, 1, 2], latency=False
+    ... )
+    >>> report.models["uniform"].perplexity, round(report.models["uniform"].bits_per_byte, 3)
+    (4.0, 1.6)
+    """
+    batch_size = count(batch_size, "batch_size")
+    if teacher is None and "teacher" in models:
+        teacher = "teacher"
+    if teacher is not None:
+        check_name(teacher, "teacher", models)
+    measures = {name: _measures(token_bytes, drafted, name != teacher) for name in models}
+    first, tokens = None, 0.0
+    for x, y, weight in _batches(data, batch_size):
+        first = x if first is None else first
+        weight = _positions(x, y, weight)
+        tokens += float(weight.sum())
+        order = [teacher, *(n for n in models if n != teacher)] if teacher else list(models)
+        target = None
+        for name in order:
+            logits = _logits(models[name], name, x, y)
+            target = logits if name == teacher else target
+            for key, metric in measures[name].items():
+                if key not in _WITH_TEACHER:
+                    metric.update_state(y, logits, sample_weight=weight)
+                elif target is not None:
+                    _check_width(name, logits, target)
+                    metric.update_state(target, logits, sample_weight=weight)
+    if first is None or tokens == 0:
+        raise ValueError("`data` has no token that counts: no batch, or weights of 0 alone.")
+    text = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:1], first)
+    scores = {}
+    for name, model in models.items():
+        found = {key: float(metric.result()) for key, metric in measures[name].items()}
+        if teacher is None:
+            found = {key: value for key, value in found.items() if key not in _WITH_TEACHER}
+        scores[name] = LanguageScores(
+            parameters=model.count_params(),
+            bits_per_token=float(np.log2(found["perplexity"])),
+            bits_per_byte=found.get("bits_per_byte"),
+            perplexity=found["perplexity"],
+            accuracy=found["accuracy"],
+            agreement=found.get("agreement"),
+            teacher_kl=found.get("teacher_kl"),
+            acceptance_length=found.get("acceptance_length"),
+            milliseconds=_milliseconds(model, text) if latency else None,
+        )
+    return LanguageReport(scores, teacher, int(tokens))
+
+
+_WITH_TEACHER = ("agreement", "teacher_kl", "acceptance_length")
+
+
+def _measures(token_bytes: Any, drafted: int, with_teacher: bool) -> dict[str, Any]:
+    measures: dict[str, Any] = {
+        "perplexity": metrics.Perplexity(),
+        "accuracy": keras.metrics.SparseCategoricalAccuracy(),
+    }
+    if token_bytes is not None:
+        measures["bits_per_byte"] = metrics.BitsPerByte(token_bytes)
+    if with_teacher:
+        measures |= {
+            "agreement": metrics.Agreement(),
+            "teacher_kl": metrics.TeacherKL(),
+            "acceptance_length": metrics.AcceptanceLength(drafted),
+        }
+    return measures
+
+
+def _batches(data: Any, size: int) -> Iterator[tuple[Any, Any, Any]]:
+    if isinstance(data, tuple):
+        x, y, weight = (*data, None)[:3]
+        for start in range(0, len(y), size):
+            yield keras.tree.map_structure(
+                lambda leaf, s=start: None if leaf is None else np.asarray(leaf)[s : s + size],
+                (x, y, weight),
+            )
+        return
+    if not isinstance(data, (Iterable, keras.utils.PyDataset)):
+        raise ValueError(
+            f"`data` must be (x, y), (x, y, weights) or batches of these. Received: {data!r}."
+        )
+    several = range(len(data)) if isinstance(data, keras.utils.PyDataset) else data
+    for each in several:
+        batch = data[each] if isinstance(data, keras.utils.PyDataset) else each
+        x, y, weight = (*batch, None)[:3]
+        yield x, y, weight
+
+
+def _positions(x: Any, y: Any, weight: Any) -> np.ndarray:
+    """The weight of each position."""
+    shape = np.shape(y)
+    if weight is None and isinstance(x, Mapping) and "padding_mask" in x:
+        weight = x["padding_mask"]
+    if weight is None:
+        return np.ones(shape, "float32")
+    weight = keras.ops.convert_to_numpy(weight).astype("float32")
+    if weight.shape[:1] == shape[:1] and weight.ndim == 1:
+        weight = weight[:, np.newaxis]
+    if weight.ndim != len(shape) or any(
+        w not in (1, n) for w, n in zip(weight.shape, shape, strict=True)
+    ):
+        raise ValueError(
+            f"Weights of shape {weight.shape} are none for the positions of `y`, {shape}: one for each "
+            "position or text is expected."
+        )
+    return np.broadcast_to(weight, shape)
+
+
+def _logits(model: keras.Model, name: str, x: Any, y: Any) -> Any:
+    logits = model.predict_on_batch(x)
+    if np.ndim(logits) != 3 or np.shape(logits)[:2] != np.shape(y):
+        raise ValueError(
+            f"models[{name!r}] must give logits (batch, positions, vocabulary), and `y` the next token "
+            f"of each position. Received outputs of shape {np.shape(logits)} for `y` of shape "
+            f"{np.shape(y)}."
+        )
+    return logits
+
+
+def _check_width(name: str, logits: Any, target: Any) -> None:
+    if np.shape(logits) != np.shape(target):
+        raise ValueError(
+            f"models[{name!r}] predicts {np.shape(logits)[-1]} tokens, and the teacher "
+            f"{np.shape(target)[-1]}: one vocabulary is expected. Make a report each, and compare the "
+            "bits per byte."
+        )
+
+
+def _milliseconds(model: keras.Model, text: Any) -> float:
+    model.predict_on_batch(text)
+    seconds = []
+    for _ in range(_CALLS):
+        start = time.perf_counter()
+        model.predict_on_batch(text)
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(seconds)
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"

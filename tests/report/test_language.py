@@ -1,0 +1,93 @@
+"""Language models side by side."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_kd as kd
+from keras_kd.report import compare_language
+
+VOCABULARY, LENGTH = 7, 6
+
+
+def language_model(seed, vocabulary=VOCABULARY):
+    ids = keras.Input((LENGTH,), dtype="int32", name="token_ids")
+    mask = keras.Input((LENGTH,), dtype="int32", name="padding_mask")
+    h = keras.layers.Embedding(vocabulary, 5)(ids)
+    model = keras.Model({"token_ids": ids, "padding_mask": mask}, keras.layers.Dense(vocabulary)(h))
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.normal(0, 1, w.shape).astype("float32") for w in model.get_weights()])
+    return model
+
+
+def texts(count=5):
+    ids = np.random.default_rng(0).integers(1, VOCABULARY, (count, LENGTH)).astype("int32")
+    mask = (np.arange(LENGTH) < np.arange(2, 2 + count)[:, None]).astype("int32")
+    return {"token_ids": ids, "padding_mask": mask}, np.roll(ids, -1, axis=1), mask
+
+
+def log_softmax(z):
+    z = z.astype("float64")
+    return z - np.log(np.exp(z).sum(-1, keepdims=True))
+
+
+def test_each_number_by_hand():
+    x, y, mask = texts()
+    models = {"teacher": language_model(0), "student": language_model(1)}
+    sizes = [0, 1, 2, 3, 4, 5, 6]
+    report = compare_language(models, (x, y), token_bytes=sizes, drafted=2, batch_size=2)
+    p, q = (log_softmax(m.predict(x, verbose=0)) for m in models.values())
+    m = mask > 0
+    nats = -np.take_along_axis(q, y[..., None], -1)[..., 0][m]
+    found = report.models["student"]
+    alpha = np.exp(np.minimum(p, q)).sum(-1)[m].mean()
+    wanted = {
+        "bits_per_token": nats.mean() / np.log(2), "perplexity": np.exp(nats.mean()),
+        "bits_per_byte": nats.sum() / np.log(2) / np.array(sizes)[y][m].sum(),
+        "accuracy": (q.argmax(-1) == y)[m].mean(),
+        "agreement": (p.argmax(-1) == q.argmax(-1))[m].mean(),
+        "teacher_kl": (np.exp(p) * (p - q)).sum(-1)[m].mean(),
+        "acceptance_length": alpha + alpha**2,
+    }  # fmt: skip
+    for key, value in wanted.items():
+        assert getattr(found, key) == pytest.approx(value, rel=1e-4), key
+    assert found.milliseconds > 0 and found.parameters == models["student"].count_params()
+    assert report.models["teacher"].agreement is None
+    assert report.tokens == mask.sum() and report.teacher == "teacher"
+    text = str(report)
+    assert "bits/byte" in text and f"{found.perplexity:.2f}" in text and "student" in text
+
+
+def test_batches_weights_and_no_teacher():
+    x, y, mask = texts()
+    model = language_model(1)
+    whole = compare_language({"a": model}, (x, y), latency=False).models["a"]
+    batches = [
+        ({k: v[i : i + 2] for k, v in x.items()}, y[i : i + 2], mask[i : i + 2]) for i in (0, 2, 4)
+    ]
+    found = compare_language({"a": model}, batches, latency=False).models["a"]
+    assert found.perplexity == pytest.approx(whole.perplexity, rel=1e-5)
+    assert found.agreement is None and found.bits_per_byte is None and found.milliseconds is None
+    other = compare_language({"a": model}, (x, y, np.ones_like(mask)), latency=False).models["a"]
+    assert other.perplexity != pytest.approx(whole.perplexity, rel=1e-3)
+
+
+def test_words_of_what_cannot_be():
+    x, y, _ = texts()
+    model = language_model(0)
+    with pytest.raises(ValueError, match=r"`data` has no token that counts"):
+        compare_language({"a": model}, (x, y, 0 * y))
+    with pytest.raises(
+        ValueError, match=r"\['a'\] must give logits \(batch, positions, vocabulary\)"
+    ):
+        compare_language({"a": model}, (x, y[:, :3], np.ones(5)), latency=False)
+    with pytest.raises(
+        ValueError, match=r"Weights of shape \(5, 6\) are none for the positions of"
+    ):
+        compare_language({"a": model}, (x, y[:, :3]), latency=False)
+    with pytest.raises(ValueError, match=r"predicts 9 tokens, and the teacher 7: one vocabulary"):
+        compare_language({"teacher": model, "b": language_model(1, 9)}, (x, y), latency=False)
+    with pytest.raises(ValueError, match=r"`teacher` names the model 'c', and there is none"):
+        compare_language({"a": model}, (x, y), teacher="c")
+    with pytest.raises(ValueError, match=r"compare_language"):
+        kd.report.compare({"a": model, "b": model}, (x, y), latency=False)
