@@ -203,9 +203,9 @@ def _batches(data: Any, size: int) -> Iterator[tuple[Any, Any, Any]]:
         raise ValueError(
             f"`data` must be (x, y), (x, y, weights) or batches of these. Received: {data!r}."
         )
-    several = range(len(data)) if isinstance(data, keras.utils.PyDataset) else data
-    for each in several:
-        batch = data[each] if isinstance(data, keras.utils.PyDataset) else each
+    if isinstance(data, keras.utils.PyDataset):
+        data = (data[i] for i in range(len(data)))
+    for batch in data:
         x, y, weight = (*batch, None)[:3]
         yield x, y, weight
 
