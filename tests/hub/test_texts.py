@@ -45,7 +45,7 @@ def test_texts_are_what_the_preprocessor_makes_of_them():
     expected = learner.evaluate(x, y, sample_weight=weights, verbose=0)
     assert learner.evaluate(TEXTS, verbose=0) == pytest.approx(expected, rel=1e-3)
     assert learner.evaluate(np.array(TEXTS), verbose=0, batch_size=4) == pytest.approx(
-        expected, rel=1e-4
+        expected, rel=1e-3
     )
     history = learner.fit(
         TEXTS, epochs=3, batch_size=6, validation_data=(TEXTS,), verbose=0
@@ -144,7 +144,7 @@ def test_padding_of_a_vocabulary_is_left_out(caplog):
     got = learner.evaluate(x, verbose=0, return_dict=True)["loss"]
     pred, target = (keras.ops.convert_to_numpy(m(x)) for m in (student, teacher))
     loss = keras_kd.recipes.gkd()[0].loss
-    assert got == pytest.approx(float(loss(target[..., :60], pred)), rel=1e-3)
+    assert got == pytest.approx(float(loss(target[..., :60], pred)), rel=1e-5)
     with pytest.raises(ValueError, match="different numbers of classes"):
         keras_kd.Distiller(
             student=student, teacher=with_vocabulary(80), terms=keras_kd.recipes.gkd()
