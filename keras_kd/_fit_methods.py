@@ -41,6 +41,9 @@ class Fitting(Base):
         check_weights_have_labels(y, kwargs.get("sample_weight"), "fit()")
         check_classes_have_labels(x, y, kwargs.get("class_weight"))
         callbacks = _moving_averages.with_averages(_values.with_value_check(callbacks))
+        if hasattr(x, "fit_callback"):  # a source whose batches depend on the student
+            callbacks = with_callback(callbacks, x.fit_callback(self))
+            kwargs.setdefault("shuffle", False)
         with self._checked(x, y):
             held_out = kwargs.get("validation_data")
             if isinstance(held_out, tuple):
@@ -149,3 +152,12 @@ class Fitting(Base):
                 yield
         except StopIteration as error:
             raise no_batches() from error
+
+
+def with_callback(callbacks: Any, first: keras.callbacks.Callback) -> Any:
+    """The callbacks, with one that goes before them."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.callbacks.insert(0, first)
+        first.set_model(callbacks.model)
+        return callbacks
+    return [first, *callbacks]

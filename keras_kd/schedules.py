@@ -32,6 +32,39 @@ class _Rise(LearningRateSchedule):
 
 
 @serializable
+class Linear(LearningRateSchedule):
+    """A number that goes from one value to another along a line, and stays there.
+
+    `start + (end - start) · min(step / steps, 1)`
+
+    Args:
+        start: Its value at the first step.
+        end: Where it ends.
+        steps: Training steps until then.
+
+    Raises:
+        ValueError: If `start` or `end` is not finite, or `steps` not above 0.
+
+    Example:
+
+    >>> share = keras_kd.schedules.Linear(0.0, 1.0, steps=500)
+    >>> float(share(125)), float(share(600))
+    (0.25, 1.0)
+    """
+
+    def __init__(self, start: float, end: float, steps: int):
+        super().__init__()
+        self.start, self.end = finite(start, "start"), finite(end, "end")
+        self.steps = positive(steps, "steps")
+
+    def __call__(self, step: Any) -> Any:
+        return self.start + (self.end - self.start) * _share(step, self.steps)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"start": self.start, "end": self.end, "steps": self.steps}
+
+
+@serializable
 class LinearWarmup(_Rise):
     """A number that rises from 0 to its value along a line, and stays there.
 

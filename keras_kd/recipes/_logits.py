@@ -283,7 +283,7 @@ def gkd(
 
     `loss = β · KL(teacher ‖ M) + (1 - β) · KL(student ‖ M)`, `M = (1 - β) · student + β · teacher`
 
-    It goes with sequences that the student itself has written, which is up to who feeds the data.
+    It goes with sequences that the student itself has written: `keras_kd.sources.OnPolicy`.
 
     Args:
         temperature: `T`; a float or a schedule. Defaults to `1.0`.
