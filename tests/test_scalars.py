@@ -35,7 +35,7 @@ GIVEN = {
     "heads": lambda: 2, "margins": lambda: -1.0, "pred": lambda: "student:hidden",
     "target": lambda: "teacher:hidden", "term": lambda: "soft_target", "key": lambda: "a",
     "levels": lambda: (4, 2), "classes": lambda: [0, 1, 2], "path": lambda: "s.keras",
-    "function": lambda: np.tanh, "output_shape": lambda: (4,),
+    "start": lambda: 0.0, "end": lambda: 1.0, "function": lambda: np.tanh, "output_shape": lambda: (4,),
 }  # fmt: skip
 #: The same for a package in which they mean something else.
 GIVEN_IN = {

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.scalars import Number, at, count, finite
+from keras_kd._core.symbolic import input_of
 from keras_kd.distiller import Distiller
 from keras_kd.sources._writing import (
     IDS,
@@ -176,7 +177,7 @@ class _Writer(keras.callbacks.Callback):
         student = students[source.role]
         self.writing = Writing(student, source.max_length, source.generate, source.stop_token_ids)
         self.prompts = as_tokens(source.prompts, student, source.max_length, "prompts")
-        self.as_dict = isinstance(student.input, dict)
+        self.as_dict = isinstance(input_of(student), dict)
         self.ignored = _ignored(distiller)
         self.ready: queue.Queue[tuple] = queue.Queue()
         self.training = self.read_before = False

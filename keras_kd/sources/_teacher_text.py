@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_kd._core.files import check_folder, named, remove_leftovers, replacing
 from keras_kd._core.scalars import count
+from keras_kd._core.symbolic import input_of
 from keras_kd.sources._writing import (
     IDS,
     Tokens,
@@ -113,7 +114,7 @@ class TeacherText(keras.utils.PyDataset):
         tokens = as_tokens(texts, teacher, self.max_length, "prompts")
         asked |= {
             "teacher": fingerprint(teacher), "stop_token_ids": writing.stop,
-            "sampler": writing.sampler(), "as_dict": isinstance(teacher.input, dict),
+            "sampler": writing.sampler(), "as_dict": isinstance(input_of(teacher), dict),
         }  # fmt: skip
         self._write(writing, tokens, asked, verbose)
         self._read(asked, asked)
