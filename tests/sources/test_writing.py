@@ -89,6 +89,10 @@ def test_each_batch_is_of_the_current_weights():
         first = first or mine.last_batch
     assert same.found == [True] * 8
     assert not np.array_equal(first[0], mine.last_batch[0])
+    old = source(refresh=2)
+    same = Same(old)
+    distiller(rate=5.0).fit(old, steps_per_epoch=4, verbose=0, callbacks=[same])
+    assert same.found[::2] == [True] * 2 and not all(same.found[1::2])
 
 
 def test_neither_prompt_nor_what_follows_the_end_is_scored():
