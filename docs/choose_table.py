@@ -30,6 +30,8 @@ WHEN = {
     "tf_kd": "no teacher and plenty of labels",
     "gkd": "sequences, best those that the student wrote",
     "draft": "a draft model for speculative decoding",
+    "opd": "text that the student wrote; from one token, when the vocabulary is large",
+    "minillm": "long texts that the student wrote",
     "sobolev": "inputs that can change a little, few examples",
     "binary": "yes-no questions, several labels at once",
     "regression": "numbers in place of classes",

@@ -45,6 +45,8 @@ Names:
         Mean squared difference of two flows: how the channels of one layer go with another's.
     Fused
         A loss of logits that are made of their factors, a few rows at a time.
+    FutureReverseKL
+        What a token that the student drew does to the rest of its text.
     HardTarget
         Cross-entropy to the class that the teacher finds likeliest.
     HiddenStateMatch
@@ -65,6 +67,8 @@ Names:
         Logarithm of the fourth powers of the differences between two normalized embeddings.
     Loss
         Compares the learner's signal with a target, one value per example or position.
+    LowVarianceReverseKL
+        The reverse KL estimated from one token that the student drew, never below 0.
     MarginReLUMatch
         Squared difference of features before their ReLU, without what a ReLU would remove.
     MaskedGeneration
@@ -83,6 +87,8 @@ Names:
         Divergence between the relations that the positions of a sequence have to one another.
     ReverseKL
         Kullback-Leibler divergence from the student's distribution to the teacher's.
+    SampledReverseKL
+        The reverse KL estimated from one token that the student drew.
     SampledSoftTarget
         Cross-entropy to classes drawn from the teacher's distribution.
     SimilarityMatrix
@@ -163,6 +169,9 @@ from keras_kd.losses._relations import AngleRelation as AngleRelation
 from keras_kd.losses._relations import DistanceRelation as DistanceRelation
 from keras_kd.losses._relations import SimilarityMatrix as SimilarityMatrix
 from keras_kd.losses._sampled import SampledSoftTarget as SampledSoftTarget
+from keras_kd.losses._sampled_tokens import FutureReverseKL as FutureReverseKL
+from keras_kd.losses._sampled_tokens import LowVarianceReverseKL as LowVarianceReverseKL
+from keras_kd.losses._sampled_tokens import SampledReverseKL as SampledReverseKL
 from keras_kd.losses._soft_targets import BinarySoftTarget as BinarySoftTarget
 from keras_kd.losses._soft_targets import SoftTarget as SoftTarget
 from keras_kd.losses._soft_targets import StandardizedSoftTarget as StandardizedSoftTarget
@@ -189,12 +198,13 @@ __all__ = [
     "ConfidenceWeightedFeatures", "ContrastiveMatch", "CorrelationCongruence",
     "CorrelationTarget", "CurriculumTarget", "DecoupledSoftTarget", "DirectionMatch",
     "DistanceRelation", "Diversity", "FactorMatch", "Factors", "FeatureMatch", "FlowMatch",
-    "Fused", "HardTarget", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
-    "JensenShannon", "LabelTarget", "LabelledTarget", "LogPowerDistance", "LogitMatch",
-    "Loss", "MarginReLUMatch", "MaskedGeneration", "MaximumMeanDiscrepancy",
-    "NeighborDistribution", "NoiseContrastive", "NormalizedTarget", "RegressionMatch",
-    "RelationMatch", "ReverseKL", "SampledSoftTarget", "SimilarityMatrix", "SkewKL",
-    "SkewReverseKL", "SoftTarget", "SparseJensenShannon", "SparseReverseKL",
-    "SparseSoftTarget", "StandardizedSoftTarget", "SumOf", "TotalVariation",
-    "UniversalLogit", "VariationalMatch", "VirtualTarget", "WeightedSoftTarget",
+    "Fused", "FutureReverseKL", "HardTarget", "HiddenStateMatch", "HierarchicalContext",
+    "JacobianMatch", "JensenShannon", "LabelTarget", "LabelledTarget", "LogPowerDistance",
+    "LogitMatch", "Loss", "LowVarianceReverseKL", "MarginReLUMatch", "MaskedGeneration",
+    "MaximumMeanDiscrepancy", "NeighborDistribution", "NoiseContrastive",
+    "NormalizedTarget", "RegressionMatch", "RelationMatch", "ReverseKL", "SampledReverseKL",
+    "SampledSoftTarget", "SimilarityMatrix", "SkewKL", "SkewReverseKL", "SoftTarget",
+    "SparseJensenShannon", "SparseReverseKL", "SparseSoftTarget", "StandardizedSoftTarget",
+    "SumOf", "TotalVariation", "UniversalLogit", "VariationalMatch", "VirtualTarget",
+    "WeightedSoftTarget",
 ]  # fmt: skip

@@ -51,6 +51,8 @@ Names:
         Masked generative distillation: the teacher's map from half of the student's positions.
     minilm
         MiniLM: the last layer's relations between queries, between keys and between values.
+    minillm
+        MiniLLM: the reverse KL of whole texts that the student wrote.
     mutual
         Deep mutual learning: students that teach each other, all at once.
     nkd
@@ -59,6 +61,8 @@ Names:
         Neuron selectivity transfer: the channels select the same patterns as the teacher's.
     ofd
         Overhaul of feature distillation: features from before the ReLU, by a partial distance.
+    opd
+        On-policy distillation: the reverse KL at each token that the student wrote.
     own_teacher
         Be your own teacher: the shallow layers of a network learn from its output.
     pkt
@@ -111,6 +115,8 @@ from keras_kd.recipes._logits import gkd as gkd
 from keras_kd.recipes._logits import hinton as hinton
 from keras_kd.recipes._logits import logit_standardization as logit_standardization
 from keras_kd.recipes._logits import sobolev as sobolev
+from keras_kd.recipes._on_policy import minillm as minillm
+from keras_kd.recipes._on_policy import opd as opd
 from keras_kd.recipes._reconstruction import ft as ft
 from keras_kd.recipes._reconstruction import mgd as mgd
 from keras_kd.recipes._reconstruction import simkd as simkd
@@ -138,7 +144,8 @@ __getattr__ = _moved(__name__, {name: f"keras_kd.procedures.{name}" for name in 
 __all__ = [
     "ab", "attention_transfer", "binary", "ca_mkd", "cc", "crd", "crd_memory", "ctkd",
     "deit", "dist", "dkd", "draft", "fitnets", "fsp", "ft", "gkd", "hinton",
-    "logit_standardization", "mean_teacher", "mgd", "minilm", "mutual", "nkd", "nst", "ofd",
-    "own_teacher", "pkt", "regression", "representation", "review_kd", "rkd", "simkd",
-    "sobolev", "sp", "srd", "tf_kd", "tinybert", "vid", "wsld",
+    "logit_standardization", "mean_teacher", "mgd", "minillm", "minilm", "mutual",
+    "nkd", "nst", "ofd", "opd", "own_teacher", "pkt", "regression", "representation",
+    "review_kd", "rkd", "simkd", "sobolev", "sp", "srd", "tf_kd", "tinybert", "vid",
+    "wsld",
 ]  # fmt: skip

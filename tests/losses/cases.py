@@ -41,7 +41,7 @@ class Case:
 @functools.cache
 def _contract(name):
     case = next(c for c in CASES if str(c) == name)
-    held = held_weight if case.loss is losses.WeightedSoftTarget else None
+    held = HELD.get(case.loss)
     inputs = LossCase(
         case.make, case.constants, case.scheduled, case.shape, case.identity, case.least, held
     )
@@ -84,6 +84,24 @@ def labelled(draw):
 def labelled_positions(draw):
     classes = np.arange(BATCH * 3).reshape(BATCH, 3) % 5
     return (draw(BATCH, 3, 5), classes), draw(BATCH, 3, 5)
+
+
+def drawn_tokens(draw):
+    """Texts whose first token is given, and the last of every other one behind its end."""
+    (teacher, tokens), pred = labelled_positions(draw)
+    tokens[:, 0] = -1
+    tokens[::2, -1] = -1
+    return (teacher, tokens), pred
+
+
+def with_score(values):
+    """What a loss changes by when its value is held still, as the factor of a score."""
+
+    def held(target, pred):
+        value, before = values(target, pred), oracles.at_tokens(target, pred)[1]
+        return lambda target, s: value * (1 + oracles.at_tokens(target, s)[1] - before)
+
+    return held
 
 
 def maps(draw):
@@ -284,6 +302,15 @@ CASES = [
         losses.SampledSoftTarget, drawn, oracles.sampled, {"temperature": 2.0}, T, shape=(3,),
         identity=None,
     ),
+    *(
+        Case(loss, make, oracle, shape=(3,), identity=None, note=note)
+        for loss, oracle in (
+            (losses.SampledReverseKL, oracles.sampled_reverse),
+            (losses.LowVarianceReverseKL, oracles.low_variance_reverse),
+            (losses.FutureReverseKL, oracles.future_reverse),
+        )
+        for make, note in ((labelled_positions, ""), (drawn_tokens, "prompt and end"))
+    ),
     Case(
         losses.FeatureMatch, maps, oracles.per_row(oracles.mean_square), shape=(4, 4),
     ),
@@ -423,3 +450,10 @@ CASES = [
         oracles.curriculum, identity=lambda target: (target, np.full(1, 2.0, "float32")),
     ),
 ]  # fmt: skip
+
+#: Losses that hold a factor still: what changes with the prediction.
+HELD = {
+    losses.WeightedSoftTarget: held_weight,
+    losses.SampledReverseKL: with_score(oracles.sampled_reverse),
+    losses.FutureReverseKL: with_score(oracles.future_reverse),
+}

@@ -232,6 +232,46 @@ def universal(t, s, temperature):
     return sum(abs(a - b) for a, b in itertools.zip_longest(p, q, fillvalue=0.0))
 
 
+def at_tokens(target, s):
+    """Log-probabilities of the tokens, the teacher's and the student's; 0 where there is none."""
+    teacher, tokens = target
+    found = np.zeros((2, *np.shape(tokens)))
+    for place in np.ndindex(*np.shape(tokens)):
+        token = int(tokens[place])
+        if token >= 0:
+            found[(0, *place)] = log_softmax(teacher[place])[token]
+            found[(1, *place)] = log_softmax(s[place])[token]
+    return found
+
+
+def sampled_reverse(target, s):
+    log_p, log_q = at_tokens(target, s)
+    return log_q - log_p
+
+
+def low_variance_reverse(target, s):
+    log_p, log_q = at_tokens(target, s)
+    return np.vectorize(tangent)(log_p - log_q)
+
+
+def tangent(log_r):
+    ratio = math.exp(log_r) if log_r <= 10 else math.exp(10) * (1 + log_r - 10)
+    return ratio - 1 - log_r
+
+
+def future_reverse(target, s):
+    log_p, log_q = at_tokens(target, s)
+    drawn = np.asarray(target[1]) >= 0
+    values = np.zeros(log_p.shape)
+    for row, place in np.ndindex(*log_p.shape):
+        later = [
+            log_p[row, i] - log_q[row, i] for i in range(place + 1, log_p.shape[1]) if drawn[row, i]
+        ]
+        if drawn[row, place] and later:
+            values[row, place] = -sum(later) / len(later)
+    return values
+
+
 def sampled(target, s, temperature):
     values = []
     for w, c, row in zip(*map(_rows, (*target, s)), strict=True):

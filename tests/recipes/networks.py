@@ -17,6 +17,18 @@ def tokens(n=16, seed=0):
     return rng.integers(0, 9, (n, 5)).astype("int32"), rng.integers(0, CLASSES, n).astype("int32")
 
 
+def writer(name, width=4):
+    """Logits of the next token at each position."""
+    inputs = keras.Input((5,), dtype="int32")
+    h = keras.layers.Embedding(9, width, name="embedding")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(9, name="logits")(h), name=name)
+
+
+def texts(n=16, seed=0):
+    tokens_, _ = tokens(n, seed)
+    return tokens_, np.roll(tokens_, -1, axis=1)
+
+
 def convolutional(name, first=4, second=5):
     """Two stages of convolution, BatchNorm and ReLU: 8×8, then 4×4."""
     layers = [keras.Input((8, 8, 2))]

@@ -11,7 +11,15 @@ import pytest
 import keras_kd
 from keras_kd import recipes, teachers
 from tests.models import cross_entropy, equal, values
-from tests.recipes.networks import CLASSES, convolutional, images, tokens, transformer
+from tests.recipes.networks import (
+    CLASSES,
+    convolutional,
+    images,
+    texts,
+    tokens,
+    transformer,
+    writer,
+)
 
 ONE = {"pred": "student:b", "target": "teacher:b"}
 TWO = {"pred": ["student:a", "student:b"], "target": ["teacher:a", "teacher:b"]}
@@ -37,6 +45,10 @@ def twins():
 
 def transformers():
     return {"student": transformer("s"), "teacher": transformer("t", width=6)}
+
+
+def writers():
+    return {"student": writer("s"), "teacher": writer("t", 6)}
 
 
 def pair_of_students():
@@ -81,6 +93,10 @@ RECIPES = {
     "ctkd": (sharp, lambda m: recipes.ctkd(steps=1), [0.1, 0.9]),
     "gkd": (networks, lambda m: recipes.gkd(), [1]),
     "draft": (networks, lambda m: recipes.draft(), [1, 1]),
+    "opd": (writers, lambda m: recipes.opd(), [1]),
+    "opd by one token": (writers, lambda m: recipes.opd(estimator="k1"), [1]),
+    "opd by one token, above 0": (writers, lambda m: recipes.opd(estimator="k3"), [1]),
+    "minillm": (writers, lambda m: recipes.minillm(), [1, 1]),
     "fitnets": (networks, lambda m: recipes.fitnets(**TWO), [1, 100, 100]),
     "fitnets of another size": (networks, lambda m: recipes.fitnets(**CROSS), [1, 100]),
     "attention_transfer": (networks, lambda m: recipes.attention_transfer(**TWO), [1, 1e3, 1e3]),
@@ -150,6 +166,8 @@ RECIPES = {
 def data_for(name):
     if RECIPES[name][0] is transformers:
         return tokens()
+    if RECIPES[name][0] is writers:
+        return texts()
     x, y = images()
     if name == "crd_memory":
         x = {"inputs": x, "signals": {"ids": np.arange(16, dtype="int32")}}
@@ -281,6 +299,14 @@ def test_weight_is_a_factor_of_what_the_recipe_adds(name):
 
 
 SOFT_APART = ("draft", "sobolev", "srd")  # which have `soft_weight`
+
+
+def test_recipes_of_the_students_own_tokens_have_no_labels():
+    for recipe in (recipes.minillm, lambda **s: recipes.opd(estimator="k1", **s)):
+        with pytest.raises(ValueError, match="leave out `labels_weight`"):
+            recipe(labels_weight=0.5)
+    with pytest.raises(ValueError, match="must be 'full', 'k1' or 'k3'"):
+        recipes.opd(estimator="k2")
 
 
 def test_students_share_the_weight_among_the_others():
