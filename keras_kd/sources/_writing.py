@@ -89,7 +89,7 @@ class Writing:
         last = written.mask.shape[1] - 1 - written.mask[:, ::-1].argmax(axis=1)
         rows = np.arange(len(last))
         own = ~written.prompt[rows, last]
-        return np.isin(written.tokens[rows, last], self.stop)
+        return own & np.isin(written.tokens[rows, last], self.stop)
 
     def sampler(self) -> dict[str, Any] | None:
         """How the next token is drawn, as far as the model says."""
