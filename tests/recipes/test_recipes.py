@@ -277,7 +277,7 @@ def settled(name, **more):
         return terms_of(made)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [n for n in ALL if n != "minillm"])  # which has none
 def test_labels_can_be_left_out_of_every_recipe(name):
     assert not any(isinstance(t, keras_kd.Labels) for t in settled(name, labels_weight=0))
     weights = [
