@@ -49,10 +49,10 @@ Names:
         Mean teacher: the student agrees with the average of its own past.
     mgd
         Masked generative distillation: the teacher's map from half of the student's positions.
-    minilm
-        MiniLM: the last layer's relations between queries, between keys and between values.
     minillm
         MiniLLM: the reverse KL of whole texts that the student wrote.
+    minilm
+        MiniLM: the last layer's relations between queries, between keys and between values.
     mutual
         Deep mutual learning: students that teach each other, all at once.
     nkd
@@ -144,8 +144,7 @@ __getattr__ = _moved(__name__, {name: f"keras_kd.procedures.{name}" for name in 
 __all__ = [
     "ab", "attention_transfer", "binary", "ca_mkd", "cc", "crd", "crd_memory", "ctkd",
     "deit", "dist", "dkd", "draft", "fitnets", "fsp", "ft", "gkd", "hinton",
-    "logit_standardization", "mean_teacher", "mgd", "minillm", "minilm", "mutual",
-    "nkd", "nst", "ofd", "opd", "own_teacher", "pkt", "regression", "representation",
-    "review_kd", "rkd", "simkd", "sobolev", "sp", "srd", "tf_kd", "tinybert", "vid",
-    "wsld",
+    "logit_standardization", "mean_teacher", "mgd", "minillm", "minilm", "mutual", "nkd",
+    "nst", "ofd", "opd", "own_teacher", "pkt", "regression", "representation", "review_kd",
+    "rkd", "simkd", "sobolev", "sp", "srd", "tf_kd", "tinybert", "vid", "wsld",
 ]  # fmt: skip
