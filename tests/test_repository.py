@@ -29,6 +29,10 @@ def test_the_citation_is_of_this_version():
     assert re.search(r"^version: (\S+)$", text, re.MULTILINE)[1] == kd.__version__
 
 
+def test_no_package_of_others_lies_in_the_root():
+    assert not [name_of(p) for p in ROOT.iterdir() if p.suffix in (".whl", ".gz", ".zip")]
+
+
 @pytest.mark.parametrize("path", INSTALLING, ids=name_of)
 def test_extras_that_are_asked_for_exist(path):
     text = path.read_text(encoding="utf-8")
