@@ -45,7 +45,9 @@ PAGES = {
         "students in every form of file, training for few bits, pruning",
         [
             "Students as files",
+            "MLPerf Tiny's image classification",
             "Quantisation-aware distillation",
+            "Recovering without labels",
             "Pruning and distillation",
             "Beside tfmot",
         ],
