@@ -50,6 +50,9 @@ class Writing:
                 "`generate=`, a function (model, {'token_ids', 'padding_mask'}) -> the same two "
                 "arrays, with the texts continued."
             )
+        self._filler = next(
+            t for t in range(len(self.stop or ()) + 1) if t not in (self.stop or ())
+        )
         longest = _longest(model)
         if longest is not None and max_length > longest:
             raise ValueError(
@@ -60,6 +63,8 @@ class Writing:
     def __call__(self, prompts: Tokens, seed: tuple[int, int]) -> Written:
         """The texts; `seed` makes the draws of a sampler that has a seed."""
         given = prompts[MASK].astype(bool)
+        # Samplers take a free place for an end when it holds a token that ends texts.
+        prompts = {**prompts, IDS: np.where(given, prompts[IDS], self._filler)}
         if self._generate is not None:
             found = self._generate(self.model, {k: v.copy() for k, v in prompts.items()})
         else:

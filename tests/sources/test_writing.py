@@ -388,6 +388,22 @@ def test_the_last_batch_is_what_generate_writes():
     assert same.found == [True] * 3
 
 
+def test_the_token_that_ends_texts_may_be_the_first_of_the_vocabulary(tmp_path):
+    """Free places hold some token: it must not be taken for an end."""
+    teacher = hub_model(2)
+    teacher.compile(sampler="random")
+    options = {"max_length": LENGTH, "shuffle": False, "verbose": 0}
+    texts = {
+        end: TeacherText(teacher, PROMPTS, tmp_path / str(end), stop_token_ids=[end], **options)[0]
+        for end in (0, VOCABULARY - 1)
+    }
+    lengths = {end: weight.sum(axis=1) for end, (_, _, weight) in texts.items()}
+    assert lengths[0].max() > 1 and lengths[VOCABULARY - 1].max() > 1
+    _, tokens, weight = texts[0]
+    for row in range(len(tokens)):  # no end but at the end
+        assert 0 not in tokens[row][weight[row] > 0][:-1]
+
+
 def test_a_sampler_draws_by_the_seed_and_the_step(tmp_path):
     teacher = hub_model(2)
     teacher.compile(sampler="random")
