@@ -8,11 +8,7 @@ import keras
 from keras import ops
 
 from keras_kd._checks import _values
-from keras_kd._checks._arguments import (
-    check_known,
-    check_named,
-    check_roles_of_default,
-)
+from keras_kd._checks._arguments import check_known, check_named, check_roles_of_default
 from keras_kd._checks._batch import (
     cannot_run,
     check_batched,
@@ -28,16 +24,11 @@ from keras_kd._compiled._compile import Compiling
 from keras_kd._compiled._label_assignment import weights_for
 from keras_kd._compiled._label_values import Check
 from keras_kd._compiled._label_values import faults as label_faults
-from keras_kd._compiled._outputs import keys_of, name_output_layers
+from keras_kd._compiled._outputs import name_output_layers
 from keras_kd._compiled._signal_metrics import SignalMetrics
-from keras_kd._core.addresses import LABELS, parse
+from keras_kd._core.addresses import LABELS
 from keras_kd._core.configs import restored
-from keras_kd._core.keras_private import (
-    added_loss,
-    compiled_metrics,
-    layers_of,
-    unframed,
-)
+from keras_kd._core.keras_private import added_loss, layers_of, unframed
 from keras_kd._core.messages import text_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.scalars import at
@@ -58,17 +49,18 @@ from keras_kd._participants import (
     only,
     policy,
 )
+from keras_kd._read_paths import ReadPaths
 from keras_kd._saving import Saving, uncompiled
 from keras_kd._trainers import BackendStep
 from keras_kd._trainers._base import Outcome, batch_size
 from keras_kd.recipes import hinton
-from keras_kd.taps import Signals, Tap
+from keras_kd.taps import Signals
 from keras_kd.terms import Labels, Term
 
 
 @serializable
 class Distiller(
-    BackendStep, Compiling, DryRun, SignalChecks, Fitting, Saving, Changes, keras.Model
+    BackendStep, Compiling, DryRun, ReadPaths, SignalChecks, Fitting, Saving, Changes, keras.Model
 ):
     """Trains a student from a teacher with `compile`, `fit` and `evaluate`.
 
@@ -214,37 +206,6 @@ class Distiller(
             same = sum(other.name == term.name for other in self.terms[: len(names)])
             names.append(f"{term.name}_{same + 1}" if same else term.name)
         return names
-
-    def _paths_of(self, role: str) -> dict[str, str]:
-        """The paths that are read of `role`, each with the term or metric that reads it."""
-        readers: dict[str, str] = {}
-        for term in self.terms:
-            for address in map(parse, term.addresses()):
-                if address.role == role:
-                    readers.setdefault(address.path, f"Term '{term.name}'")
-        for one in self._signal_metrics.bound:
-            for address in (parse(one.target), parse(one.pred)):
-                if address.role == role:
-                    readers.setdefault(address.path, one.described)
-        return readers
-
-    def _make_taps(self) -> dict[str, Tap]:
-        """Every model, tapped for all that terms and metrics read of it."""
-        models = {**self.students, **self.teachers}
-        return {
-            role: Tap(role, model, self._paths_of(role), self._reads_output(role))
-            for role, model in models.items()
-        }
-
-    def _reads_output(self, role: str) -> bool:
-        """Whether anything reads what `role` returns: a term, or a metric."""
-        model = {**self.students, **self.teachers}[role]
-        judged = role in self.students and compiled_metrics(self) is not None
-        return judged or any(keys_of(model, path) is not None for path in self._paths_of(role))
-
-    def _targets_to_check(self) -> list[str]:
-        targets = (a for term in self.terms for a in term.targets())
-        return [a for a in dict.fromkeys(targets) if parse(a).role not in self.students]
 
     # One pass.
 

@@ -28,7 +28,7 @@ FLOORS = {
     "students": 1,
     "recipes": 2, "terms": 2, "taps": 2, "teachers": 2, "_trainers": 2, "_participants": 2,
     "_checks": 2, "_compiled": 2, "_saving": 2, "_padding": 2, "_with_logits": 2, "_fit_methods": 2,
-    "_dry_run": 2, "_preprocessing": 2, "_term_inputs": 2,
+    "_dry_run": 2, "_preprocessing": 2, "_read_paths": 2, "_term_inputs": 2,
     "distiller": 3, "stores": 3, "testing": 3,
     "callbacks": 4, "compression": 4, "report": 4, "sources": 4,
     "compat": 5, "exporting": 5, "procedures": 5,
@@ -38,7 +38,7 @@ FLOORS = {
 #: rooms need and no user. `_core` is there for all.
 SHARED = {
     "_checks": {"_compiled", "_dry_run", "_fit_methods", "_trainers", "callbacks", "distiller", "terms"},
-    "_compiled": {"_fit_methods", "distiller"},
+    "_compiled": {"_fit_methods", "_read_paths", "distiller"},
     "_core": set(FLOORS),
     "_dry_run": {"distiller"},
     "_examples": {"data", "sources", "stores"},
@@ -47,6 +47,7 @@ SHARED = {
     "_participants": {"_checks", "_compiled", "distiller"},
     "_preprocessing": {"_fit_methods"},
     "_public_names": {"__init__", "cli"},
+    "_read_paths": {"distiller"},
     "_saving": {"distiller"},
     "_term_inputs": {"_checks", "terms"},
     "_trainers": {"_compiled", "distiller", "teachers", "testing"},
