@@ -69,7 +69,7 @@ class DryRun(Base):
 def _mask_for(signals: Signals) -> Signals:
     """A mask in the shape that it has beside these signals, for projectors to be built on."""
     for signal in keras.tree.flatten(signals):
-        if len(signal.shape) > 2:
+        if len(getattr(signal, "shape", ())) > 2:  # labels may be none
             symbolic = keras.backend.is_keras_tensor(signal)
             shape = tuple(signal.shape[:2]) if symbolic else ops.shape(signal)[:2]
             return {MASK: keras.KerasTensor(shape, "bool") if symbolic else ops.ones(shape, "bool")}

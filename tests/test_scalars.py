@@ -54,7 +54,7 @@ GIVEN_IN = {
 #: Other values than their functions know to take, and those that read a file or train.
 LEFT_OUT = {
     "recipes.assistant", "recipes.born_again", "recipes.ca_mkd", "recipes.fsp", "recipes.minilm",
-    "recipes.mutual", "recipes.ofd", "recipes.reused_classifier", "callbacks.Checkpoint",
+    "recipes.mutual", "recipes.ofd", "recipes.tinybert", "recipes.reused_classifier", "callbacks.Checkpoint",
     "callbacks.Best", "callbacks.load_best", "compression.plain",
     "compression.FoundBits", "compression.LayerBits",
 }  # fmt: skip

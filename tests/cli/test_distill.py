@@ -91,6 +91,8 @@ def test_a_run_in_two_parts_equals_one_without_a_break(whole, folder, capsys, mo
     assert ours.pop("student") != theirs.pop("student")
     assert ours.pop("settings") == theirs.pop("settings") == {"temperature": "8"}
     assert ours.pop("classes") == theirs.pop("classes") == [*"0123456789"]
+    intervals = ours.pop("test_accuracy_interval"), theirs.pop("test_accuracy_interval")
+    assert intervals[0] == pytest.approx(intervals[1])
     assert ours == pytest.approx(theirs, abs=1e-6)
     for row, other in zip(rows(out), rows(whole), strict=True):
         assert row == pytest.approx(other, rel=1e-5)

@@ -40,7 +40,8 @@ def test_the_python_of_an_int8_file_gives_the_answer(student, digits, tmp_path):
     )  # fmt: skip
     page = tmp_path / "small.int8.README.md"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "small.int8.README.md", "small.int8.h", "small.int8.image.bin", "small.int8.tflite",
+        "small.int8.README.md", "small.int8.h", "small.int8.image.bin", "small.int8.json",
+        "small.int8.tflite",
         "small.int8.tflite.json",
     ]  # fmt: skip
     code, said = printed(page)
