@@ -49,6 +49,7 @@ PAGES = {
             "Quantisation-aware distillation",
             "Recovering without labels",
             "Pruning and distillation",
+            "Prune, distil, quantise, prove",
             "Beside tfmot",
         ],
     ),
