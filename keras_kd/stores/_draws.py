@@ -56,8 +56,7 @@ class Draws(Codec):
         places = (ops.arange(self.k, dtype="float32") + starts) / self.k
         # Rounding has the sum miss 1, and may bring the last place to its very end.
         places = ops.minimum(places, 1.0 - 2.0**-23) * reached[..., -1:]
-        flat = ops.reshape(places, (-1, self.k)), ops.reshape(reached, (-1, self.shape[-1]))
-        classes = ops.reshape(_counted(*flat), ops.shape(places))
+        classes = _counted(places, reached)
         if self.power == 1:
             return [classes]
         wanted = ops.take_along_axis(ops.softmax(logits, axis=-1), classes, axis=-1)
@@ -103,8 +102,13 @@ class Draws(Codec):
 
 
 def _counted(places: Any, reached: Any) -> Any:
-    """For each place, how many classes end before it: which is the class there."""
-    rows = ops.vectorized_map(
-        lambda row: ops.searchsorted(row[1], row[0], side="right"), (places, reached)
-    )
-    return ops.cast(rows, "int32")
+    """For each place, how many classes end before it: which is the class there.
+
+    One place of every row at a time: `ops.searchsorted` takes one row at a time alone, and in
+    Keras 3.8 on TensorFlow none within a graph.
+    """
+    counts = [
+        ops.sum(ops.cast(reached <= places[..., place : place + 1], "int32"), axis=-1)
+        for place in range(places.shape[-1])
+    ]
+    return ops.stack(counts, axis=-1)
