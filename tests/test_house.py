@@ -304,7 +304,7 @@ ROUNDING = (
 
 
 @pytest.mark.parametrize("name", _documented())
-def test_docstring_examples_run(name):
+def test_docstring_examples_run(name, tmp_path, monkeypatch):
     if name in ROUNDING and older_than("3.9"):
         pytest.skip("rounds by what Keras 3.9 brought")
     try:
@@ -313,6 +313,7 @@ def test_docstring_examples_run(name):
         pytest.skip(f"needs {error.name}")
     names = {"keras_kd": keras_kd, "keras": keras, "np": np, "ops": ops}
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    monkeypatch.chdir(tmp_path)  # some write files
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, globs=dict(names)):
         runner.run(test)
     assert not runner.failures
