@@ -29,7 +29,7 @@ def greedy(model, prompts, end=END):
     tokens, given = prompts["token_ids"], prompts["padding_mask"]
     mask = given.copy()
     for place in range(1, tokens.shape[1]):
-        logits = ops.convert_to_numpy(model(tokens[:, :place]))[:, -1]
+        logits = ops.convert_to_numpy(model(tokens))[:, place - 1]  # one shape, compiled once
         goes_on = mask[:, place - 1] & ~((tokens[:, place - 1] == end) & ~given[:, place - 1])
         own = goes_on & ~given[:, place]
         tokens[:, place] = np.where(own, logits.argmax(axis=-1), tokens[:, place])
