@@ -16,6 +16,7 @@ from keras_kd._checks._batch import (
 )
 from keras_kd._compiled._label_values import check_arrays, explained
 from keras_kd._core.scalars import plain
+from keras_kd._core.student_source import StudentSource
 from keras_kd._preprocessing import holds_texts, read_texts, split_texts
 
 if TYPE_CHECKING:  # the other half is a keras.Model with the distiller's methods
@@ -41,8 +42,9 @@ class Fitting(Base):
         check_weights_have_labels(y, kwargs.get("sample_weight"), "fit()")
         check_classes_have_labels(x, y, kwargs.get("class_weight"))
         callbacks = _moving_averages.with_averages(_values.with_value_check(callbacks))
-        if hasattr(x, "fit_callback"):  # a source whose batches depend on the student
-            callbacks = with_callback(callbacks, x.fit_callback(self))
+        if isinstance(x, StudentSource):
+            first = x.fit_callback(self, kwargs.get("steps_per_epoch"))
+            callbacks = with_callback(callbacks, first)
             kwargs.setdefault("shuffle", False)
         with self._checked(x, y):
             held_out = kwargs.get("validation_data")

@@ -11,13 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._examples._batches import is_tf_data
+
 
 def holds_texts(x: Any) -> bool:
     """Whether data are raw texts: lists or arrays of them, also in a tuple or dict, or a
     `tf.data.Dataset` of such."""
-    spec = getattr(x, "element_spec", None)
-    if spec is not None:
-        x = spec[0] if isinstance(spec, tuple) else spec
+    if is_tf_data(x):
+        x = x.element_spec[0] if isinstance(x.element_spec, tuple) else x.element_spec
     return any(map(_is_text, _leaves(x)))
 
 
@@ -40,7 +41,7 @@ def read_texts(
             f"`x` holds texts, and the student '{student.name}' has no preprocessor. Give token ids, "
             "as the student takes them, or attach one: student.preprocessor = ..., of keras-hub."
         )
-    if hasattr(x, "element_spec"):  # tf.data reads ahead by itself
+    if is_tf_data(x):  # which reads ahead by itself
         return x.map(lambda *batch: _prepared(student, *batch)).prefetch(-1)
     return _TextBatches(student, (x, y, sample_weight), batch_size or 32, shuffle)
 

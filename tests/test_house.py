@@ -41,7 +41,7 @@ SHARED = {
     "_compiled": {"_fit_methods", "_read_paths", "distiller"},
     "_core": set(FLOORS),
     "_dry_run": {"distiller"},
-    "_examples": {"data", "sources", "stores"},
+    "_examples": {"_preprocessing", "data", "sources", "stores"},
     "_fit_methods": {"distiller"},
     "_padding": {"distiller", "stores"},
     "_participants": {"_checks", "_compiled", "distiller"},

@@ -8,7 +8,6 @@ from keras import ops
 from keras_kd._core.factors import KINDS
 from keras_kd._core.hard_labels import hard
 from keras_kd._core.keras_private import mask_of
-from keras_kd._core.messages import shape_of
 from keras_kd._core.registry import serializable
 from keras_kd._core.tensors import Tensor
 from keras_kd._core.valid_counts import Reduced, weighed
@@ -138,8 +137,7 @@ class Fused(_Composed):
         if not isinstance(y_pred, KINDS):
             raise ValueError(
                 "Fused takes the factors of logits as its prediction, a keras_kd.losses.Factors: "
-                "in a distiller pred='student:factors'. Received: "
-                + (f"shape {shape_of(y_pred)}." if hasattr(y_pred, "shape") else f"{y_pred!r}.")
+                f"in a distiller pred='student:factors'. Received: {type(y_pred).__name__}."
             )
         axes, classes = y_pred.hidden.shape[:-1], y_pred.kernel.shape[-1]
         logits = keras.KerasTensor((*axes, classes), self.dtype)

@@ -21,7 +21,7 @@ class RowLoss(Loss):
 
     def formula(self) -> Formula:
         """One value per row, and its gradient by the logits."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define formula().")
 
     def prepared(self, y_true: Any, logits: keras.KerasTensor) -> Any:
         """The target as the formula takes it, for logits of this shape."""

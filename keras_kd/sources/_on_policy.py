@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_kd._core.scalars import Number, at, count, finite
+from keras_kd._core.student_source import StudentSource
 from keras_kd._core.symbolic import input_of
 from keras_kd.distiller import Distiller
 from keras_kd.sources._writing import (
@@ -33,7 +34,7 @@ _WAIT = 0.1  # seconds between two looks at whether training has ended
 _SAME = 0.9  # share of one token in what was written, from which on writing is degenerate
 
 
-class OnPolicy(keras.utils.PyDataset):
+class OnPolicy(StudentSource):
     """Batches of texts that the student writes itself, with the weights it has at that step.
 
     A student that has seen only the texts of others meets, when it writes, beginnings that it was
@@ -59,8 +60,8 @@ class OnPolicy(keras.utils.PyDataset):
         max_length: Number of tokens of a text, its prompt among them.
         share: Share of the batches that the student writes, in `[0, 1]`; a float or a schedule.
             Defaults to `1.0`.
-        data: Texts of the other batches, in the same forms; needed where the share is below 1.
-            Defaults to `None`.
+        data: Texts of the other batches, in the same forms, cut off at `max_length`; needed where
+            the share is below 1. Defaults to `None`.
         batch_size: Number of texts in a batch. Defaults to `8`.
         refresh: Number of steps after which the student writes again: it writes that many batches
             at once, which is faster, the last of them with weights that are `refresh - 1` steps
@@ -76,9 +77,9 @@ class OnPolicy(keras.utils.PyDataset):
 
     Raises:
         TypeError: If prompts or data are of another kind; in `fit`, if the student cannot write.
-        ValueError: If a text is empty or too long, a number out of range, or `data` is missing; in
-            `fit`, with `steps_per_execution` above 1 or several replicas, or if the loss on labels
-            has no `ignore_class`.
+        ValueError: If a text is empty, a prompt too long, a number out of range, or `data` is
+            missing; in `fit`, without `steps_per_epoch`, with `steps_per_execution` above 1 or
+            several replicas of `MirroredStrategy`, or if the loss on labels has no `ignore_class`.
 
     Example:
 
@@ -156,8 +157,15 @@ class OnPolicy(keras.utils.PyDataset):
             )
         return self._writer.batch()
 
-    def fit_callback(self, distiller: Distiller) -> keras.callbacks.Callback:
-        """What `fit` of a Distiller needs besides the batches: it has the student write."""
+    def fit_callback(
+        self, distiller: Distiller, steps_per_epoch: int | None
+    ) -> keras.callbacks.Callback:
+        """What has the student write before each step of `fit`."""
+        if steps_per_epoch is None:
+            raise ValueError(
+                "The student can write on and on: OnPolicy has no end. Say how many steps an epoch "
+                "has, `distiller.fit(source, steps_per_epoch=200)`."
+            )
         self._writer = _Writer(self, distiller)
         return self._writer
 
@@ -174,6 +182,13 @@ class _Writer(keras.callbacks.Callback):
                 f"{', '.join(students)}: give role=."
             )
         self.source, self.distiller = source, distiller
+        strategy = getattr(distiller, "distribute_strategy", None)  # on TensorFlow
+        if strategy is not None and strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                "OnPolicy writes with one replica of the student. Received: a distiller of "
+                f"{strategy.num_replicas_in_sync} replicas. Make student and teacher outside of the "
+                "strategy, or let the teacher write once: keras_kd.sources.TeacherText."
+            )
         student = students[source.role]
         self.writing = Writing(student, source.max_length, source.generate, source.stop_token_ids)
         self.prompts = as_tokens(source.prompts, student, source.max_length, "prompts")
@@ -211,6 +226,7 @@ class _Writer(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self.training = False
+        self.source._writer = None  # nobody writes now: batches would be empty ones
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.batches = self.written = self.texts = self.tokens = self.ended = 0

@@ -1,6 +1,6 @@
 """How a model writes: prompts as tokens in, prompts with what follows them out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -99,7 +99,7 @@ class Writing:
     def sampler(self) -> dict[str, Any] | None:
         """How the next token is drawn, as far as the model says."""
         found = getattr(self.model, "sampler", None)
-        if found is None or self._generate is not None or not hasattr(found, "get_config"):
+        if found is None or self._generate is not None:
             return None
         return {"name": type(found).__name__, **found.get_config(), "seed": None}
 
@@ -137,7 +137,7 @@ def listed(texts: Any, what: str) -> list[Any]:
             )
         mask = np.asarray(texts[MASK]).astype(bool)
         texts = [ids[kept] for ids, kept in zip(np.asarray(texts[IDS]), mask, strict=True)]
-    if isinstance(texts, (str, bytes)) or not hasattr(texts, "__iter__"):
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
         raise TypeError(
             f"`{what}` must be a list of texts, or of lists of token numbers. Received: "
             f"{texts!r:.80}."

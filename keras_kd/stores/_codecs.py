@@ -160,11 +160,7 @@ class TopK(Codec):
         return values, classes, ops.stack(sums, axis=-1)
 
     def encode(self, prepared: Any) -> dict[str, np.ndarray]:
-        with np.errstate(over="ignore"):
-            return {
-                name: np.asarray(part).astype(kind)
-                for part, (name, (kind, _)) in zip(prepared, self.columns().items(), strict=True)
-            }
+        return by_columns(prepared, self.columns())
 
     def decode(self, columns: Columns) -> Any:
         return Largest(
@@ -207,6 +203,15 @@ class TopK(Codec):
             "codec": self.name, "shape": list(self.shape), "k": self.k, "dtype": self.dtype,
             "temperatures": list(self.temperatures),
         }  # fmt: skip
+
+
+def by_columns(parts: Sequence[Any], columns: Mapping[str, Spec]) -> dict[str, np.ndarray]:
+    """What a codec prepared, each part as the type of its column."""
+    with np.errstate(over="ignore"):
+        return {
+            name: np.asarray(part).astype(kind)
+            for part, (name, (kind, _)) in zip(parts, columns.items(), strict=True)
+        }
 
 
 def class_kind(classes: int) -> str:

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_kd._core.sampled import Sampled
 from keras_kd._examples._ids import as_bytes
-from keras_kd.stores._codecs import Codec, Columns, Spec, StoreError, class_kind
+from keras_kd.stores._codecs import Codec, Columns, Spec, StoreError, by_columns, class_kind
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,7 @@ class Draws(Codec):
         return [classes, wanted / ops.take_along_axis(chances, classes, axis=-1) / self.k]
 
     def encode(self, prepared: Any) -> dict[str, np.ndarray]:
-        with np.errstate(over="ignore"):
-            return {
-                name: np.asarray(part).astype(kind)
-                for part, (name, (kind, _)) in zip(prepared, self.columns().items(), strict=True)
-            }
+        return by_columns(prepared, self.columns())
 
     def decode(self, columns: Columns) -> Any:
         classes = columns["classes"].astype("int32")

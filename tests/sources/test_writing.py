@@ -263,8 +263,34 @@ def test_several_steps_in_one_call_are_refused():
 
 
 def test_it_says_where_it_belongs():
+    mine, made = source(), distiller()
     with pytest.raises(ValueError, match="give it to `fit` of the Distiller"):
-        source()[0]
+        mine[0]
+    made.fit(mine, steps_per_epoch=1, verbose=0)
+    with pytest.raises(ValueError, match="give it to `fit` of the Distiller"):
+        mine[0]  # after training nobody writes: no batch in which nothing is scored
+
+
+def test_an_epoch_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="Say how many steps an epoch has"):
+        distiller().fit(source(), verbose=0)
+
+
+def test_replicas_are_refused():
+    made = distiller()
+    several = type("Strategy", (), {"num_replicas_in_sync": 2})
+    with pytest.raises(ValueError, match=r"a distiller of 2 replicas.*TeacherText"):
+        source().fit_callback(_With(made, several), 1)
+
+
+class _With:
+    """A distiller with another strategy."""
+
+    def __init__(self, made, strategy):
+        self.made, self.distribute_strategy = made, strategy
+
+    def __getattr__(self, name):
+        return getattr(self.made, name)
 
 
 # What the teacher writes.
