@@ -18,6 +18,11 @@ KINDS = {
 }
 
 
+def near(found, wanted):
+    found, wanted = map(ops.convert_to_numpy, (found, wanted))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
 def signals(attention, **options):
     inputs = keras.Input((LENGTH, WIDTH))
     model = keras.Model(inputs, attention(inputs, inputs, **options))
@@ -32,7 +37,7 @@ def test_their_softmax_is_the_attention(kind, causal):
     scores = signals(attention, use_causal_mask=causal)
     _, wanted = attention(X, X, use_causal_mask=causal, return_attention_scores=True)
     assert scores.shape == wanted.shape
-    np.testing.assert_allclose(ops.softmax(scores, axis=-1), wanted, atol=1e-6)
+    near(ops.softmax(scores, axis=-1), wanted)
 
 
 def test_a_mask_is_in_them():
@@ -43,6 +48,6 @@ def test_a_mask_is_in_them():
     tap = Tap("student", model, {"attention/scores": "a test"})
     scores = tap([X, seen], training=False)[1]["student:attention/scores"]
     _, wanted = attention(X, X, attention_mask=seen, return_attention_scores=True)
-    np.testing.assert_allclose(ops.softmax(scores, axis=-1), wanted, atol=1e-6)
+    near(ops.softmax(scores, axis=-1), wanted)
     hidden = np.broadcast_to(~MASK[:, None, None, :], scores.shape)
     assert ops.convert_to_numpy(scores)[hidden].max() < -1e8
