@@ -87,9 +87,9 @@ def test_weights_of_texts_count_beside_the_padding():
     weights = np.r_[np.ones(2), np.zeros(16)].astype("float32")
     by_weight = learner.evaluate(TEXTS, sample_weight=weights, verbose=0, return_dict=True)
     alone = learner.evaluate(TEXTS[:2], verbose=0, return_dict=True)
-    assert by_weight["labels"] == pytest.approx(alone["labels"], rel=1e-3)
+    assert by_weight["labels"] == pytest.approx(alone["labels"], rel=1e-4)
     every = learner.evaluate(TEXTS, verbose=0, return_dict=True)
-    assert every["labels"] != pytest.approx(alone["labels"], rel=1e-2)
+    assert every["labels"] != pytest.approx(alone["labels"], rel=2e-3)  # the weights move it
     with pytest.raises(ValueError, match=r"makes the labels, the next tokens.*fit\(texts\)"):
         learner.fit(TEXTS, np.zeros(18), verbose=0)
 
