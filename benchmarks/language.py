@@ -16,18 +16,16 @@ it goes on. Needs the extra "hub".
 
 import argparse
 import pathlib
-import statistics
 import time
 
 import keras
 import keras_hub
 import numpy as np
 import tokenizers
-from rows import Rows, points
+from rows import Rows, difference_table
 
 import keras_kd as kd
 from keras_kd import losses, recipes
-from keras_kd.report import paired
 
 LENGTH, PROMPT = 64, 8
 TEACHER, STUDENT = (4, 128, 4), (2, 48, 2)  # blocks, width, heads
@@ -207,28 +205,8 @@ def _rows(x, rows):
     return {name: array[rows] for name, array in x.items()}
 
 
-def table(rows) -> str:
-    lines = [
-        "| | bits per byte | each seed | less than alone | seconds |",
-        "|---|---:|---|---|---:|",
-    ]
-    by = {}
-    for row in rows:
-        by.setdefault(row["way"], {})[row["seed"]] = row
-    for way, found in by.items():
-        bits = {seed: float(row["bits"]) for seed, row in found.items()}
-        both = [seed for seed in bits if seed in by.get("alone", {})]
-        change = ""
-        if way not in ("alone", "teacher") and len(both) > 1:
-            change = points(paired([float(by["alone"][s]["bits"]) for s in both],
-                                   [bits[s] for s in both]))  # fmt: skip
-        each = ", ".join(f"{value:.3f}" for value in bits.values())
-        seconds = [float(row["seconds"]) for row in found.values() if row["seconds"]]
-        shown = f"{statistics.median(seconds):.0f}" if seconds else ""
-        lines.append(
-            f"| {way} | {statistics.mean(bits.values()):.3f} | {each} | {change} | {shown} |"
-        )
-    return "\n".join(lines)
+def _table(rows) -> str:
+    return difference_table(rows, "bits", "alone", "bits per byte", digits=3)
 
 
 def main() -> None:
@@ -247,11 +225,11 @@ def main() -> None:
     add("--table", action="store_true", help="print the table, no more")
     options = parser.parse_args()
     if options.table:
-        print(table(Rows(options.folder / "rows.csv")))
+        print(_table(Rows(options.folder / "rows.csv")))
         return
     bench = Bench(options)
     bench.run()
-    print(table(bench.rows))
+    print(_table(bench.rows))
 
 
 if __name__ == "__main__":

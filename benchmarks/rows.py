@@ -4,12 +4,13 @@ import csv
 import os
 import pathlib
 import platform
+import statistics
 import subprocess
 import time
 
 import keras
 
-from keras_kd.report import Paired
+from keras_kd.report import Paired, paired
 
 
 def circumstances() -> dict[str, str]:
@@ -26,11 +27,35 @@ def circumstances() -> dict[str, str]:
     }
 
 
-def points(change: Paired) -> str:
+def points(change: Paired, digits: int = 2) -> str:
     """A difference and its interval; of too few seeds the difference alone."""
+    mean = f"{change.mean:+.{digits}f}"
     if change.too_few:
-        return f"{change.mean:+.2f}"
-    return f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})"
+        return mean
+    return f"{mean} ({change.low:+.{digits}f} to {change.high:+.{digits}f})"
+
+
+def difference_table(
+    rows: list, column: str, control: str, heading: str, digits: int = 2, way: str = "way"
+) -> str:
+    """A Markdown table of `column` by `way`: mean, each seed, difference to `control`, seconds."""
+    by: dict[str, dict] = {}
+    for row in rows:
+        by.setdefault(row[way], {})[row["seed"]] = row
+    lines = [f"| | {heading} | each seed | less {control} | seconds |", "|---|---:|---|---:|---:|"]
+    for name, found in by.items():
+        values = {seed: float(row[column]) for seed, row in found.items()}
+        both = [seed for seed in values if seed in by.get(control, {})]
+        change = ""
+        if name != control and both:
+            before = [float(by[control][seed][column]) for seed in both]
+            change = points(paired(before, [values[seed] for seed in both]), digits)
+        each = ", ".join(f"{value:.{digits}f}" for value in values.values())
+        seconds = [float(row["seconds"]) for row in found.values() if row["seconds"]]
+        shown = f"{statistics.median(seconds):.0f}" if seconds else ""
+        mean = f"{statistics.mean(values.values()):.{digits}f}"
+        lines.append(f"| {name} | {mean} | {each} | {change} | {shown} |")
+    return "\n".join(lines)
 
 
 class Rows(list):
