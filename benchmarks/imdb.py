@@ -1,10 +1,10 @@
-"""A recurrent teacher and student on real film reviews: LSTM 256 to LSTM 128.
+"""A recurrent teacher on real film reviews, and two students: an LSTM and a Transformer.
 
     KERAS_BACKEND=jax TFDS_DATA_DIR=... python benchmarks/imdb.py --out imdb.csv
 
 IMDb (Maas et al., "Learning Word Vectors for Sentiment Analysis", 2011), the first `--length` words
-of a review, one logit. The teacher learns from every training review; the student alone and the
-distilled one, from the same weights and for the same number of steps, from `--reviews` of them.
+of a review, one logit. The teacher learns from every training review; each student, alone and
+distilled, from the same weights and for the same number of steps, from `--reviews` of them.
 Accuracy on `--test` test reviews; the difference with a 95 % interval over the seeds (of five
 or more paired differences). Rows are kept in `--out` as they come; run again, it goes on.
 """
@@ -15,6 +15,7 @@ import time
 
 import keras
 import numpy as np
+from keras import layers
 from rows import Rows, points
 
 import keras_kd as kd
@@ -23,17 +24,39 @@ from keras_kd.report import paired
 WORDS = 10_000
 
 
-def network(units: int, length: int, seed: int) -> keras.Model:
+def lstm(units: int, length: int, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     return keras.Sequential(
         [
             keras.Input((length,), dtype="int32"),
-            keras.layers.Embedding(WORDS, 64),
-            keras.layers.LSTM(units),
-            keras.layers.Dense(1),
+            layers.Embedding(WORDS, 64, mask_zero=True),
+            layers.LSTM(units),
+            layers.Dense(1),
         ],
         name=f"lstm_{units}",
     )
+
+
+def transformer(width: int, length: int, seed: int) -> keras.Model:
+    """One block with learned positions; the mean over the words."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((length,), dtype="int32")
+    h = layers.Embedding(WORDS, width, mask_zero=True)(inputs)
+    h = h + layers.Embedding(length, width)(keras.ops.arange(length))
+    attended = layers.MultiHeadAttention(4, width // 4)(h, h)
+    h = layers.LayerNormalization()(h + attended)
+    h = layers.LayerNormalization()(
+        h + layers.Dense(width)(layers.Dense(2 * width, activation="relu")(h))
+    )
+    mean = layers.GlobalAveragePooling1D()(h)
+    return keras.Model(inputs, layers.Dense(1)(mean), name=f"transformer_{width}")
+
+
+#: Name of a student -> its network, of a length and a seed.
+STUDENTS = {
+    "LSTM 128": lambda length, seed: lstm(128, length, seed),
+    "Transformer 64": lambda length, seed: transformer(64, length, seed),
+}
 
 
 def trained(model, x, y, epochs, seed):
@@ -47,12 +70,12 @@ def trained(model, x, y, epochs, seed):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("imdb.csv"))
-    parser.add_argument("--length", type=int, default=80)
-    parser.add_argument("--reviews", type=int, default=5_000)
-    parser.add_argument("--test", type=int, default=10_000)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--length", type=int, default=200)
+    parser.add_argument("--reviews", type=int, default=25_000)
+    parser.add_argument("--test", type=int, default=25_000)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--teacher-epochs", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     rows = Rows(options.out)
 
@@ -81,7 +104,7 @@ def main() -> None:
     def teacher():
         if path.exists():
             return keras.saving.load_model(path, compile=False)
-        model = network(256, options.length, 0)
+        model = lstm(256, options.length, 0)
         trained(model, x, y, options.teacher_epochs, 0)
         model.save(path)
         return model
@@ -90,31 +113,32 @@ def main() -> None:
     few = x[: options.reviews], y[: options.reviews]
     answers = teacher().predict(few[0], batch_size=500, verbose=0)
 
-    def alone(seed):
-        student = network(128, options.length, seed)
+    def alone(name, seed):
+        student = STUDENTS[name](options.length, seed)
         trained(student, *few, options.epochs, seed)
         return student
 
-    def distilled(seed):
-        student = network(128, options.length, seed)
+    def distilled(name, seed):
+        student = STUDENTS[name](options.length, seed)
         terms = [kd.Labels(0.5), kd.Term(kd.losses.BinarySoftTarget(2.0), weight=0.5)]
         inputs = {"inputs": few[0], "signals": {"teacher:output": answers}}
         trained(kd.Distiller(student=student, terms=terms), inputs, few[1], options.epochs, seed)
         return student
 
     for seed in range(1, options.seeds + 1):
-        keep("LSTM 128 alone", seed, lambda s=seed: alone(s))
-        keep("LSTM 128 distilled", seed, lambda s=seed: distilled(s))
+        for name in STUDENTS:
+            keep(f"{name} alone", seed, lambda n=name, s=seed: alone(n, s))
+            keep(f"{name} distilled", seed, lambda n=name, s=seed: distilled(n, s))
 
-    found = {
-        name: [float(row["accuracy"]) for row in rows if row["run"] == name]
-        for name in ("teacher, LSTM 256", "LSTM 128 alone", "LSTM 128 distilled")
-    }
-    print("\n| | accuracy, % | each |\n|---|---:|---|")
-    for name, values in found.items():
-        print(f"| {name} | {np.mean(values):.2f} | {', '.join(f'{v:.2f}' for v in values)} |")
-    change = paired(found["LSTM 128 alone"], found["LSTM 128 distilled"])
-    print(f"\n{points(change)} points")
+    found: dict[str, list[float]] = {}
+    for row in sorted(rows, key=lambda row: row["seed"]):
+        found.setdefault(row["run"], []).append(float(row["accuracy"]))
+    print("\n| | accuracy, % | each | gain, points |\n|---|---:|---|---:|")
+    for name, values in sorted(found.items(), key=lambda item: ("teacher" not in item[0], item)):
+        before, _, way = name.rpartition(" ")
+        gain = points(paired(found[f"{before} alone"], values)) if way == "distilled" else ""
+        each = ", ".join(f"{v:.2f}" for v in values)
+        print(f"| {name} | {np.mean(values):.2f} | {each} | {gain} |")
 
 
 if __name__ == "__main__":
