@@ -31,8 +31,8 @@ LENGTH, PROMPT = 64, 8
 TEACHER, STUDENT = (4, 128, 4), (2, 48, 2)  # blocks, width, heads
 
 
-def soft(loss, target="teacher:output"):
-    return [kd.Term(loss, target=target)]
+def soft(loss, weight=1.0):
+    return [kd.Term(loss, target="teacher:output", weight=weight)]
 
 
 #: What a student learns by: its terms, and where its batches come from.
@@ -48,6 +48,9 @@ WAYS = {
     "half written by the student": (lambda: recipes.gkd(beta=0.5), "half"),
     "written by the student": (lambda: recipes.gkd(beta=0.5), "written"),
     "stored, 8 largest": (lambda: soft(losses.SparseSoftTarget(1.0)), "largest"),
+    "stored, 8 largest, and labels": (
+        lambda: [kd.Labels(0.5), *soft(losses.SparseSoftTarget(1.0), 0.5)], "largest",
+    ),
     "stored, 8 drawn": (lambda: soft(losses.SampledSoftTarget(1.0)), "drawn"),
 }  # fmt: skip
 STORES = {"largest": {"top_k": 8}, "drawn": {"sampled": 8}}

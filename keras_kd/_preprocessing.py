@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.texts import are_texts, leaves
 from keras_kd._examples._batches import is_tf_data
 
 
@@ -19,7 +20,7 @@ def holds_texts(x: Any) -> bool:
     `tf.data.Dataset` of such."""
     if is_tf_data(x):
         x = x.element_spec[0] if isinstance(x.element_spec, tuple) else x.element_spec
-    return any(map(_is_text, _leaves(x)))
+    return are_texts(x)
 
 
 def read_texts(
@@ -94,26 +95,12 @@ def _prepared(student: Any, x: Any, y: Any = None, sample_weight: Any = None) ->
     return tuple(part for part in (x, labels, weights) if part is not None)
 
 
-def _leaves(x: Any) -> list[Any]:
-    """The parts of data: tuples and dicts hold several, and a list is one."""
-    if isinstance(x, Mapping):
-        return [leaf for part in x.values() for leaf in _leaves(part)]
-    return [leaf for part in x for leaf in _leaves(part)] if isinstance(x, tuple) else [x]
-
-
-def _is_text(leaf: Any) -> bool:
-    if isinstance(leaf, (list, np.ndarray)):
-        first = next(iter(leaf.flat if isinstance(leaf, np.ndarray) else leaf), None)
-        return isinstance(first, (str, bytes))
-    return isinstance(leaf, (str, bytes)) or "string" in str(getattr(leaf, "dtype", ""))
-
-
 def _rows(x: Any) -> int:
     """How many examples there are; as many in each part."""
-    leaves = _leaves(x)
-    if any(isinstance(leaf, (str, bytes)) for leaf in leaves):
+    parts = leaves(x)
+    if any(isinstance(part, (str, bytes)) for part in parts):
         raise ValueError("One text was given and not a list of them. Write fit([text]).")
-    return len(leaves[0])
+    return len(parts[0])
 
 
 def _taken(x: Any, rows: Any) -> Any:
@@ -124,5 +111,5 @@ def _taken(x: Any, rows: Any) -> Any:
         return {key: _taken(part, rows) for key, part in x.items()}
     if isinstance(x, tuple):
         return tuple(_taken(part, rows) for part in x)
-    taken = np.asarray(x, dtype=object if _is_text(x) else None)[rows]
-    return taken.tolist() if _is_text(x) else taken
+    taken = np.asarray(x, dtype=object if are_texts(x) else None)[rows]
+    return taken.tolist() if are_texts(x) else taken

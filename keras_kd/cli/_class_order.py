@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_kd import report, stores
 from keras_kd._core.messages import listing
+from keras_kd._core.texts import predict
 from keras_kd.cli._console import tell
 from keras_kd.cli._images import images, numbered
 from keras_kd.cli._run_folder import STUDENT, read_settings
@@ -36,7 +37,7 @@ def check_order(options: argparse.Namespace, model: keras.Model | None, data: Da
     Some hundred training images tell, before the first epoch.
     """
     part = data["train"].take(examples_to_check(data.y_train, options.seed))
-    answers = _stored(options.teacher, part) if model is None else model.predict(part.x, verbose=0)
+    answers = _stored(options.teacher, part) if model is None else predict(model, part.x, verbose=0)
     name, names = "teacher" if model is None else model.name, data.info.class_names
     found = report.class_order(answers, part.y)
     if found.verdict == "permuted":
@@ -80,6 +81,6 @@ def tell_of_others(models: Mapping[str, keras.Model], data: Dataset) -> None:
     part = data["test"].take(examples_to_check(data.y_test))
     for name, model in models.items():
         if tuple(model.output_shape) == (None, data.info.classes):
-            found = report.class_order(model.predict(part.x, verbose=0), part.y)
+            found = report.class_order(predict(model, part.x, verbose=0), part.y)
             if found.verdict == "permuted":
                 tell(f"keras-kd: {found.problem(name, data.info.class_names)} See --classes.")

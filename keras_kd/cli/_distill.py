@@ -15,6 +15,7 @@ from keras_kd import callbacks, metrics, stores
 from keras_kd._core.files import check_folder, replacing
 from keras_kd._core.last_activation import last_activation
 from keras_kd._core.messages import listing
+from keras_kd._core.texts import predict
 from keras_kd.callbacks import load_best, read_best
 from keras_kd.cli import _class_order, _run_folder, _students, _training
 from keras_kd.cli._console import bad_input, give, tell
@@ -210,7 +211,7 @@ def _summary(options: argparse.Namespace, run: _Run) -> dict[str, Any]:
 
 
 def _decisions(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    return model.predict(x, batch_size=512, verbose=0).argmax(axis=-1)
+    return predict(model, x, batch_size=512, verbose=0).argmax(axis=-1)
 
 
 def _told(options: argparse.Namespace, run: _Run, summary: dict[str, Any]) -> list[str]:

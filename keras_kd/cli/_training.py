@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras.optimizers.schedules import CosineDecay
 
+from keras_kd._core.texts import predict
 from keras_kd.data import Augment, Crop, Dataset, Flip, Part, Transform
 
 #: A set below this size is small: half the batch gives it twice the steps.
@@ -73,4 +74,4 @@ def _offered(shape: tuple[int, ...]) -> dict[str, Transform]:
 def _right(teacher: keras.Model, part: Part, step: Transform | None = None) -> float:
     """The share of the images that the teacher knows after a change."""
     x = part.x if step is None else Augment(step)(part.x, ids=part.ids)
-    return float((teacher.predict(x, batch_size=128, verbose=0).argmax(axis=-1) == part.y).mean())
+    return float((predict(teacher, x, batch_size=128, verbose=0).argmax(axis=-1) == part.y).mean())

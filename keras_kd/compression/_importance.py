@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_kd._core.last_activation import last_activation
 from keras_kd._core.scalars import count
+from keras_kd._core.texts import predict
 from keras_kd._with_logits import with_logits
 from keras_kd.compression._graph import Graph
 from keras_kd.compression._slices import per_channel
@@ -162,7 +163,7 @@ class Taylor(Importance):
                 f"or more. '{model.name}' has {[tuple(x.shape) for x in model.outputs]}. Give "
                 "`labels` and `loss`."
             )
-        answers = model.predict(self.images, batch_size=self.batch_size, verbose=0)
+        answers = predict(model, self.images, batch_size=self.batch_size, verbose=0)
         answers = np.asarray(answers, "float64")
         answers = np.exp(answers - answers.max(-1, keepdims=True))
         share = np.cumsum(answers / answers.sum(-1, keepdims=True), -1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd._core.last_activation import last_activation
 from keras_kd._core.messages import listing
+from keras_kd._core.texts import predict
 from keras_kd.compression._graph import Graph, Step
 from keras_kd.compression._grid_layers import OnGrid
 from keras_kd.compression._quantization_scheme import WITH_KERNEL
@@ -94,7 +95,7 @@ class Sensitivity:
             self.model.get_layer(name).set_weights(own)
 
     def _outputs(self, model: keras.Model) -> np.ndarray:
-        return np.asarray(model.predict(self.inputs, batch_size=self.batch_size, verbose=0))
+        return np.asarray(predict(model, self.inputs, batch_size=self.batch_size, verbose=0))
 
 
 def _place(step: Step, aware: keras.Model) -> Place:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_kd._core.external import ExternalTeacher
 from keras_kd._core.messages import listing
+from keras_kd._core.texts import predict
 from keras_kd.report._mcnemar import binomial_tail
 
 #: The most examples of one class, the most of all classes, and the fewest for a verdict.
@@ -179,7 +180,7 @@ def check_class_order(
     indices = examples_to_check(y, seed)
     inputs = keras.tree.map_structure(lambda leaf: leaf[indices], x)
     outputs = (
-        model(inputs) if isinstance(model, ExternalTeacher) else model.predict(inputs, verbose=0)
+        model(inputs) if isinstance(model, ExternalTeacher) else predict(model, inputs, verbose=0)
     )
     found = class_order(outputs, y[indices])
     names = [str(i) for i in range(len(found.order))] if class_names is None else list(class_names)

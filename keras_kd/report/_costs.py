@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core.texts import predict_on_batch
 from keras_kd.report._flops import work
 from keras_kd.report._participants import GivenOutputs, Participant, Runnable
 
@@ -130,12 +131,12 @@ def with_times(
 def _seconds(models: Mapping[str, Runnable], batch: Any) -> dict[str, list[float]]:
     for model in models.values():
         for _ in range(_WARM_UP_CALLS):
-            model.predict_on_batch(batch)
+            predict_on_batch(model, batch)
     seconds: dict[str, list[float]] = {name: [] for name in models}
     while unfinished := [name for name in models if _needs_more(seconds[name])]:
         for name in unfinished:
             start = time.perf_counter()
-            models[name].predict_on_batch(batch)
+            predict_on_batch(models[name], batch)
             seconds[name].append(time.perf_counter() - start)
     return seconds
 

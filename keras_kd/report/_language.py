@@ -14,6 +14,7 @@ from rich.table import Table
 
 from keras_kd import metrics
 from keras_kd._core.scalars import count
+from keras_kd._core.texts import predict_on_batch
 from keras_kd.report._models import check_name
 
 _CALLS = 7
@@ -231,7 +232,7 @@ def _positions(x: Any, y: Any, weight: Any) -> np.ndarray:
 
 
 def _logits(model: keras.Model, name: str, x: Any, y: Any) -> Any:
-    logits = model.predict_on_batch(x)
+    logits = predict_on_batch(model, x)
     if np.ndim(logits) != 3 or np.shape(logits)[:2] != np.shape(y):
         raise ValueError(
             f"models[{name!r}] must give logits (batch, positions, vocabulary), and `y` the next token "
@@ -251,11 +252,11 @@ def _check_width(name: str, logits: Any, target: Any) -> None:
 
 
 def _milliseconds(model: keras.Model, text: Any) -> float:
-    model.predict_on_batch(text)
+    predict_on_batch(model, text)
     seconds = []
     for _ in range(_CALLS):
         start = time.perf_counter()
-        model.predict_on_batch(text)
+        predict_on_batch(model, text)
         seconds.append(time.perf_counter() - start)
     return 1e3 * statistics.median(seconds)
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._core import texts
 from keras_kd._core.messages import listing
 from keras_kd.data import Part
 from keras_kd.report._participants import GivenOutputs, Participants
@@ -63,7 +64,7 @@ def _predict_arrays(
         raw_outputs = [
             run.for_examples(len(y))
             if isinstance(run, GivenOutputs)
-            else run.predict(x, batch_size=batch_size, verbose=0)
+            else texts.predict(run, x, batch_size=batch_size, verbose=0)
             for run in runs
         ]
         seconds[name] = time.perf_counter() - start
@@ -88,7 +89,7 @@ def _predict_batches(
             start = time.perf_counter()
             for run, of_run in zip(runs, batches_by_model[name], strict=True):
                 if not isinstance(run, GivenOutputs):
-                    of_run.append(_checked_output(run.predict_on_batch(x), output, name))
+                    of_run.append(_checked_output(texts.predict_on_batch(run, x), output, name))
             seconds[name] += time.perf_counter() - start
         bytes_left -= sum(leaf.nbytes for leaf in keras.tree.flatten(x))
         if bytes_left >= 0 or not kept_inputs:

@@ -161,3 +161,26 @@ def test_weights_in_bfloat16_are_warned_of():
     learner = keras_kd.Distiller(student=student, terms=[keras_kd.Labels()])
     with pytest.warns(UserWarning, match="weights in bfloat16.*dtype='mixed_bfloat16'"):
         learner.compile("adam", "auto")
+
+
+def test_a_preprocessor_leaves_token_ids_alone():
+    learner = distiller(causal_preprocessor())
+    x, y, weights = keras.tree.map_structure(np.asarray, learner.student.preprocessor(TEXTS))
+    models = {"teacher": learner.teacher, "student": learner.student}
+    with_it = keras_kd.report.compare_language(models, (x, y, weights), latency=False)
+    learner.student.preprocessor = None
+    without = keras_kd.report.compare_language(models, (x, y, weights), latency=False)
+    assert with_it.models["student"] == without.models["student"]
+
+
+def test_a_classifier_of_texts_in_a_report(tmp_path):
+    learner = distiller(classifier_preprocessor(), "Bert")
+    student, y = learner.student, np.arange(18) % 3
+    x = keras.tree.map_structure(np.asarray, student.preprocessor(TEXTS))
+    found = keras_kd.report.compare({"student": student}, (x, y), latency=True)
+    logits = keras.ops.convert_to_numpy(student(x))
+    expected = (logits.argmax(1) == y).mean()
+    assert found.models["student"].scores["accuracy"] == [pytest.approx(expected)]
+    part = keras_kd.data.Part(x, y, np.arange(18))
+    keras_kd.stores.write(student, part, tmp_path / "store")
+    assert keras_kd.stores.verify(tmp_path / "store", student, part) is not None
