@@ -65,6 +65,7 @@ if TYPE_CHECKING or not _is_the_command():
     from keras_kd._public_names import *  # noqa: F403
 
 if TYPE_CHECKING:
+    from keras_kd import auto as auto
     from keras_kd import callbacks as callbacks
     from keras_kd import compat as compat
     from keras_kd import data as data
@@ -81,7 +82,7 @@ __version__ = "0.1.0"
 # Opened when first asked for: they hold nothing that a saved file needs to find, and importing
 # everything would make a user who only trains wait for it.
 _LATER = (
-    "callbacks", "compat", "data", "export", "exporting", "report", "sources", "stores", "students",
+    "auto", "callbacks", "compat", "data", "export", "exporting", "report", "sources", "stores", "students",
     "testing",
 )  # fmt: skip
 

@@ -12,13 +12,13 @@ import textwrap
 import keras_kd
 
 ROOMS = (
-    "callbacks", "compression", "data", "exporting", "losses", "metrics", "procedures",
+    "auto", "callbacks", "compression", "data", "exporting", "losses", "metrics", "procedures",
     "projectors", "recipes", "report", "sources", "stores", "students", "teachers", "testing",
 )  # fmt: skip
 #: Types that signatures name, and nothing to call.
 NO_PAGE = {"Terms"}
 LATER = (
-    "callbacks", "compat", "data", "exporting", "report", "sources", "stores", "students", "testing",
+    "auto", "callbacks", "compat", "data", "exporting", "report", "sources", "stores", "students", "testing",
     "export",
 )  # fmt: skip
 

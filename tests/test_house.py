@@ -30,8 +30,10 @@ FLOORS = {
     "_checks": 2, "_compiled": 2, "_saving": 2, "_padding": 2, "_with_logits": 2, "_fit_methods": 2,
     "_dry_run": 2, "_preprocessing": 2, "_read_paths": 2, "_term_inputs": 2,
     "distiller": 3, "stores": 3, "testing": 3,
+    "_training_choices": 3,
     "callbacks": 4, "compression": 4, "report": 4, "sources": 4,
     "compat": 5, "exporting": 5, "procedures": 5,
+    "auto": 6,
     "_public_names": 7, "demo": 7, "cli": 7, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 #: The private packages and modules at the top, each with the rooms that it is there for: what several
@@ -51,7 +53,8 @@ SHARED = {
     "_saving": {"distiller"},
     "_term_inputs": {"_checks", "terms"},
     "_trainers": {"_compiled", "distiller", "teachers", "testing"},
-    "_with_logits": {"_public_names", "cli", "compression"},
+    "_training_choices": {"auto", "cli"},
+    "_with_logits": {"_public_names", "_training_choices", "compression"},
 }  # fmt: skip
 BACKENDS = {"jax", "tensorflow", "torch"}
 MAY_NAME_A_BACKEND = {"_trainers", "data", "stores", "sources", "exporting", "demo"}
@@ -266,7 +269,7 @@ def test_the_front_door():
     assert expected <= names
     later = {
         "ClassMap", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput",
-        "StackedEnsemble", "callbacks", "compat", "compression", "metrics", "report", "schedules", "sources", "stores", "students", "teachers", "testing",
+        "StackedEnsemble", "auto", "callbacks", "compat", "compression", "metrics", "report", "schedules", "sources", "stores", "students", "teachers", "testing",
         "with_logits",
     }  # fmt: skip
     modules = {"distiller", "terms", "taps"}  # rooms that importing opens
@@ -345,7 +348,7 @@ def state():
 others, before = modules(), state()
 import keras_kd
 same, new = state() == before, sorted(modules() - others)
-rooms = ["callbacks", "data", "exporting", "report", "stores"]
+rooms = ["auto", "callbacks", "data", "exporting", "report", "stores"]
 opened = [room for room in rooms if f"keras_kd.{room}" in sys.modules]
 listed = dir(keras_kd)
 assert keras_kd.data.load and keras_kd.report.compare and callable(keras_kd.export)
@@ -378,7 +381,7 @@ def test_importing_sets_nothing(importing):
 
 def test_importing_brings_no_other_backend_and_nothing_heavy(importing):
     others = BACKENDS - {keras.config.backend()}
-    heavy = {"matplotlib", "sklearn", "tensorflow_datasets", "ai_edge_litert"}
+    heavy = {"matplotlib", "sklearn", "tensorflow_datasets", "ai_edge_litert", "keras_tuner"}
     assert "keras_kd" in importing["new"]
     assert set(importing["new"]) & (others | heavy) == set()
 

@@ -13,8 +13,10 @@ from keras_kd.cli._options import (
     RAW,
     above_zero,
     command,
+    from_zero,
     image_shape,
     named_model,
+    names,
     place,
     place_or_address,
     seconds,
@@ -30,6 +32,7 @@ from keras_kd.cli._options import (
 _EPILOG = f"""\
 examples:
   keras-kd demo
+  keras-kd auto teacher.keras --data photos/ --size 300kB --latency 5ms --budget 30min --out run
   keras-kd distill teacher.keras mlp-16 --data digits --set temperature=4 --out run
   keras-kd pretrain teacher.keras small --data photos/ --out pretrained
   keras-kd report teacher=teacher.keras distilled=run/student.keras --data digits --out report.html
@@ -49,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=RAW,
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _pretrain, _distill, _store, _report, _export, _recipes):
+    for add in (_demo, _auto, _pretrain, _distill, _store, _report, _export, _recipes):
         add(commands)
     return made
 
@@ -156,6 +159,73 @@ def _distill(commands: Any) -> None:
         augment="none; or auto: those after which the teacher knows the validation images nearly "
         "as well as before (default: none, which small students learnt best with)",
     )  # fmt: skip
+
+
+_AUTO = """\
+Makes a teacher fit: finds the best student within limits, by itself, and writes it as a file that is
+proven and measured. TEACHER is a .keras file.
+
+Students are cut from the teacher or have a name (see keras-kd distill --help); those over the limits
+are left out before training. Then students, recipes, temperatures, learning rates and views are
+searched, the default recipe among them; the best is trained long, and the same student alone beside
+it. Give one limit or more. Units: B, kB, MB, KiB, MiB; us, ms, s; k, M, G; %.
+
+Writes to the folder of --out:
+  student.tflite   the file, with its proof beside it, and the same student as student.keras
+  report.html      what was found, with pictures and the lines of Python that train it again
+  best.keras       the best student so far, at any time
+  alone.tflite     the control: the same student from the labels alone
+  trials/, tuner/  the search, as it comes
+
+Run the same command again and it goes on where it was stopped. Needs the extra tune.
+"""
+_AUTO_EXAMPLES = """\
+  keras-kd auto teacher.keras --data photos/ --size 300kB --latency 5ms --budget 30min --out run
+  keras-kd auto teacher.keras --data digits --size 20kB --budget 90s
+  keras-kd auto teacher.keras --data mnist --accuracy 98% --budget 1h
+  keras-kd auto teacher.keras --data photos/ --arena 64kB --students tiny,cnn-small --json
+
+"""
+
+
+def _auto(commands: Any) -> None:
+    made = command(
+        commands, "auto", description=_AUTO, examples=_AUTO_EXAMPLES,
+        help="make a teacher fit: from limits to a proven file",
+    )  # fmt: skip
+    add = made.add_argument
+    add("teacher", type=place, metavar="TEACHER", help="a .keras file")
+    takes_data(made, default="digits")
+    add("--size", metavar="BYTES", help="of the file at most, such as 300kB")
+    add("--latency", metavar="TIME",
+        help="of one example at most, in the file on this machine, such as 5ms")  # fmt: skip
+    add("--parameters", metavar="N", help="weights at most, such as 30k")
+    add("--flops", metavar="N", help="operations for one example at most, such as 2M")
+    add("--arena", metavar="BYTES",
+        help="working memory on a microcontroller at most; the file is then made for one")  # fmt: skip
+    add("--accuracy", metavar="A",
+        help="on the validation images at least, such as 95%%: the smallest file that has it")  # fmt: skip
+    add("--budget", default="30min", metavar="TIME",
+        help="what all of it may take, such as 90s, 30min, 2h (default: 30min)")  # fmt: skip
+    add("--students", type=names, metavar="A,B",
+        help="names of students to search among (default: those cut from the teacher, and all "
+        "with names)")  # fmt: skip
+    add("--formats", type=names, metavar="A,B",
+        help="number formats to choose from: float32, float16, int8, int4 (default: all)")  # fmt: skip
+    add("--epochs", type=whole, metavar="N",
+        help="epochs of a trial of full length (default: what the budget allows)")  # fmt: skip
+    add("--trials", type=whole, metavar="N",
+        help="trials at most, beside those of the default recipe (default: what the budget allows)")  # fmt: skip
+    add("--validation", type=share, default=0.15, metavar="F",
+        help="share of the training images held out to choose by, for a set without validation "
+        "images of its own (default: 0.15)")  # fmt: skip
+    add("--no-check", action="store_true",
+        help="search without the check that the teacher knows the classes in their order")  # fmt: skip
+    add("--seed", type=from_zero, default=0, metavar="N",
+        help="of weights, orders and draws (default: 0)")  # fmt: skip
+    add("--out", type=place, default=Path("keras_kd_auto"), metavar="DIR",
+        help="where to write (default: keras_kd_auto)")  # fmt: skip
+    takes_json(made)
 
 
 _PRETRAIN = """\

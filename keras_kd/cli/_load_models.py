@@ -6,9 +6,7 @@ from pathlib import Path
 
 import keras
 
-from keras_kd import teachers
-from keras_kd._core.last_activation import last_activation
-from keras_kd._with_logits import with_logits
+from keras_kd._training_choices import teaching as teaching
 
 
 def load(path: Path) -> keras.Model:
@@ -21,19 +19,6 @@ def load(path: Path) -> keras.Model:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # of whatever kind Keras makes of a file that will not do
         raise ValueError(_why(path, error)) from error
-
-
-def teaching(model: keras.Model) -> keras.Model:
-    """A teacher as losses on logits want it, live or stored: without the softmax that it ends in.
-
-    Its layers keep their paths, unless it is of a kind that can only be looked at from outside.
-    """
-    if last_activation(model) != "softmax":
-        return model
-    try:
-        return with_logits(model)
-    except ValueError:  # neither Functional nor Sequential
-        return teachers.FromProbabilities(model)
 
 
 def _why(path: Path, error: Exception) -> str:

@@ -103,6 +103,14 @@ def class_names(text: str) -> list[str]:
     return names
 
 
+def names(text: str) -> list[str]:
+    """`"tiny,small"` -> its names."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("names nothing: give names with commas between them")
+    return found
+
+
 def changes(text: str) -> list[str]:
     """`"shift,mirror"` -> its names."""
     names = text.split(",")

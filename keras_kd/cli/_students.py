@@ -5,15 +5,12 @@ import keras
 from keras_kd import students
 from keras_kd._core.addresses import parse
 from keras_kd._core.messages import did_you_mean, listing
+from keras_kd._training_choices import momentum_for as momentum_for
 from keras_kd.cli._options import STUDENTS
 from keras_kd.procedures import hint_layers
 
 layers = keras.layers
 Shape = tuple[int, ...]
-
-#: How much of where they began is left in the running averages after one epoch.
-_LEFT = 0.05
-_SLOWEST, _FASTEST = 0.99, 0.7
 
 
 def build(name: str, shape: Shape, classes: int, seed: int, steps: int) -> keras.Model:
@@ -70,8 +67,3 @@ def with_head(model: keras.Model, classes: int) -> keras.Model:
 def _pools(model: keras.Model) -> bool:
     last = model.layers[-1]
     return isinstance(last, (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D))
-
-
-def momentum_for(steps: int) -> float:
-    """BatchNormalization's momentum, of which after `steps` 5 % of the beginning are left."""
-    return round(min(max(_LEFT ** (1 / steps), _FASTEST), _SLOWEST), 3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_kd
+from keras_kd import _training_choices
 from keras_kd.cli import _training, main
 from keras_kd.data import Crop, Dataset, Flip, Info, Part
 
@@ -87,7 +88,7 @@ def test_a_change_that_the_teacher_knows():
 
 @pytest.mark.parametrize("side, padding", [(8, 1), (28, 2), (32, 2), (96, 7), (224, 16)])
 def test_a_shift_is_a_fourteenth_of_the_side(side, padding):
-    assert _training._offered((side, 2 * side, 3))["shift"] == Crop(padding)
+    assert _training_choices.changes_for((side, 2 * side, 3))["shift"] == Crop(padding)
 
 
 def test_what_is_asked_for_is_done():

@@ -1,0 +1,128 @@
+"""The teacher's answers, asked for once: a store of the examples as they are, and one of views."""
+
+import errno
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import sources, stores
+from keras_kd._training_choices import changes_for, known_after
+from keras_kd.auto._data import Data, kind_of
+from keras_kd.auto._task import Classes, Task
+from keras_kd.auto._teacher import Teacher
+from keras_kd.data import Augment, feed
+
+#: How many views of each image are stored.
+VIEWS = 4
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Where students get examples and the teacher's answers from.
+
+    Args:
+        data: The examples.
+        folders: A store's folder by its number of views; empty when there was no room.
+        augment: How images are changed; `None` for no views.
+        teacher: The teacher, which is run in each step when nothing is stored.
+    """
+
+    data: Data
+    folders: dict[int, Path]
+    augment: Augment | None
+    teacher: Teacher
+
+    @property
+    def views(self) -> tuple[int, ...]:
+        """The numbers of views to choose from."""
+        return (1, VIEWS) if self.augment is not None else (1,)
+
+    def batches(self, views: int, batch_size: int, seed: int) -> Any:
+        order: dict[str, Any] = {"batch_size": batch_size, "shuffle": True, "seed": seed}
+        if views in self.folders:
+            return stores.read(self.folders[views], self.data.train, **order)
+        if not self.teacher.is_keras:
+            return sources.live(self.teacher.model, self.data.train, **order)
+        return self.plain(views, batch_size, seed)
+
+    def plain(self, views: int, batch_size: int, seed: int) -> Any:
+        """The same examples in the same order and views, without answers."""
+        changed: dict[str, Any] = {}
+        if views > 1:
+            changed = {"augment": self.augment, "views": views}
+        return feed(self.data.train, batch_size=batch_size, shuffle=True, seed=seed, **changed)
+
+    @property
+    def live(self) -> keras.Model | None:
+        """The teacher that a distiller runs itself."""
+        return self.teacher.model if self.teacher.is_keras and not self.folders else None
+
+    def code(self, views: int, batch_size: int, seed: int) -> str:
+        """The batches, as they are written in Python."""
+        order = f"batch_size={batch_size}, shuffle=True, seed={seed}"
+        if views in self.folders:
+            return f'kd.stores.read("{self.folders[views].as_posix()}", train, {order})'
+        if not self.teacher.is_keras:
+            return f"kd.sources.live(teacher, train, {order})"
+        changed = "" if views == 1 else f", augment={_code(self.augment)}, views={views}"
+        return f"kd.data.feed(train, {order}{changed})"
+
+
+def _code(augment: Augment | None) -> str:
+    assert augment is not None
+    steps = ", ".join(f"kd.data.{step!r}" for step in augment.steps)
+    return f"kd.data.Augment({steps}, seed={augment.seed})"
+
+
+def ask(
+    teacher: Teacher, task: Task, data: Data, folder: Path, seconds: float, seed: int
+) -> tuple[Answers, list[str]]:
+    """The answers to all training examples, stored once; and what there is to say of it.
+
+    Args:
+        teacher: The teacher.
+        task: What is learned.
+        data: The examples.
+        folder: Where stores are written.
+        seconds: How long the teacher takes for all training examples, about, and may take.
+        seed: Of the views.
+    """
+    augment, notes = None, []
+    if kind_of(data.train.x) == "images" and isinstance(task, Classes):
+        offered = changes_for(data.train.x.shape[1:])
+        _, _, _, suit = known_after(teacher.predict, data.validation, offered.values())
+        steps = [step for step, good in zip(offered.values(), suit, strict=True) if good]
+        augment = Augment(*steps, seed=seed) if steps else None
+    small = data.train.take(np.arange(min(len(data.train), 512)))
+    began = time.perf_counter()
+    teacher.predict(small.x)
+    whole = (time.perf_counter() - began) * len(data.train) / len(small)
+    if augment is not None and VIEWS * whole > seconds:
+        notes.append(
+            f"No views of the images: the teacher would take {VIEWS * whole:.0f} s for them."
+        )
+        augment = None
+    folders: dict[int, Path] = {}
+    try:
+        for views in (1, VIEWS) if augment is not None else (1,):
+            path = folder / ("answers" if views == 1 else "answers_views")
+            changed: dict[str, Any] = {} if views == 1 else {"augment": augment, "views": views}
+            stores.write(teacher.model, data.train, path, name=teacher.name, **changed)
+            folders[views] = path
+    except (stores.StoreError, OSError) as error:
+        if not _no_room(error):
+            raise
+        folders = {}
+        notes.append(f"The answers could not be stored, so the teacher runs in each step: {error}")
+    return Answers(data, folders, augment, teacher), notes
+
+
+def _no_room(error: Exception) -> bool:
+    """Whether the disk is too small, as `stores.write` estimates it or as it turns out."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return "would take" in str(error)

@@ -1,0 +1,212 @@
+"""The students that come into question: cut from the teacher, of the ladder, and given."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import students
+from keras_kd._core.messages import did_you_mean, listing
+from keras_kd.auto._data import kind_of
+from keras_kd.auto._task import Task
+from keras_kd.auto._teacher import Teacher
+from keras_kd.compression import shrink
+from keras_kd.report import work
+
+_WIDTHS = (0.75, 0.5, 0.35, 0.25, 0.18, 0.12)
+_DEPTHS = (1.0, 0.5)
+_LADDER = {
+    "images": ("large", "medium", "small", "tiny", "resnet8", "cnn-medium", "cnn-small", "mlp-64",
+               "mlp-16"),
+    "columns": ("table-large", "table-medium", "table-small", "table-tiny"),
+    "tokens": ("text-large", "text-medium", "text-small", "text-tiny"),
+}  # fmt: skip
+_PIXELS = 1024  # of images that a network of dense layers is offered for
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A student that may be trained.
+
+    Args:
+        name: What tables call it.
+        origin: `"cut"` from the teacher, of the `"ladder"`, or `"given"`.
+        build: Gives it with the weights that it begins with.
+        code: How it is built, written in Python.
+        parameters: Number of weights.
+        folded: Those that are left in a file, where BatchNormalization is folded.
+        flops: Operations for one example; `None` where they cannot be counted.
+    """
+
+    name: str
+    origin: str
+    build: Callable[[], keras.Model]
+    code: str
+    parameters: int
+    folded: int
+    flops: int | None
+    layers: int
+
+    @property
+    def width(self) -> float:
+        """How large it is, for what mattered: the logarithm of its number of weights."""
+        return float(np.log10(self.parameters))
+
+
+def candidates_of(
+    given: Sequence[Any] | None, teacher: Teacher, task: Task, x: np.ndarray
+) -> tuple[list[Candidate], list[str]]:
+    """All candidates, the largest first, and why some that were tried are not among them."""
+    found: dict[str, Candidate] = {}
+    left_out = []
+    offered = _given(given, task, x) if given is not None else _own(teacher, task, x)
+    for name, origin, build, code in offered:
+        try:
+            model = build()
+            _check(model, name, task, x)
+        except (ValueError, TypeError) as error:
+            if origin == "given":
+                raise
+            left_out.append(f"{name}: {error}")
+            continue
+        weights = model.count_params()
+        if any(weights == other.parameters and origin == "cut" for other in found.values()):
+            continue  # as wide as another, after rounding
+        found[name] = Candidate(
+            name, origin, build, code, weights, weights - _norms(model), _flops(model, x),
+            len(model.layers),
+        )  # fmt: skip
+    if not found:
+        raise ValueError(
+            "No student to search among: "
+            + ("`students` is empty. " if given is not None else f"{'; '.join(left_out[:3])}. ")
+            + "Give some: students=['tiny', my_model, build], of names of keras_kd.students, Keras "
+            "models and functions that build one of a width."
+        )
+    ordered = sorted(found.values(), key=lambda c: (-c.parameters, c.name))
+    return ordered, left_out
+
+
+_Offer = tuple[str, str, Callable[[], keras.Model], str]
+
+
+def _own(teacher: Teacher, task: Task, x: np.ndarray) -> Iterator[_Offer]:
+    if teacher.is_keras and kind_of(x) != "other":
+        for depth in _DEPTHS:
+            for width in _WIDTHS if depth == 1.0 else (1.0, *_WIDTHS[1:4:2]):
+                yield _cut(teacher, width, depth)
+    for name in _LADDER.get(kind_of(x), ()):
+        if not name.startswith("mlp") or np.prod(x.shape[1:]) <= _PIXELS:
+            yield _named(name, task, x, "ladder")
+
+
+def _cut(teacher: Teacher, width: float, depth: float) -> _Offer:
+    def build() -> keras.Model:
+        return shrink(teacher.model, width, depth, copy_weights=True)
+
+    name = f"cut {width:g}" + (f" x {depth:g} deep" if depth < 1 else "")
+    code = f"kd.compression.shrink(teacher, {width:g}, {depth:g}, copy_weights=True)"
+    return name, "cut", build, code
+
+
+def _named(name: str, task: Task, x: np.ndarray, origin: str) -> _Offer:
+    settings = {"vocabulary": int(x.max()) + 1} if name.startswith("text-") else {}
+    shape = tuple(int(n) for n in x.shape[1:])
+
+    def build() -> keras.Model:
+        return students.build(name, shape, task.outputs, **settings)
+
+    extra = "".join(f", {key}={value}" for key, value in settings.items())
+    return (
+        name,
+        origin,
+        build,
+        f'kd.students.build("{name}", {shape}, {task.outputs}{extra})',
+    )
+
+
+def _given(given: Sequence[Any], task: Task, x: np.ndarray) -> Iterator[_Offer]:
+    if isinstance(given, (str, keras.Model)) or not hasattr(given, "__iter__"):
+        raise TypeError(
+            "`students` must be a list of names, Keras models and functions. Received: "
+            f"{given!r}. Write students=[...]."
+        )
+    for number, one in enumerate(given):
+        if isinstance(one, str):
+            if one not in students.names():
+                raise ValueError(
+                    f"`students` names '{one}', and keras_kd.students has no such name. Expected "
+                    f"one of {listing(students.names(), 30)}." + did_you_mean(one, students.names())
+                )
+            yield _named(one, task, x, "given")
+        elif isinstance(one, keras.Model):
+            yield _model(one, number)
+        elif callable(one):
+            yield from _built(one)
+        else:
+            raise TypeError(
+                f"`students[{number}]` must be a name, a keras.Model or a function that builds one "
+                f"of a width. Received: {one!r}."
+            )
+
+
+def _model(model: keras.Model, number: int) -> _Offer:
+    weights = [np.array(w) for w in model.get_weights()]
+
+    def build() -> keras.Model:
+        made = keras.models.clone_model(model)
+        made.set_weights(weights)
+        return made
+
+    code = f"keras.models.clone_model(students[{number}])"
+    return (
+        model.name,
+        "given",
+        build,
+        code + f"; student.set_weights(students[{number}].get_weights())",
+    )
+
+
+def _built(function: Callable[..., Any]) -> Iterator[_Offer]:
+    name = getattr(function, "__name__", type(function).__name__)
+    for width in (1.0, 0.5, 0.25):
+
+        def build(width: float = width) -> keras.Model:
+            return function(width)
+
+        yield f"{name} {width:g}", "given", build, f"{name}({width:g})"
+
+
+def _check(model: Any, name: str, task: Task, x: np.ndarray) -> None:
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"The student '{name}' is no keras.Model: {type(model).__name__}.")
+    shape = tuple(model.output_shape) if not isinstance(model.output_shape, list) else None
+    if shape != (None, task.outputs):
+        raise ValueError(
+            f"The student '{name}' must give one row of {task.outputs} numbers for each example, as "
+            f"the teacher does, and gives {shape}."
+        )
+    taken = tuple(model.input_shape[1:])
+    if len(taken) != x.ndim - 1 or any(
+        n not in (None, m) for n, m in zip(taken, x.shape[1:], strict=True)
+    ):
+        raise ValueError(
+            f"The student '{name}' takes inputs of shape {taken}; the examples are {x.shape[1:]}."
+        )
+
+
+def _norms(model: keras.Model) -> int:
+    return sum(
+        layer.count_params()
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    )
+
+
+def _flops(model: keras.Model, x: np.ndarray) -> int | None:
+    try:
+        return work(model, x[:1]).flops
+    except Exception:  # what cannot be counted is not limited by it
+        return None

@@ -1,0 +1,404 @@
+"""`compress`: from a teacher, examples and limits to a proven file."""
+
+import dataclasses
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_kd import stores
+from keras_kd._core.optional import require
+from keras_kd._core.scalars import count
+from keras_kd.auto import _folder, _search
+from keras_kd.auto._answers import ask
+from keras_kd.auto._candidates import candidates_of
+from keras_kd.auto._code import code_of
+from keras_kd.auto._data import Data, data_of
+from keras_kd.auto._files import Files, Fitting, chosen, spread
+from keras_kd.auto._finish import Finish, Finished, outputs_of
+from keras_kd.auto._folder import Clock
+from keras_kd.auto._importance import importance
+from keras_kd.auto._limits import Limits, seconds
+from keras_kd.auto._progress import Progress
+from keras_kd.auto._result import Best, Result
+from keras_kd.auto._space import Space
+from keras_kd.auto._task import Labels, Numbers, Task, task_of
+from keras_kd.auto._teacher import Teacher, check_outputs, measured, teacher_of
+from keras_kd.auto._training import Trainer
+from keras_kd.auto._trials import Trial, Trials
+from keras_kd.report import bootstrap, compare
+
+#: Of a budget from here on, all files are measured, the teacher's too.
+_THOROUGH = 180.0
+#: The share of the budget that the teacher's answers to views may take.
+_FOR_VIEWS = 0.1
+#: The share after which no further file is measured.
+_FOR_MEASURING = 0.25
+
+
+def compress(
+    teacher: Any,
+    train: Any,
+    *,
+    validation: Any = None,
+    test: Any = None,
+    limits: Limits,
+    budget: Any = "30 min",
+    students: Sequence[Any] | None = None,
+    folder: Any = "keras_kd_auto",
+    formats: Sequence[str] | None = None,
+    latency: Callable[[Path], float] | None = None,
+    epochs: int | None = None,
+    trials: int | None = None,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+    verbose: bool | None = None,
+) -> Result:
+    """A teacher made to fit: the best student within limits, as a file that is proven and measured.
+
+    1. The teacher is measured, and a warning says when it is not worth learning from.
+    2. It predicts every training example once, into a store; of images also views under which it
+       knows the validation images nearly as well.
+    3. Students come into question that are cut from the teacher
+       (`keras_kd.compression.shrink`), have a name in `keras_kd.students`, or are given. Those over
+       the limits are left out before anything is trained, by their number of weights and
+       operations, and by the file of the untrained student in the most exact number format that
+       keeps the limits.
+    4. Students, recipes, temperatures, learning rates and views are searched by Hyperband
+       (`keras-tuner`): short trainings for many, longer ones for the best of these. The default
+       recipe is always among them.
+    5. The best is trained for twice as long, with rounding in mind where the file would lose by it,
+       exported, proven by `keras_kd.export` and measured. So is the same student from the labels
+       alone, the control.
+    6. The result tells what was found: as a page, with the lines of Python that train the winner
+       again.
+
+    Everything is written to `folder` as it comes. Called again with the same arguments, a search
+    that was stopped goes on where it was, and what was spent of the budget counts. With `epochs`
+    and `trials` given, the search does not depend on the machine's speed, and two runs with one
+    seed try the same and find the same. At any time `best.keras` in the folder is the best student
+    so far.
+
+    Needs the extra `tune` (keras-tuner, scikit-learn, and what files and pictures need).
+
+    Args:
+        teacher: A `keras.Model`, a teacher of `keras_kd.sources`, or a function from a batch to
+            logits (for a regression, to numbers). A softmax or sigmoid at the end of a model is
+            taken off.
+        train: `(x, y)` or a `keras_kd.data.Part`; or a `keras_kd.data.Dataset`, whose parts stand
+            for `validation` and `test` too. One input: images `(n, height, width, channels)`,
+            columns `(n, columns)`, tokens `(n, length)` of integers. Labels: class numbers or
+            one-hot rows, rows of 0 and 1 for several labels, or numbers to regress.
+        validation: The same, to choose by. Defaults to `None`: 15 % of the training examples.
+        test: The same, for the verdict. Defaults to `None`: the verdict is of the validation data.
+        limits: A `keras_kd.auto.Limits`.
+        budget: Seconds, or a text such as `"30 min"`. Defaults to `"30 min"`.
+        students: Students to search among: names of `keras_kd.students`, Keras models (whose
+            weights they begin with), functions `build(width)` for widths 1, 0.5 and 0.25. Defaults
+            to `None`: those cut from the teacher and those with names.
+        folder: Where everything is written. Defaults to `"keras_kd_auto"`.
+        formats: Number formats that are allowed, of `"float32"`, `"float16"`, `"int8"`, `"int4"`
+            (with the extra `quant`). Defaults to `None`: all.
+        latency: A function from the path of a `.tflite` file to its milliseconds on another device.
+            Defaults to `None`: as measured here, one thread.
+        epochs: Epochs of a trial of full length. Defaults to `None`: what the budget allows, at most
+            60.
+        trials: How many trials the search has at most, beside the default recipe's. Defaults to
+            `None`: as many as the budget allows.
+        class_names: Names of the classes, for the file. Defaults to `None`.
+        seed: Of weights, orders, views and draws. Defaults to `0`.
+        verbose: Whether a table of the trials is shown on the standard error. Defaults to `None`: on
+            a terminal.
+
+    Returns:
+        A `keras_kd.auto.Result`: `result.best.file`, `result.report.save("report.html")`,
+        `print(result)`.
+
+    Raises:
+        TypeError: If an argument is of no kind that is known.
+        ValueError: If nothing keeps the limits (it names the nearest, and what that takes), the
+            budget is too short (it says how long a trial takes), the teacher gives NaN, the task is
+            another one, or `folder` holds another search.
+        RuntimeError: If every trial failed, or no student could be written as a file.
+        ModuleNotFoundError: If the extra `tune` is not installed.
+
+    Example:
+
+    ```python
+    data = kd.data.load("digits", validation=0.2)
+    result = kd.auto.compress(
+        teacher, data, limits=kd.auto.Limits(size="20 kB"), budget="90 s", folder="run"
+    )
+    print(result)
+    ```
+
+    Reference: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, "Hyperband: A Novel Bandit-Based
+    Approach to Hyperparameter Optimization", JMLR 18, 2018, arXiv:1603.06560.
+    """
+    began = time.perf_counter()
+    wanted = seconds(budget)
+    if not isinstance(limits, Limits):
+        raise TypeError(
+            f"`limits` must be a keras_kd.auto.Limits, such as Limits(size='300 kB'). Received: "
+            f"{limits!r}."
+        )
+    for value, argument in ((epochs, "epochs"), (trials, "trials")):
+        if value is not None:
+            count(value, argument)
+    seed = count(seed, "seed", least=0)
+    if latency is not None and not callable(latency):
+        raise TypeError(
+            "`latency` must be a function from the path of a file to milliseconds. A limit is "
+            f"Limits(latency=...). Received: {latency!r}."
+        )
+    for module in ("keras_tuner", "sklearn", "matplotlib", "ai_edge_litert"):
+        require(module, extra="tune", purpose="keras_kd.auto searches, and tells what it found,")
+    model = teacher_of(teacher)
+    data = data_of(train, validation, test)
+    check_outputs(model.predict(data.validation.x), model.name)
+    task, _ = task_of(data.validation.y, model.predict(data.validation.x[:2]))
+    data = data.relabelled(lambda y: task_of(y, np.zeros((len(y), task.outputs)))[1])
+    files = Files(limits, data, latency, None if formats is None else tuple(formats))
+    settings = {
+        "teacher": _fingerprint(model), "data": _identity(data), "limits": str(limits),
+        "students": None if students is None else [_name(s) for s in students],
+        "formats": list(files.formats), "epochs": epochs, "trials": trials, "seed": seed,
+    }  # fmt: skip
+    progress = Progress(verbose)
+    with _folder.held(folder, settings) as path:
+        clock = Clock(path, wanted)
+        clock.began = began
+        run = _Run(model, data, task, files, path, clock, progress)
+        try:
+            with progress.running(clock):
+                return run.all(students, epochs, trials, class_names, seed)
+        finally:
+            clock.keep()
+
+
+class _Run:
+    """The steps of one call, in their order."""
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        data: Data,
+        task: Task,
+        files: Files,
+        folder: Path,
+        clock: Clock,
+        progress: Progress,
+    ):
+        self.teacher, self.data, self.task, self.files = teacher, data, task, files
+        self.folder, self.clock, self.progress = folder, clock, progress
+        self.notes = list(data.notes)
+        progress.score = task.score_name
+
+    def all(
+        self,
+        students: Sequence[Any] | None,
+        epochs: int | None,
+        most: int | None,
+        class_names: Sequence[str] | None,
+        seed: int,
+    ) -> Result:
+        tell = self.progress.stage
+        tell("measuring the teacher")
+        about, warnings = measured(self.teacher, self.task, self.data)
+        self.notes = [*warnings, *self.notes]
+        tell("the teacher's answers")
+        spare = _FOR_VIEWS * self.clock.budget
+        answers, notes = ask(self.teacher, self.task, self.data, self.folder, spare, seed)
+        self.notes += notes
+        tell("students within the limits")
+        thorough = self.clock.budget >= _THOROUGH
+        offered, _ = candidates_of(students, self.teacher, self.task, self.data.train.x)
+        ordered = spread(offered, self.files.limits)
+        until = self.clock.until((1 - _FOR_MEASURING) * self.clock.budget)
+        fitting, dropped = chosen(self.files, ordered, thorough, tell, until)
+        about["latency"] = self._teacher_latency(about) if thorough else None
+        trainer = Trainer(self.task, answers, seed)
+        space = Space(self.task, fitting, answers)
+        trials = Trials(self.folder, space, trainer, self.progress.trial)
+        plan = self._searched(trials, epochs, most, seed)
+        names: dict[str, Any] = {} if class_names is None else {"class_names": list(class_names)}
+        if self.files.target is None:
+            names["card"] = {"teacher": self.teacher.name, "made_by": "keras_kd.auto.compress"}
+        finish = Finish(trials, self.files, plan, self.clock, tell, names)
+        winner = finish.winner()
+        self.notes += winner.notes
+        control = finish.alone(winner)
+        if control is None:
+            self.notes.append("There was no time for the control, the same student alone.")
+        tell("comparing")
+        return self._result(winner, control, trials, plan, about, dropped)
+
+    def _searched(
+        self, trials: Trials, epochs: int | None, most: int | None, seed: int
+    ) -> _search.Plan:
+        """The search itself; returns how long its trials were."""
+        plan = _search.kept_plan(self.folder)
+        first = next(iter(trials.space.students))
+        self.progress.stage("how long a trial takes")
+        trials.time(first)
+        self._check_budget(trials, first, epochs)
+        short = plan.short if plan else _search.plan_short(trials, self.clock, epochs)
+        export = self.files.seconds
+        _search.defaults(trials, short, self.clock.until(2.2 * export))
+        self.clock.keep()
+        if plan is None:
+            plan = _search.plan_of(trials, self.clock, export, short, epochs)
+            _folder.write_json(self.folder / _folder.PLAN, dataclasses.asdict(plan))
+        best = max(trials.done.values(), key=lambda t: t.objective)
+        reserve = 2.2 * export + 2 * trials.seconds(best.values["student"], plan.final)
+        until = self.clock.until(reserve)
+        if plan.full > short or best.epochs < plan.full:
+            values = trials.space.default(best.values["student"])
+            trials.run(values, plan.full, "default", self.clock.until(2.2 * export), keep=True)
+        self.clock.keep()
+        if plan.units:
+            _search.search(trials, plan, seed, most, until)
+        self.clock.keep()
+        return plan
+
+    def _check_budget(self, trials: Trials, student: str, epochs: int | None) -> None:
+        one = trials.seconds(student, epochs or 1)
+        need = 3 * one + 2 * self.files.seconds
+        if need > self.clock.left and not any((self.folder / "trials").iterdir()):
+            raise ValueError(
+                f"`budget` is too short: {self.clock.budget:.0f} s, of which {self.clock.spent:.0f} "
+                f"went into measuring. One trial of '{student}' for {epochs or 1} epochs takes about "
+                f"{one:.1f} s here, and an export {self.files.seconds:.0f} s. A trial, the winner "
+                f"and its control need at least budget='{self.clock.spent + need:.0f} s'."
+            )
+
+    def _teacher_latency(self, about: dict[str, Any]) -> float | None:
+        """That of the teacher's own file, and its size."""
+        if not self.teacher.is_keras:
+            return None
+        self.progress.stage("the teacher as a file")
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                _, costs = self.files.write(
+                    self.teacher.model, Path(folder, "t.tflite"), "float32", proven=False
+                )
+            except Exception:  # what cannot be converted has no file, and is no worse a teacher
+                return None
+        about["size"] = costs["size"]
+        return costs["latency"]
+
+    # What is told.
+
+    def _result(
+        self,
+        winner: Finished,
+        control: Finished | None,
+        trials: Trials,
+        plan: _search.Plan,
+        about: dict[str, Any],
+        dropped: dict[str, str],
+    ) -> Result:
+        part = self.data.validation if self.data.test is None else self.data.test
+        theirs = self.teacher.predict(part.x)
+        outputs = {"teacher": theirs}
+        for name, one in (("student alone", control), ("winner", winner)):
+            if one is not None:
+                outputs[name] = (
+                    outputs_of(one.path, part.x)
+                    if one.proof is not None
+                    else np.asarray(one.student.predict(part.x, batch_size=256, verbose=0))
+                )
+        scores = {name: self.task.judge(out, part.y).score for name, out in outputs.items()}
+        tested = self.data.test is not None
+        if tested:
+            about["test_score"] = scores["teacher"]
+        comparison = compare(
+            outputs, (part.x, _flat(self.task, part.y)), task=_named(self.task),
+            from_logits=None if isinstance(self.task, Numbers) else True, latency=False,
+        )  # fmt: skip
+        fitting = trials.space.students[winner.trial.values["student"]]
+        done = tuple(trials.done.values())
+        return Result(
+            best=_best(winner, fitting, scores["winner"] if tested else None),
+            control=None
+            if control is None
+            else _best(control, fitting, scores["student alone"] if tested else None),
+            teacher=about,
+            trials=done,
+            dropped=dropped,
+            limits=self.files.limits,
+            verdict=comparison.verdict,
+            default=_default(winner.trial, trials),
+            mattered=importance(done, trials.space),
+            notes=tuple(self.notes),
+            seconds=self.clock.spent,
+            budget=self.clock.budget,
+            code=code_of(winner, trials.trainer, fitting.candidate, fitting.format),
+            score_name=self.task.score_name,
+            comparison=comparison,
+            folder=self.folder,
+        )
+
+
+def _best(one: Finished, fitting: Fitting, test: float | None) -> Best:
+    return Best(
+        file=one.path if one.proof is not None else None,
+        student_file=one.path.with_suffix(".keras"),
+        format=fitting.format,
+        values=one.trial.values,
+        epochs=one.epochs,
+        aware_epochs=one.aware,
+        costs=one.costs,
+        score=one.score,
+        test_score=test,
+    )
+
+
+def _default(best: Trial, trials: Trials) -> str:
+    """The winning trial beside the best one of the default recipe, in one sentence."""
+    defaults = [t for t in trials.done.values() if t.part == "default" and t.why is None]
+    if best.part == "default" or not defaults:
+        return "The default recipe was the best that was found."
+    other = max(defaults, key=lambda t: (t.epochs, t.objective))
+    change = bootstrap(list(trials.wrong(other)), list(trials.wrong(best)))
+    if change.too_few or change.direction == "unclear":
+        return (
+            f"The default was as good: {other.score:.4f} with {other.values['recipe']} at its "
+            f"defaults, {best.score:.4f} with what was found, a difference that the validation data "
+            "cannot tell from chance."
+        )
+    return (
+        f"What was found is better than the default recipe on the validation data: {best.score:.4f} "
+        f"against {other.score:.4f}."
+    )
+
+
+def _named(task: Task) -> str | None:
+    return None if isinstance(task, Labels) and task.outputs == 1 else task.name
+
+
+def _flat(task: Task, y: np.ndarray) -> np.ndarray:
+    """The labels as `report.compare` knows them."""
+    return y[:, 0].astype("int32") if isinstance(task, Labels) and task.outputs == 1 else y
+
+
+def _fingerprint(teacher: Teacher) -> str:
+    return stores.fingerprint(teacher.model) if teacher.is_keras else teacher.model.fingerprint()
+
+
+def _identity(data: Data) -> list[Any]:
+    """Which examples these are, as far as a few of them tell."""
+    digest = hashlib.sha256()
+    for part in (data.train, data.validation):
+        places = np.unique(np.linspace(0, len(part) - 1, 64).astype(int))
+        digest.update(np.ascontiguousarray(part.x[places]).tobytes())
+        digest.update(np.ascontiguousarray(part.y).tobytes())
+    return [len(data.train), len(data.validation), digest.hexdigest()[:16]]
+
+
+def _name(student: Any) -> str:
+    return str(getattr(student, "name", None) or getattr(student, "__name__", student))

@@ -1,0 +1,273 @@
+"""The end of a search: the winner trained long, rounded with care, written, proven and measured."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import sources
+from keras_kd._core.optional import require_keras
+from keras_kd.auto import _folder
+from keras_kd.auto._files import Files
+from keras_kd.auto._folder import Clock
+from keras_kd.auto._search import Plan
+from keras_kd.auto._task import Judged
+from keras_kd.auto._training import Diverged, OutOfTime
+from keras_kd.auto._trials import Trial, Trials, write_student
+from keras_kd.compression import plain, quantize_aware
+from keras_kd.exporting import ExportError, Proof, verify
+
+#: What rounding may cost before the student is trained with it.
+_MAY_LOSE = 0.005
+_AWARE_SHARE, AWARE_RATE = 0.25, 0.1
+BITS = {"int8": 8, "int4": 4}
+_MEASURED_AGAIN = 3
+_TRIED = 3
+
+
+@dataclass
+class Finished:
+    """A student at its end.
+
+    Args:
+        trial: The trial whose values it has.
+        epochs: How long it was trained.
+        aware: Epochs of training with rounding in mind; 0 for none.
+        student: The model.
+        path: Its file.
+        proof: The proof of it.
+        costs: What the file takes.
+        score: On the validation data, of the file.
+        float_score: The same of the model.
+        notes: What there is to say.
+    """
+
+    trial: Trial
+    epochs: int
+    student: keras.Model
+    path: Path
+    proof: Proof | None
+    costs: dict[str, float | None]
+    score: float
+    float_score: float
+    aware: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+class Finish:
+    """Turns the best trial into a file, and the same student alone into another one.
+
+    Args:
+        trials: What was found.
+        files: Writes files.
+        plan: How long things take.
+        clock: The budget.
+        tell: Called with what is being done, in words.
+        about: What exports are told beside the student: class names, preprocessing.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        files: Files,
+        plan: Plan,
+        clock: Clock,
+        tell: Callable[[str], None],
+        about: dict[str, Any],
+    ):
+        self.trials, self.files, self.plan, self.clock = trials, files, plan, clock
+        self.tell, self.about = tell, about
+
+    def winner(self) -> Finished:
+        """The best trial's student, in a file that keeps the limits.
+
+        Raises:
+            RuntimeError: If there is none.
+        """
+        best: Finished | None = None
+        why = ""
+        for trial in self.ranked()[:_TRIED]:
+            try:
+                found = self._finished(trial)
+            except ExportError as error:
+                why = str(error)
+                self.tell(f"{trial.values['student']}: {why.splitlines()[0]}")
+                continue
+            broken = self.files.limits.broken(found.costs)
+            if not broken:
+                return found
+            found.notes.append(f"The file does not keep the limit of {', '.join(broken)}.")
+            best = best or found
+        if best is None:
+            raise RuntimeError(
+                f"No student could be written as a file. The last one: {why or 'no trial ended'}"
+            )
+        return best
+
+    def ranked(self) -> list[Trial]:
+        """The trials that may win, the best first: those of full length, if there are any."""
+        done = [t for t in self.trials.done.values() if t.why is None]
+        full = [t for t in done if t.epochs >= self.plan.full] or done
+        if not full:
+            failed = [t.why for t in self.trials.done.values()]
+            raise RuntimeError(
+                f"Every trial failed. The first of them: {failed[0] if failed else 'none was run'}"
+            )
+        # The default comes first among equals.
+        full.sort(key=lambda t: (-t.objective, t.part != "default"))
+        wanted = self.files.limits.accuracy
+        good = [t for t in full if wanted is not None and (t.score or 0) >= wanted]
+        if good:
+            good.sort(key=lambda t: (t.costs.get("size") or math.inf, -t.objective))
+            return good + [t for t in full if t not in good]
+        return full
+
+    # The winner.
+
+    def _finished(self, trial: Trial) -> Finished:
+        student, epochs, judged = self._trained_long(trial)
+        fitting = self.trials.space.students[trial.values["student"]]
+        path = self.trials.folder / f"{_folder.STUDENT}.tflite"
+        aware = 0
+        self.tell(f"the file of {fitting.name}")
+        error: ExportError | None = None
+        try:
+            proof, costs = self.files.write(student, path, fitting.format, **self.about)
+            score = self.score(path)
+        except ExportError as failed:
+            error, score = failed, -math.inf
+        if fitting.format in BITS and judged.score - score > _MAY_LOSE:
+            found = self._aware(trial, student, fitting.format, epochs, score, path)
+            if found is not None:
+                student, aware, proof, costs, score = found
+                error = None
+        if error is not None:
+            raise error
+        costs = self._measured_again(path, student, costs)
+        write_student(path.with_suffix(".keras"), student)
+        costs = {**fitting.costs, **{k: v for k, v in costs.items() if v is not None}}
+        return Finished(trial, epochs, student, path, proof, costs, score, judged.score, aware)
+
+    def _trained_long(self, trial: Trial) -> tuple[keras.Model, int, Judged]:
+        """The student of the final training, or that of the trial where it is as good."""
+        fitting = self.trials.space.students[trial.values["student"]]
+        kept = self.trials.student(trial)
+        epochs = self.plan.final
+        reserve = self.trials.seconds(trial.values["student"], epochs) + 2 * self.files.seconds
+        until = self.clock.until(reserve)
+        long = None
+        worth = kept is None or epochs > trial.epochs
+        if worth and (
+            kept is None or until - time.perf_counter() > reserve - 2 * self.files.seconds
+        ):
+            self.tell(f"{fitting.name} for {epochs} epochs")
+            student = self.trials.trainer.build(fitting.candidate)
+            try:
+                self.trials.trainer.train(student, trial.values, epochs, until=until)
+                long = student, epochs, self.trials.judged(student, fitting.format)
+            except (OutOfTime, Diverged):
+                pass
+        if kept is None and long is None:  # trained again, for no longer than it was
+            kept = self.trials.trainer.build(fitting.candidate)
+            self.trials.trainer.train(kept, trial.values, trial.epochs)
+        if kept is None:
+            assert long is not None
+            return long
+        judged = self.trials.judged(kept, fitting.format)
+        if long is not None and long[2].objective >= judged.objective:
+            return long
+        return kept, trial.epochs, judged
+
+    def _aware(
+        self, trial: Trial, student: keras.Model, format: str, epochs: int, score: float, path: Path
+    ) -> Any:
+        """The student trained on with rounding in mind, where its file is better for it."""
+        try:
+            require_keras("3.9", purpose="Rounding is trained with quantize_aware()")
+            aware = quantize_aware(student, weight_bits=BITS[format])
+        except (ImportError, ValueError):
+            return None
+        more = max(1, round(_AWARE_SHARE * epochs))
+        self.tell(f"{trial.values['student']} with rounding in mind for {more} epochs")
+        values = {**trial.values, "learning_rate": AWARE_RATE * trial.values["learning_rate"]}
+        reserve = 2 * self.files.seconds
+        try:
+            self.trials.trainer.train(aware, values, more, until=self.clock.until(reserve))
+        except (OutOfTime, Diverged):
+            return None
+        ready = plain(aware)
+        try:
+            before = path.read_bytes() if path.exists() else None
+            proof, costs = self.files.write(ready, path, format, **self.about)
+            after = self.score(path)
+        except ExportError:
+            return None
+        if after < score and before is not None:  # no better: the former file again
+            self.files.write(student, path, format, **self.about)
+            return None
+        return ready, more, proof, costs, after
+
+    def _measured_again(
+        self, path: Path, student: keras.Model, costs: dict[str, float | None]
+    ) -> dict[str, float | None]:
+        """A latency above the limit may be another program's: the least of some measurements."""
+        limit = self.files.limits.latency
+        held = self.trials.trainer.answers.data.validation
+        for _ in range(_MEASURED_AGAIN):
+            took = costs.get("latency")
+            if limit is None or took is None or took <= limit or self.files.latency is not None:
+                break
+            again = verify(path, student, held.x[:32], target=self.files.target)
+            costs = {**costs, "latency": min(took, again.milliseconds)}
+        return costs
+
+    def score(self, path: Path) -> float:
+        """How good a file is on the validation data."""
+        data = self.trials.trainer.answers.data
+        return self.trials.trainer.task.judge(
+            outputs_of(path, data.validation.x), data.validation.y
+        ).score
+
+    # The control.
+
+    def alone(self, winner: Finished) -> Finished | None:
+        """The winner's student from the labels alone: as long, at the same rate, in the same format.
+
+        `None` where there is no time for it.
+        """
+        trial, trainer = winner.trial, self.trials.trainer
+        fitting = self.trials.space.students[trial.values["student"]]
+        self.tell(f"the control: {fitting.name} alone for {winner.epochs} epochs")
+        student = trainer.build(fitting.candidate)
+        path = self.trials.folder / f"{_folder.ALONE}.tflite"
+        notes = []
+        try:
+            trainer.train(
+                student, trial.values, winner.epochs, until=self.clock.until(0.5 * self.files.seconds),
+                alone=True,
+            )  # fmt: skip
+            judged = self.trials.judged(student, fitting.format)
+        except (OutOfTime, Diverged):
+            return None
+        proof, costs, score = None, dict(fitting.costs), judged.score
+        if fitting.format in BITS or self.clock.left > self.files.seconds:
+            try:
+                proof, new = self.files.write(student, path, fitting.format, **self.about)
+                costs, score = {**costs, **new}, self.score(path)
+            except ExportError as error:
+                notes.append(f"The control stays a Keras model: {str(error).splitlines()[0]}")
+        write_student(path.with_suffix(".keras"), student)
+        return Finished(
+            trial, winner.epochs, student, path, proof, costs, score, judged.score, notes=notes
+        )
+
+
+def outputs_of(path: Path, x: np.ndarray) -> np.ndarray:
+    """What a file gives, run as it is on a device."""
+    file = sources.LiteRTTeacher(path, kind="values", num_threads=1)
+    return np.asarray(file(x))

@@ -1,0 +1,167 @@
+"""The teacher, measured before anything is learned from it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import sources
+from keras_kd._core.last_activation import PROBABILITIES
+from keras_kd._training_choices import teaching
+from keras_kd.auto._data import Data
+from keras_kd.auto._task import Numbers, Task
+from keras_kd.report import compare
+
+_COLUMNS = 512  # of inputs that are wider, so many random projections
+_SAMPLE = 5000
+#: An overfitted teacher: so good on what it was trained on, and so much worse on what it was not.
+_PERFECT, _FALLS = 0.995, 0.10
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher as losses on logits want it.
+
+    Args:
+        model: A `keras.Model` without a last softmax or sigmoid, or a teacher of
+            `keras_kd.sources`.
+        name: What stores call it.
+    """
+
+    model: Any
+    name: str
+
+    @property
+    def is_keras(self) -> bool:
+        return isinstance(self.model, keras.Model)
+
+    def predict(self, x: Any) -> np.ndarray:
+        if self.is_keras:
+            return np.asarray(self.model.predict(x, batch_size=256, verbose=0))
+        rows = [self.model(x[place : place + 256]) for place in range(0, len(x), 256)]
+        return np.concatenate([np.asarray(row) for row in rows])
+
+
+def teacher_of(teacher: Any) -> Teacher:
+    """The teacher without its last softmax or sigmoid, where it can be taken off."""
+    if isinstance(teacher, keras.Model):
+        return Teacher(teaching(teacher, tuple(PROBABILITIES)), teacher.name)
+    if hasattr(teacher, "fingerprint") and callable(teacher):
+        return Teacher(teacher, teacher.name)
+    if callable(teacher) and not hasattr(teacher, "fit"):
+        name = getattr(teacher, "__name__", type(teacher).__name__)
+        return Teacher(sources.FunctionTeacher(teacher, name=name), name)
+    raise TypeError(
+        "`teacher` must be a keras.Model, a teacher of keras_kd.sources (such as "
+        "SklearnTeacher(forest)) or a function from a batch to logits. Received: "
+        f"{type(teacher).__name__}."
+    )
+
+
+def check_outputs(outputs: np.ndarray, name: str) -> None:
+    """An error when the teacher cannot teach."""
+    bad = ~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"The teacher '{name}' gives NaN or infinity for {bad.sum():,} of {len(bad):,} "
+            "validation examples, the first of them at "
+            f"position {int(bad.argmax())}. Nothing can be learned from it: look at these inputs, "
+            "or at how the teacher was trained."
+        )
+
+
+def measured(teacher: Teacher, task: Task, data: Data) -> tuple[dict[str, Any], list[str]]:
+    """What the teacher is and takes, and warnings where it is not worth learning from."""
+    sample = data.train.take(np.arange(min(len(data.train), _SAMPLE)))
+    judged = task.judge(teacher.predict(data.validation.x), data.validation.y)
+    inside = task.judge(teacher.predict(sample.x), sample.y).score
+    linear = _linear(task, data)
+    found: dict[str, Any] = {
+        "name": teacher.name,
+        "score": judged.score,
+        "train_score": inside,
+        "linear_score": linear,
+    }
+    few = data.validation.take(np.arange(min(len(data.validation), 2000)))
+    report = compare({"teacher": teacher.model}, (few.x, few.y), task=_REPORT.get(task.name))
+    scores, costs = report.models["teacher"], report.models["teacher"].costs
+    for key in ("ece", "brier", "log_loss"):
+        if key in scores.scores:
+            found[key] = scores.score(key)
+    found["parameters"], found["flops"] = costs.parameters, costs.flops
+    found["size"] = None if costs.parameters is None else 4 * costs.parameters
+    found["keras_ms"] = costs.latency.median if costs.latency else None
+    found["confidence"] = _confidence(task, teacher.predict(few.x))
+    return found, list(_warnings(task, found))
+
+
+_REPORT = {"classification": "classification", "multi_label": None, "regression": "regression"}
+
+
+def _warnings(task: Task, found: dict[str, Any]) -> Any:
+    of, score = task.score_name, found["score"]
+    if score < found["linear_score"]:
+        yield (
+            f"The teacher is not worth learning from as it is: its {of} on the validation data is "
+            f"{_shown(score)}, that of a linear model {_shown(found['linear_score'])}. Look at how "
+            "its inputs are scaled, at the order of its classes, and at its training."
+        )
+    elif found["train_score"] >= _PERFECT and found["train_score"] - score > _FALLS:
+        yield (
+            f"The teacher knows its training data by heart: its {of} there is "
+            f"{_shown(found['train_score'])}, on the validation data {_shown(score)}. Its answers "
+            "on training data are little more than the labels; answers from a teacher that did "
+            "not see them (out of fold), or views of the images, teach more."
+        )
+
+
+def _confidence(task: Task, logits: np.ndarray) -> float | None:
+    """The mean probability of what is predicted."""
+    if isinstance(task, Numbers):
+        return None
+    if task.name == "multi_label":
+        return float((1 / (1 + np.exp(-np.abs(logits.astype("float64"))))).mean())
+    p = np.exp(logits.astype("float64") - logits.max(axis=1, keepdims=True))
+    return float((p.max(axis=1) / p.sum(axis=1)).mean())
+
+
+def _shown(score: float) -> str:
+    return f"{score:.3f}"
+
+
+def _linear(task: Task, data: Data) -> float:
+    """The score of ridge regression on the inputs, or on random projections of wide ones."""
+    train = data.train.take(
+        np.random.default_rng(0).permutation(len(data.train))[: min(len(data.train), _SAMPLE)]
+    )
+    seen, held = (
+        train.x.reshape(len(train), -1),
+        data.validation.x.reshape(len(data.validation), -1),
+    )
+    if seen.dtype.kind in "iu":  # token ids: which words occur
+        seen, held = _words(seen), _words(held)
+    seen, held = seen.astype("float64"), held.astype("float64")
+    if seen.shape[1] > _COLUMNS:
+        project = np.random.default_rng(0).normal(size=(seen.shape[1], _COLUMNS))
+        seen, held = seen @ project, held @ project
+    mean, deviation = seen.mean(axis=0), seen.std(axis=0)
+    scale = np.where(deviation > 1e-9, deviation, 1.0)
+    seen = np.pad((seen - mean) / scale, ((0, 0), (0, 1)), constant_values=1.0)
+    held = np.pad((held - mean) / scale, ((0, 0), (0, 1)), constant_values=1.0)
+    square = seen.T @ seen + 0.1 * len(seen) ** 0.5 * np.eye(seen.shape[1])
+    weights = np.linalg.solve(square, seen.T @ task.targets(train.y))
+    return task.judge(held @ weights, data.validation.y).score
+
+
+def _words(x: np.ndarray) -> np.ndarray:
+    rows = np.zeros((len(x), _COLUMNS))
+    np.add.at(rows, (np.arange(len(x))[:, None], x % _COLUMNS), 1.0)
+    return rows
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    return call(), time.perf_counter() - began

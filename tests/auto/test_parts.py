@@ -1,0 +1,352 @@
+"""The parts of a search, each alone: tasks, data, the teacher, students, files."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from keras_kd import sources
+from keras_kd.auto import Limits
+from keras_kd.auto._candidates import candidates_of
+from keras_kd.auto._data import data_of, part_of
+from keras_kd.auto._files import Files, Fitting, chosen
+from keras_kd.auto._task import task_of
+from keras_kd.auto._teacher import check_outputs, measured, teacher_of
+from keras_kd.data import Part, load
+
+RNG = np.random.default_rng(0)
+
+
+def blobs(count=300, classes=3, seed=0):
+    """Points about three centers."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, count).astype("int32")
+    centers = np.array([[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0]], "float32")
+    return (centers[y] + rng.normal(size=(count, 4))).astype("float32"), y
+
+
+def perfect(x):
+    """Logits that know the centers."""
+    return 4 * np.asarray(x)[:, :3]
+
+
+# Tasks.
+
+
+@pytest.mark.parametrize(
+    "y, outputs, name",
+    [
+        (np.array([0, 1, 2, 1]), 3, "classification"),
+        (np.array([[0.0], [1.0], [2.0], [1.0]]), 3, "classification"),
+        (np.eye(3)[[0, 1, 2, 1]], 3, "classification"),
+        (np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 0]]), 3, "multi_label"),
+        (np.array([0, 1, 1, 0]), 1, "multi_label"),
+        (np.array([0.3, 1.2, 5.0, 2.0]), 1, "regression"),
+        (np.array([[0.3, 1.2], [5.0, 2.0]]), 2, "regression"),
+    ],
+)
+def test_the_task_follows_from_labels_and_outputs(y, outputs, name):
+    task, labels = task_of(y, np.zeros((len(y), outputs)))
+    assert task.name == name and len(labels) == len(y)
+    assert labels.shape == ((len(y),) if name == "classification" else (len(y), outputs))
+
+
+@pytest.mark.parametrize(
+    "y, outputs, told",
+    [
+        (np.array([0, 7]), np.zeros((2, 3)), "labels must be from 0 to 2.*from 0 to 7"),
+        (np.zeros((2, 5)), np.zeros((2, 5, 10)), "classification, multi-label.*and regression"),
+        (np.zeros((2, 5)), np.zeros((2, 3)), "do not go with the teacher's outputs"),
+    ],
+)
+def test_other_tasks(y, outputs, told):
+    with pytest.raises(ValueError, match=told):
+        task_of(y, outputs)
+
+
+def test_scores_are_those_of_the_definitions():
+    classes, y = task_of(np.array([0, 1, 2]), np.zeros((3, 3)))
+    judged = classes.judge(np.log([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]), y)
+    assert judged.score == pytest.approx(2 / 3) and list(judged.wrong) == [0, 1, 0]
+    assert judged.loss == pytest.approx(-np.log([0.7, 0.3, 0.8]).mean())
+    labels, y = task_of(np.array([[1, 1], [0, 1]]), np.zeros((2, 2)))
+    judged = labels.judge(np.array([[3.0, 1.0], [1.0, 2.0]]), y)
+    assert list(judged.wrong) == [0, 1]
+    assert judged.loss == pytest.approx(
+        np.mean(
+            [np.log1p(np.exp(-3)), np.log1p(np.exp(-1)), np.log1p(np.exp(1)), np.log1p(np.exp(-2))]
+        )
+    )
+    numbers, y = task_of(np.array([0.5, 1.0, 3.0]), np.zeros((3, 1)))
+    judged = numbers.judge(np.array([[0.5], [1.5], [3.0]]), y)
+    assert judged.score == pytest.approx(1 - (0.25 / 3) / np.var([0.5, 1.0, 3.0]))
+    assert list(judged.wrong) == [0, 0.5, 0]
+
+
+def test_of_equal_scores_the_smaller_loss_is_the_better():
+    task, y = task_of(np.array([0, 1]), np.zeros((2, 2)))
+    sure, unsure = (task.judge(s * np.array([[1.0, 0.0], [0.0, 1.0]]), y) for s in (3, 1))
+    assert sure.score == unsure.score and sure.objective > unsure.objective
+    wrong = task.judge(np.array([[30.0, 0.0], [30.0, 0.0]]), y)
+    assert unsure.objective > wrong.objective
+
+
+# Data.
+
+
+def test_validation_data_are_held_out_and_it_is_said():
+    x, y = blobs(200)
+    data = data_of((x, y), None, None)
+    assert (len(data.train), len(data.validation), data.test) == (170, 30, None)
+    assert not set(data.train.ids) & set(data.validation.ids)
+    assert "30 of 200 training examples were held out" in data.notes[0]
+    assert "No test data" in data.notes[1]
+    again = data_of((x, y), None, None)
+    assert list(again.validation.ids) == list(data.validation.ids)
+    whole = load("digits", validation=0.2)
+    data = data_of(whole, None, None)
+    assert len(data.validation) == 231 and len(data.test) == 640 and data.notes == ()
+
+
+@pytest.mark.parametrize(
+    "train, error, told",
+    [
+        ((np.zeros((30, 2)), np.zeros(30)), ValueError, "too few to hold some out"),
+        (np.zeros((30, 2)), TypeError, "a pair of arrays"),
+        (Part(np.zeros((300, 2)), None, np.arange(300)), ValueError, "no labels"),
+        (({"a": np.zeros((9, 2))}, np.zeros(9)), ValueError, "one input"),
+    ],
+)
+def test_data_that_will_not_do(train, error, told):
+    with pytest.raises(error, match=told):
+        data_of(train, None, None)
+
+
+# The teacher.
+
+
+def told_of(function, count=300):
+    x, y = blobs(count)
+    data = data_of((x, y), blobs(200, seed=1), None)
+    teacher = teacher_of(sources.FunctionTeacher(function, name="t"))
+    task, _ = task_of(y, teacher.predict(x[:2]))
+    return measured(teacher, task, data)
+
+
+def test_a_teacher_is_measured():
+    about, warnings = told_of(perfect)
+    assert warnings == [] and about["score"] > 0.8
+    assert about["confidence"] > 0.8 and 0 <= about["ece"] <= 1
+    assert abs(about["linear_score"] - about["score"]) < 0.06  # the centers are linear
+
+
+def test_a_teacher_below_a_linear_model_is_warned_about():
+    about, warnings = told_of(lambda x: perfect(x)[:, [1, 2, 0]])
+    assert "not worth learning from" in warnings[0]
+    assert f"{about['linear_score']:.3f}" in warnings[0]
+
+
+def test_a_teacher_that_knows_its_data_by_heart_is_warned_about():
+    x, y = blobs(60)
+    noisy = np.where(np.arange(60) % 3 == 0, (y + 1) % 3, y)
+    data = data_of((x, noisy), (blobs(300, seed=1)), None)
+
+    def nearest(rows):
+        closest = ((np.asarray(rows)[:, None] - x[None]) ** 2).sum(-1).argmin(axis=1)
+        return 9.0 * np.eye(3)[noisy[closest]]
+
+    teacher = teacher_of(nearest)
+    task, _ = task_of(noisy, teacher.predict(x[:2]))
+    about, warnings = measured(teacher, task, data)
+    assert about["train_score"] == 1.0
+    assert any("by heart" in w or "not worth" in w for w in warnings)
+
+
+def test_a_teacher_of_nan_is_an_error():
+    outputs = np.ones((10, 3))
+    outputs[4, 1] = np.nan
+    with pytest.raises(ValueError, match=r"NaN or infinity for 1 of 10 .*position 4"):
+        check_outputs(outputs, "t")
+
+
+def test_what_is_no_teacher():
+    with pytest.raises(TypeError, match="SklearnTeacher"):
+        teacher_of(np.zeros(3))
+
+
+def test_a_softmax_is_taken_off():
+    x = RNG.normal(size=(5, 4)).astype("float32")
+    for ending, inverse in (("softmax", np.log), ("sigmoid", lambda p: np.log(p / (1 - p)))):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, ending)])
+        logits = teacher_of(model).predict(x)
+        expected = inverse(model.predict(x, verbose=0))
+        if ending == "softmax":
+            logits = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+# Students.
+
+
+def image_teacher():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data_of(load("digits", validation=0.2), None, None)
+
+
+def test_students_come_from_the_teacher_and_the_ladder(digits):
+    teacher = teacher_of(image_teacher())
+    task, _ = task_of(digits.train.y, np.zeros((2, 10)))
+    found, _ = candidates_of(None, teacher, task, digits.train.x)
+    names = {c.name: c for c in found}
+    assert {"cut 0.5", "tiny", "small", "medium", "large", "cnn-small", "mlp-16"} <= set(names)
+    sizes = [c.parameters for c in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert names["mlp-16"].parameters == 1210 and names["mlp-16"].flops == 2 * (64 * 16 + 160)
+    assert names["tiny"].folded < names["tiny"].parameters
+    cut = names["cut 0.5"].build()
+    kept = {
+        np.round(f, 4).tobytes()
+        for f in np.moveaxis(teacher.model.layers[-3].get_weights()[0], -1, 0)
+    }
+    assert {
+        np.round(f, 4).tobytes() for f in np.moveaxis(cut.layers[1].get_weights()[0], -1, 0)
+    } <= kept
+
+
+def test_students_that_are_given(digits):
+    teacher = teacher_of(image_teacher())
+    task, _ = task_of(digits.train.y, np.zeros((2, 10)))
+    mine = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)], name="mine"
+    )
+
+    def dense(width):
+        return keras.Sequential(
+            [keras.Input((8, 8, 1)), keras.layers.Flatten(),
+             keras.layers.Dense(int(16 * width), "relu"), keras.layers.Dense(10)]
+        )  # fmt: skip
+
+    found, _ = candidates_of([mine, "mlp-16", dense], teacher, task, digits.train.x)
+    assert {c.name for c in found} == {"mine", "mlp-16", "dense 1", "dense 0.5", "dense 0.25"}
+    built = next(c for c in found if c.name == "mine").build()
+    assert built is not mine
+    np.testing.assert_array_equal(built.get_weights()[0], mine.get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    "students, error, told",
+    [
+        ([], ValueError, "`students` is empty"),
+        ("tiny", TypeError, r"students=\[\.\.\.\]"),
+        (["tinny"], ValueError, "Did you mean 'tiny'"),
+        ([3], TypeError, r"`students\[0\]` must be a name"),
+        ([lambda width: 3], TypeError, "no keras.Model"),
+        (
+            [lambda w: keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])],
+            ValueError,
+            "one row of 10 numbers",
+        ),
+        (
+            [lambda w: keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)])],
+            ValueError,
+            r"takes inputs of shape \(4,\); the examples are \(8, 8, 1\)",
+        ),
+    ],
+)  # fmt: skip
+def test_students_that_will_not_do(digits, students, error, told):
+    task, _ = task_of(digits.train.y, np.zeros((2, 10)))
+    with pytest.raises(error, match=told):
+        candidates_of(students, teacher_of(image_teacher()), task, digits.train.x)
+
+
+# Files.
+
+
+def candidates(digits, *names):
+    task, _ = task_of(digits.train.y, np.zeros((2, 10)))
+    return candidates_of(list(names), teacher_of(image_teacher()), task, digits.train.x)[0]
+
+
+def fit(digits, names, latency=None, formats=None, **limits):
+    files = Files(Limits(**limits), digits, latency, formats)
+    written = []
+    measured = files.measured
+    files.measured = lambda c, f: (written.append((c.name, f)), measured(c, f))[1]
+    found, dropped = chosen(files, candidates(digits, *names), False, lambda text: None)
+    return found, dropped, written
+
+
+def test_what_is_certain_is_not_measured(digits):
+    found, dropped, written = fit(digits, ["medium", "mlp-16"], size="30 kB")
+    assert [f.name for f in found] == ["mlp-16, float32"] and written == []
+    assert "size" in dropped["medium"]
+    found, dropped, written = fit(digits, ["mlp-64", "mlp-16"], parameters=2000)
+    assert [f.name for f in found] == ["mlp-16, float32"]
+    assert dropped == {"mlp-64": "parameters 4.81k"} and written == []
+    _, dropped, _ = fit(digits, ["mlp-64", "mlp-16"], flops=5000)
+    assert dropped == {"mlp-64": "flops 9.472k"}
+
+
+def test_what_is_not_certain_is_written_and_measured(digits):
+    pytest.importorskip("ai_edge_litert")
+    found, _, written = fit(digits, ["mlp-16"], size="7 kB", formats=("float32", "float16"))
+    assert written == [("mlp-16", "float32"), ("mlp-16", "float16")]
+    assert [f.name for f in found] == ["mlp-16, float16"]
+    assert found[0].measured and found[0].costs["size"] <= 7000 and found[0].costs["latency"] > 0
+
+
+def test_a_latency_may_be_another_devices(digits):
+    pytest.importorskip("ai_edge_litert")
+    asked = []
+
+    def device(path):
+        asked.append(pathlib.Path(path).stat().st_size)
+        return asked[-1] / 1000
+
+    found, dropped, _ = fit(digits, ["mlp-64", "mlp-16"], device, ("float32",), latency="10 ms")
+    assert [f.name for f in found] == ["mlp-16, float32"] and len(asked) == 2
+    assert found[0].costs["latency"] == asked[1] / 1000
+    assert dropped["mlp-64"] == f"float32: latency {asked[0] / 1000:.3g} ms"
+
+
+def test_limits_that_nothing_keeps_name_the_nearest(digits):
+    pytest.importorskip("ai_edge_litert")
+    with pytest.raises(ValueError, match=r"No student keeps the limits \(size at most 1 kB\). The "
+                       r"nearest is 'mlp-16' in int8: parameters 1.21k, .*size \d"):  # fmt: skip
+        fit(digits, ["mlp-64", "mlp-16"], size="1 kB", formats=("float32", "int8"))
+
+
+def test_formats_that_are_none(digits):
+    with pytest.raises(ValueError, match=r"`formats` must be some of 'float32'.*'int9'"):
+        Files(Limits(size=1), digits, None, ("int9",))
+    with pytest.raises(ValueError, match="with a limit of `arena`"):
+        Files(Limits(arena=1), digits, None, ("float16",))
+    assert Files(Limits(arena=1), digits, None, None).formats == ("float32", "int8")
+
+
+def test_only_some_are_searched_among(digits):
+    found, dropped, _ = fit(digits, ["mlp-64", "mlp-16"], size="1 MB")
+    assert len(found) == 2 and all(isinstance(f, Fitting) for f in found)
+    task, _ = task_of(digits.train.y, np.zeros((2, 10)))
+    every, _ = candidates_of(None, teacher_of(image_teacher()), task, digits.train.x)
+    found, dropped = chosen(
+        Files(Limits(size="100 MB"), digits, None, None), every, False, lambda text: None
+    )
+    assert len(found) == 4 and set(dropped.values()) == {"not tried: larger ones keep the limits"}
+
+
+def test_a_part_of_arrays_has_ids():
+    part = part_of((np.zeros((3, 2)), [0, 1, 1]), "train")
+    assert list(part.ids) == ["train/0", "train/1", "train/2"]
