@@ -1,5 +1,6 @@
 """`compress`: from a teacher, examples and limits to a proven file."""
 
+import contextlib
 import dataclasses
 import hashlib
 import tempfile
@@ -28,7 +29,7 @@ from keras_kd.auto._result import Best, Result
 from keras_kd.auto._space import Space
 from keras_kd.auto._task import Labels, Numbers, Task, task_of
 from keras_kd.auto._teacher import Teacher, check_outputs, measured, teacher_of
-from keras_kd.auto._training import Trainer
+from keras_kd.auto._training import OutOfTime, Trainer
 from keras_kd.auto._trials import Trial, Trials
 from keras_kd.report import bootstrap, compare
 
@@ -253,12 +254,15 @@ class _Run:
         if plan is None:
             plan = _search.plan_of(trials, self.clock, export, short, epochs)
             _folder.write_json(self.folder / _folder.PLAN, dataclasses.asdict(plan))
+        if not trials.done:
+            raise self._too_short(trials, first, epochs)
         best = max(trials.done.values(), key=lambda t: t.objective)
         reserve = 2.2 * export + 2 * trials.seconds(best.values["student"], plan.final)
         until = self.clock.until(reserve)
         if plan.full > short or best.epochs < plan.full:
             values = trials.space.default(best.values["student"])
-            trials.run(values, plan.full, "default", self.clock.until(2.2 * export), keep=True)
+            with contextlib.suppress(OutOfTime):
+                trials.run(values, plan.full, "default", self.clock.until(2.2 * export), keep=True)
         self.clock.keep()
         if plan.units:
             _search.search(trials, plan, seed, most, until)
@@ -266,15 +270,19 @@ class _Run:
         return plan
 
     def _check_budget(self, trials: Trials, student: str, epochs: int | None) -> None:
+        need = 3 * trials.seconds(student, epochs or 1) + 2 * self.files.seconds
+        if need > self.clock.left and not trials.done:
+            raise self._too_short(trials, student, epochs)
+
+    def _too_short(self, trials: Trials, student: str, epochs: int | None) -> ValueError:
         one = trials.seconds(student, epochs or 1)
         need = 3 * one + 2 * self.files.seconds
-        if need > self.clock.left and not any((self.folder / "trials").iterdir()):
-            raise ValueError(
-                f"`budget` is too short: {self.clock.budget:.0f} s, of which {self.clock.spent:.0f} "
-                f"went into measuring. One trial of '{student}' for {epochs or 1} epochs takes about "
-                f"{one:.1f} s here, and an export {self.files.seconds:.0f} s. A trial, the winner "
-                f"and its control need at least budget='{self.clock.spent + need:.0f} s'."
-            )
+        return ValueError(
+            f"`budget` is too short: {self.clock.budget:.0f} s, of which {self.clock.spent:.0f} "
+            f"went into measuring. One trial of '{student}' for {epochs or 1} epochs takes about "
+            f"{one:.1f} s here, and an export {self.files.seconds:.0f} s. A trial, the winner "
+            f"and its control need at least budget='{self.clock.spent + need:.0f} s'."
+        )
 
     def _teacher_latency(self, about: dict[str, Any]) -> float | None:
         """That of the teacher's own file, and its size."""
@@ -283,7 +291,7 @@ class _Run:
         self.progress.stage("the teacher as a file")
         with tempfile.TemporaryDirectory() as folder:
             try:
-                _, costs = self.files.write(
+                costs = self.files.write(
                     self.teacher.model, Path(folder, "t.tflite"), "float32", proven=False
                 )
             except Exception:  # what cannot be converted has no file, and is no worse a teacher
@@ -309,7 +317,7 @@ class _Run:
             if one is not None:
                 outputs[name] = (
                     outputs_of(one.path, part.x)
-                    if one.proof is not None
+                    if one.written
                     else np.asarray(one.student.predict(part.x, batch_size=256, verbose=0))
                 )
         scores = {name: self.task.judge(out, part.y).score for name, out in outputs.items()}
@@ -346,7 +354,7 @@ class _Run:
 
 def _best(one: Finished, fitting: Fitting, test: float | None) -> Best:
     return Best(
-        file=one.path if one.proof is not None else None,
+        file=one.path if one.written else None,
         student_file=one.path.with_suffix(".keras"),
         format=fitting.format,
         values=one.trial.values,

@@ -75,8 +75,8 @@ class Files:
 
     def write(
         self, student: keras.Model, path: Path, format: str, proven: bool = True, **about: Any
-    ) -> tuple[Proof, dict[str, float | None]]:
-        """A student's file and what it takes; with the real proof where it is `proven`."""
+    ) -> dict[str, float | None]:
+        """Writes a student's file; what it takes. With the real proof where it is `proven`."""
         train, held = self.data.train, self.data.validation
         drawn = np.random.default_rng(0).permutation(len(train))
         settings: dict[str, Any] = {"quantization": format, "target": self.target, **about}
@@ -89,7 +89,7 @@ class Files:
         began = time.perf_counter()
         proof = export(student, path, **settings)
         self.seconds = 0.5 * (self.seconds + time.perf_counter() - began)
-        return proof, self.costs(proof)
+        return self.costs(proof)
 
     def costs(self, proof: Proof) -> dict[str, float | None]:
         took = proof.milliseconds if self.latency is None else float(self.latency(proof.path))
@@ -137,8 +137,7 @@ class Files:
     def measured(self, candidate: Candidate, format: str) -> dict[str, float | None]:
         """What the file of the untrained student takes."""
         with tempfile.TemporaryDirectory() as folder:
-            _, costs = self.write(candidate.build(), Path(folder, "m.tflite"), format, proven=False)
-        return costs
+            return self.write(candidate.build(), Path(folder, "m.tflite"), format, proven=False)
 
     def _broken(self, costs: dict[str, float | None]) -> list[str]:
         """As `Limits.broken`, with room for a latency that is another one each time."""

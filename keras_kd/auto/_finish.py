@@ -1,5 +1,6 @@
 """The end of a search: the winner trained long, rounded with care, written, proven and measured."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from keras_kd.auto._task import Judged
 from keras_kd.auto._training import Diverged, OutOfTime
 from keras_kd.auto._trials import Trial, Trials, write_student
 from keras_kd.compression import plain, quantize_aware
-from keras_kd.exporting import ExportError, Proof, verify
+from keras_kd.exporting import ExportError, verify
 
 #: What rounding may cost before the student is trained with it.
 _MAY_LOSE = 0.005
@@ -40,7 +41,7 @@ class Finished:
         aware: Epochs of training with rounding in mind; 0 for none.
         student: The model.
         path: Its file.
-        proof: The proof of it.
+        written: Whether there is a file, proven; a control may be left a Keras model.
         costs: What the file takes.
         score: On the validation data, of the file.
         float_score: The same of the model.
@@ -51,7 +52,7 @@ class Finished:
     epochs: int
     student: keras.Model
     path: Path
-    proof: Proof | None
+    written: bool
     costs: dict[str, float | None]
     score: float
     float_score: float
@@ -89,6 +90,8 @@ class Finish:
         Raises:
             RuntimeError: If there is none.
         """
+        if (kept := self._kept(_folder.STUDENT)) is not None:
+            return kept
         best: Finished | None = None
         why = ""
         for trial in self.ranked()[:_TRIED]:
@@ -100,14 +103,37 @@ class Finish:
                 continue
             broken = self.files.limits.broken(found.costs)
             if not broken:
-                return found
+                return self._keep(_folder.STUDENT, found)
             found.notes.append(f"The file does not keep the limit of {', '.join(broken)}.")
             best = best or found
         if best is None:
             raise RuntimeError(
                 f"No student could be written as a file. The last one: {why or 'no trial ended'}"
             )
-        return best
+        return self._keep(_folder.STUDENT, best)
+
+    # What is done is not done again, unless further trials were.
+
+    def _keep(self, name: str, found: Finished) -> Finished:
+        told = {
+            field.name: getattr(found, field.name)
+            for field in dataclasses.fields(found)
+            if field.name not in ("trial", "student", "path")
+        }
+        content = {**told, "trial": found.trial.key, "trials": sorted(self.trials.done)}
+        _folder.write_json(self.trials.folder / f"{name}.json", content)
+        return found
+
+    def _kept(self, name: str) -> Finished | None:
+        content = _folder.read_json(self.trials.folder / f"{name}.json")
+        path = self.trials.folder / f"{name}.tflite"
+        if content is None or content.pop("trials") != sorted(self.trials.done):
+            return None
+        if content["written"] and not path.exists():
+            return None
+        student = keras.saving.load_model(path.with_suffix(".keras"), compile=False)
+        trial = self.trials.done[content.pop("trial")]
+        return Finished(trial=trial, student=student, path=path, **content)
 
     def ranked(self) -> list[Trial]:
         """The trials that may win, the best first: those of full length, if there are any."""
@@ -137,21 +163,21 @@ class Finish:
         self.tell(f"the file of {fitting.name}")
         error: ExportError | None = None
         try:
-            proof, costs = self.files.write(student, path, fitting.format, **self.about)
+            costs = self.files.write(student, path, fitting.format, **self.about)
             score = self.score(path)
         except ExportError as failed:
             error, score = failed, -math.inf
         if fitting.format in BITS and judged.score - score > _MAY_LOSE:
             found = self._aware(trial, student, fitting.format, epochs, score, path)
             if found is not None:
-                student, aware, proof, costs, score = found
+                student, aware, costs, score = found
                 error = None
         if error is not None:
             raise error
         costs = self._measured_again(path, student, costs)
         write_student(path.with_suffix(".keras"), student)
         costs = {**fitting.costs, **{k: v for k, v in costs.items() if v is not None}}
-        return Finished(trial, epochs, student, path, proof, costs, score, judged.score, aware)
+        return Finished(trial, epochs, student, path, True, costs, score, judged.score, aware)
 
     def _trained_long(self, trial: Trial) -> tuple[keras.Model, int, Judged]:
         """The student of the final training, or that of the trial where it is as good."""
@@ -203,14 +229,14 @@ class Finish:
         ready = plain(aware)
         try:
             before = path.read_bytes() if path.exists() else None
-            proof, costs = self.files.write(ready, path, format, **self.about)
+            costs = self.files.write(ready, path, format, **self.about)
             after = self.score(path)
         except ExportError:
             return None
         if after < score and before is not None:  # no better: the former file again
             self.files.write(student, path, format, **self.about)
             return None
-        return ready, more, proof, costs, after
+        return ready, more, costs, after
 
     def _measured_again(
         self, path: Path, student: keras.Model, costs: dict[str, float | None]
@@ -241,6 +267,9 @@ class Finish:
         `None` where there is no time for it.
         """
         trial, trainer = winner.trial, self.trials.trainer
+        kept = self._kept(_folder.ALONE)
+        if kept is not None and (kept.epochs, kept.trial.key) == (winner.epochs, trial.key):
+            return kept
         fitting = self.trials.space.students[trial.values["student"]]
         self.tell(f"the control: {fitting.name} alone for {winner.epochs} epochs")
         student = trainer.build(fitting.candidate)
@@ -254,17 +283,18 @@ class Finish:
             judged = self.trials.judged(student, fitting.format)
         except (OutOfTime, Diverged):
             return None
-        proof, costs, score = None, dict(fitting.costs), judged.score
+        written, costs, score = False, dict(fitting.costs), judged.score
         if fitting.format in BITS or self.clock.left > self.files.seconds:
             try:
-                proof, new = self.files.write(student, path, fitting.format, **self.about)
-                costs, score = {**costs, **new}, self.score(path)
+                new = self.files.write(student, path, fitting.format, **self.about)
+                costs, score, written = {**costs, **new}, self.score(path), True
             except ExportError as error:
                 notes.append(f"The control stays a Keras model: {str(error).splitlines()[0]}")
         write_student(path.with_suffix(".keras"), student)
-        return Finished(
-            trial, winner.epochs, student, path, proof, costs, score, judged.score, notes=notes
+        found = Finished(
+            trial, winner.epochs, student, path, written, costs, score, judged.score, notes=notes
         )
+        return self._keep(_folder.ALONE, found)
 
 
 def outputs_of(path: Path, x: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ def defaults(trials: Trials, short: int, until: float) -> list[Trial]:
             break
         values = trials.space.default(name)
         try:
-            found.append(trials.run(values, short, "default", until, keep=number == 0))
+            found.append(trials.run(values, short, "default", until, keep=True))
         except OutOfTime:
             break
     return found
@@ -119,8 +119,9 @@ def search(trials: Trials, plan: Plan, seed: int, most: int | None, until: float
             full = epochs >= plan.full
             try:
                 done = trials.run(values, epochs, "search", until, keep=full)
-            except OutOfTime as error:  # past tuner's own net for what a trial dies of
-                raise tuner.errors.FatalError("out of time") from error
+            except (OutOfTime, MemoryError, OSError) as error:
+                # Past the tuner's own net for what a trial dies of: no other would fare better.
+                raise tuner.errors.FatalError(str(error)) from error
             if done.why is not None:
                 raise tuner.errors.FailedTrialError(done.why)
             return {"objective": done.objective}
@@ -147,7 +148,7 @@ def search(trials: Trials, plan: Plan, seed: int, most: int | None, until: float
             made.search(verbose=0)
         except tuner.errors.FatalError as error:
             if not isinstance(error.__cause__, OutOfTime):
-                raise
+                raise error.__cause__ or error from None
 
 
 @contextlib.contextmanager

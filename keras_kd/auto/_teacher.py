@@ -1,7 +1,6 @@
 """The teacher, measured before anything is learned from it."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,8 @@ from keras_kd import sources
 from keras_kd._core.last_activation import PROBABILITIES
 from keras_kd._training_choices import teaching
 from keras_kd.auto._data import Data
-from keras_kd.auto._task import Numbers, Task
-from keras_kd.report import compare
+from keras_kd.auto._task import Judged, Numbers, Task
+from keras_kd.report import bootstrap, compare
 
 _COLUMNS = 512  # of inputs that are wider, so many random projections
 _SAMPLE = 5000
@@ -83,8 +82,10 @@ def measured(teacher: Teacher, task: Task, data: Data) -> tuple[dict[str, Any], 
         "name": teacher.name,
         "score": judged.score,
         "train_score": inside,
-        "linear_score": linear,
+        "linear_score": linear.score,
     }
+    change = bootstrap(list(linear.wrong), list(judged.wrong))
+    below = not change.too_few and change.direction == "more"
     few = data.validation.take(np.arange(min(len(data.validation), 2000)))
     report = compare({"teacher": teacher.model}, (few.x, few.y), task=_REPORT.get(task.name))
     scores, costs = report.models["teacher"], report.models["teacher"].costs
@@ -95,15 +96,15 @@ def measured(teacher: Teacher, task: Task, data: Data) -> tuple[dict[str, Any], 
     found["size"] = None if costs.parameters is None else 4 * costs.parameters
     found["keras_ms"] = costs.latency.median if costs.latency else None
     found["confidence"] = _confidence(task, teacher.predict(few.x))
-    return found, list(_warnings(task, found))
+    return found, list(_warnings(task, found, below))
 
 
 _REPORT = {"classification": "classification", "multi_label": None, "regression": "regression"}
 
 
-def _warnings(task: Task, found: dict[str, Any]) -> Any:
+def _warnings(task: Task, found: dict[str, Any], below: bool) -> Iterator[str]:
     of, score = task.score_name, found["score"]
-    if score < found["linear_score"]:
+    if below:
         yield (
             f"The teacher is not worth learning from as it is: its {of} on the validation data is "
             f"{_shown(score)}, that of a linear model {_shown(found['linear_score'])}. Look at how "
@@ -132,8 +133,8 @@ def _shown(score: float) -> str:
     return f"{score:.3f}"
 
 
-def _linear(task: Task, data: Data) -> float:
-    """The score of ridge regression on the inputs, or on random projections of wide ones."""
+def _linear(task: Task, data: Data) -> Judged:
+    """Ridge regression on the inputs, or on random projections of wide ones."""
     train = data.train.take(
         np.random.default_rng(0).permutation(len(data.train))[: min(len(data.train), _SAMPLE)]
     )
@@ -153,15 +154,10 @@ def _linear(task: Task, data: Data) -> float:
     held = np.pad((held - mean) / scale, ((0, 0), (0, 1)), constant_values=1.0)
     square = seen.T @ seen + 0.1 * len(seen) ** 0.5 * np.eye(seen.shape[1])
     weights = np.linalg.solve(square, seen.T @ task.targets(train.y))
-    return task.judge(held @ weights, data.validation.y).score
+    return task.judge(held @ weights, data.validation.y)
 
 
 def _words(x: np.ndarray) -> np.ndarray:
     rows = np.zeros((len(x), _COLUMNS))
     np.add.at(rows, (np.arange(len(x))[:, None], x % _COLUMNS), 1.0)
     return rows
-
-
-def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    began = time.perf_counter()
-    return call(), time.perf_counter() - began
