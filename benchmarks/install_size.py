@@ -30,6 +30,7 @@ EXTRAS = {
     "onnx": "`.onnx` files from TensorFlow",
     "onnx-jax": "`.onnx` files from JAX",
     "onnx-torch": "`.onnx` files from PyTorch",
+    "tune": "`kd.auto`: keras-tuner and scikit-learn, with `export` and `report`",
     "hub": "language models of KerasHub",
     "beam": "stores written on a cluster",
 }

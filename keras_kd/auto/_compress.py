@@ -249,14 +249,14 @@ class _Run:
         self._check_budget(trials, first, epochs)
         short = plan.short if plan else _search.plan_short(trials, self.clock, epochs)
         export = self.files.seconds
-        _search.defaults(trials, short, self.clock.until(2.2 * export))
+        looked_at = _search.defaults(trials, short, self.clock.until(2.2 * export))
         self.clock.keep()
         if plan is None:
             plan = _search.plan_of(trials, self.clock, export, short, epochs)
             _folder.write_json(self.folder / _folder.PLAN, dataclasses.asdict(plan))
-        if not trials.done:
+        if not looked_at:
             raise self._too_short(trials, first, epochs)
-        best = max(trials.done.values(), key=lambda t: t.objective)
+        best = max(looked_at, key=lambda t: t.objective)
         reserve = 2.2 * export + 2 * trials.seconds(best.values["student"], plan.final)
         until = self.clock.until(reserve)
         if plan.full > short or best.epochs < plan.full:

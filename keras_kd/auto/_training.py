@@ -31,10 +31,11 @@ class Timing(keras.callbacks.Callback):
         self.until, self.most = until, steps
         self.began = time.perf_counter()
         self.first: float | None = None
+        self.last = self.began
         self.count = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        now = time.perf_counter()
+        self.last = now = time.perf_counter()
         self.count += 1
         if self.first is None:
             self.first = now
@@ -52,7 +53,7 @@ class Timing(keras.callbacks.Callback):
     @property
     def step(self) -> float:
         """Seconds of a later step."""
-        return (time.perf_counter() - (self.first or self.began)) / max(1, self.count - 1)
+        return (self.last - (self.first or self.began)) / max(1, self.count - 1)
 
 
 class _Enough(Exception):

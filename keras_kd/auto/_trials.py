@@ -103,6 +103,10 @@ class Trials:
         start, step = np.mean(list(self.times.values()) or [self.any_time or (0.0, 0.0)], axis=0)
         return float(start), float(step)
 
+    def has(self, values: Values, epochs: int) -> bool:
+        """Whether this trial is done."""
+        return key_of(values, epochs) in self.done
+
     def time(self, student: str, steps: int = 12) -> None:
         """How long a trial of this student takes, from a few steps."""
         values = self.space.default(student)
