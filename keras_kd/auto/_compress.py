@@ -163,7 +163,10 @@ def compress(
     check_outputs(model.predict(data.validation.x), model.name)
     task, _ = task_of(data.validation.y, model.predict(data.validation.x[:2]))
     data = data.relabelled(lambda y: task_of(y, np.zeros((len(y), task.outputs)))[1])
-    files = Files(limits, data, latency, None if formats is None else tuple(formats))
+    about: dict[str, Any] = {} if class_names is None else {"class_names": list(class_names)}
+    if limits.arena is None:  # of a file for a microcontroller every byte is paid for
+        about["card"] = {"teacher": model.name, "made_by": "keras_kd.auto.compress"}
+    files = Files(limits, data, latency, None if formats is None else tuple(formats), about)
     settings = {
         "teacher": _fingerprint(model), "data": _identity(data), "limits": str(limits),
         "students": None if students is None else [_name(s) for s in students],
@@ -176,7 +179,7 @@ def compress(
         run = _Run(model, data, task, files, path, clock, progress)
         try:
             with progress.running(clock):
-                return run.all(students, epochs, trials, class_names, seed)
+                return run.all(students, epochs, trials, seed)
         finally:
             clock.keep()
 
@@ -204,7 +207,6 @@ class _Run:
         students: Sequence[Any] | None,
         epochs: int | None,
         most: int | None,
-        class_names: Sequence[str] | None,
         seed: int,
     ) -> Result:
         tell = self.progress.stage
@@ -226,10 +228,7 @@ class _Run:
         space = Space(self.task, fitting, answers)
         trials = Trials(self.folder, space, trainer, self.progress.trial)
         plan = self._searched(trials, epochs, most, seed)
-        names: dict[str, Any] = {} if class_names is None else {"class_names": list(class_names)}
-        if self.files.target is None:
-            names["card"] = {"teacher": self.teacher.name, "made_by": "keras_kd.auto.compress"}
-        finish = Finish(trials, self.files, plan, self.clock, tell, names)
+        finish = Finish(trials, self.files, plan, self.clock, tell)
         winner = finish.winner()
         self.notes += winner.notes
         control = finish.alone(winner)

@@ -3,7 +3,7 @@
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,18 @@ class Files:
         data: For calibration and for the proof.
         latency: Milliseconds of a file on another device; `None` for this machine.
         formats: The formats that are allowed.
+        about: What a file says of itself, as arguments of `export`.
     """
 
     def __init__(
-        self, limits: Limits, data: Data, latency: Latency | None, formats: tuple[str, ...] | None
+        self,
+        limits: Limits,
+        data: Data,
+        latency: Latency | None,
+        formats: tuple[str, ...] | None,
+        about: Mapping[str, Any] | None = None,
     ):
+        self.about = dict(about or {})
         self.limits, self.data, self.latency = limits, data, latency
         self.formats = _formats(formats, limits)
         self.seconds = 10.0  # that an export takes; measured at the first
@@ -74,12 +81,12 @@ class Files:
         return "micro" if self.limits.arena is not None else None
 
     def write(
-        self, student: keras.Model, path: Path, format: str, proven: bool = True, **about: Any
+        self, student: keras.Model, path: Path, format: str, proven: bool = True
     ) -> dict[str, float | None]:
         """Writes a student's file; what it takes. With the real proof where it is `proven`."""
         train, held = self.data.train, self.data.validation
         drawn = np.random.default_rng(0).permutation(len(train))
-        settings: dict[str, Any] = {"quantization": format, "target": self.target, **about}
+        settings: dict[str, Any] = {"quantization": format, "target": self.target, **self.about}
         if format == "int8":
             settings["calibration"] = train.x[drawn[: 4 * _CALIBRATION if proven else _CALIBRATION]]
         if proven:

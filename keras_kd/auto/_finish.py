@@ -69,7 +69,6 @@ class Finish:
         plan: How long things take.
         clock: The budget.
         tell: Called with what is being done, in words.
-        about: What exports are told beside the student: class names, preprocessing.
     """
 
     def __init__(
@@ -79,10 +78,9 @@ class Finish:
         plan: Plan,
         clock: Clock,
         tell: Callable[[str], None],
-        about: dict[str, Any],
     ):
         self.trials, self.files, self.plan, self.clock = trials, files, plan, clock
-        self.tell, self.about = tell, about
+        self.tell = tell
 
     def winner(self) -> Finished:
         """The best trial's student, in a file that keeps the limits.
@@ -163,7 +161,7 @@ class Finish:
         self.tell(f"the file of {fitting.name}")
         error: ExportError | None = None
         try:
-            costs = self.files.write(student, path, fitting.format, **self.about)
+            costs = self.files.write(student, path, fitting.format)
             score = self.score(path)
         except ExportError as failed:
             error, score = failed, -math.inf
@@ -227,14 +225,15 @@ class Finish:
         except (OutOfTime, Diverged):
             return None
         ready = plain(aware)
+        former = {each: each.read_bytes() for each in path.parent.glob(f"{path.stem}*.*")}
         try:
-            before = path.read_bytes() if path.exists() else None
-            costs = self.files.write(ready, path, format, **self.about)
+            costs = self.files.write(ready, path, format)
             after = self.score(path)
         except ExportError:
             return None
-        if after < score and before is not None:  # no better: the former file again
-            self.files.write(student, path, format, **self.about)
+        if after < score:  # no better: the former file and its proof again
+            for each, content in former.items():
+                each.write_bytes(content)
             return None
         return ready, more, costs, after
 
@@ -286,7 +285,7 @@ class Finish:
         written, costs, score = False, dict(fitting.costs), judged.score
         if fitting.format in BITS or self.clock.left > self.files.seconds:
             try:
-                new = self.files.write(student, path, fitting.format, **self.about)
+                new = self.files.write(student, path, fitting.format)
                 costs, score, written = {**costs, **new}, self.score(path), True
             except ExportError as error:
                 notes.append(f"The control stays a Keras model: {str(error).splitlines()[0]}")
