@@ -1,6 +1,8 @@
 """keras_kd: distill, quantize and prune Keras 3 models, on TensorFlow, JAX and PyTorch.
 
 Names:
+    auto
+        Auto: from a teacher, examples and limits to a proven file.
     callbacks
         Callbacks: what a person wants to see, keep or change while `fit` runs.
     compat
@@ -100,9 +102,8 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
 
-
 __all__ = [
-    "Distiller", "Ensemble", "Labels", "Momentum", "Term", "callbacks", "compat",
+    "Distiller", "Ensemble", "Labels", "Momentum", "Term", "auto", "callbacks", "compat",
     "compression", "data", "export", "exporting", "losses", "metrics", "procedures",
     "projectors", "recipes", "report", "schedules", "sources", "stores", "students",
     "teachers", "testing", "with_logits",

@@ -234,6 +234,11 @@ class _Run:
         control = finish.alone(winner)
         if control is None:
             self.notes.append("There was no time for the control, the same student alone.")
+        elif control.score > winner.score:
+            self.notes.append(
+                f"On the validation data the student alone is the better one ({control.score:.4f} "
+                f"against {winner.score:.4f}): '{control.path}' keeps the limits too."
+            )
         tell("comparing")
         return self._result(winner, control, trials, plan, about, dropped)
 

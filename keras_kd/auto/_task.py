@@ -80,7 +80,7 @@ class Classes(Task):
         logits = logits - logits.max(axis=1, keepdims=True)
         log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         wrong = (logits.argmax(axis=1) != y).astype("float64")
-        return Judged(1 - wrong.mean(), float(-log_p[np.arange(len(y)), y].mean()), wrong)
+        return Judged(float(1 - wrong.mean()), float(-log_p[np.arange(len(y)), y].mean()), wrong)
 
     def targets(self, y: np.ndarray) -> np.ndarray:
         return 2.0 * np.eye(self.outputs)[y] - 1
@@ -100,7 +100,7 @@ class Labels(Task):
         logits = outputs.astype("float64")
         wrong = ((logits > 0) != (y > 0.5)).any(axis=1).astype("float64")
         loss = np.logaddexp(0, logits) - y * logits
-        return Judged(1 - wrong.mean(), float(loss.mean()), wrong)
+        return Judged(float(1 - wrong.mean()), float(loss.mean()), wrong)
 
     def targets(self, y: np.ndarray) -> np.ndarray:
         return 2.0 * y - 1

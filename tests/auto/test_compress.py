@@ -1,5 +1,6 @@
 """`compress`, whole: from a teacher to a proven file, stopped and gone on with, and what it tells."""
 
+import errno
 import json
 import re
 import signal
@@ -202,6 +203,35 @@ def test_candidates_that_crash_or_diverge_stay_in_the_table(teacher, tmp_path, m
     assert result.best.values["recipe"] == "hinton"
     result.report.save(tmp_path / "report.html")
     assert "failed" in (tmp_path / "report.html").read_text()
+
+
+def test_a_full_disk_ends_the_search_and_leaves_whole_files(teacher, tmp_path, monkeypatch):
+    from keras_kd.auto import _folder
+
+    write, count = _folder.write_json, []
+
+    def full(path, content):
+        if path.parent.name == "trials":
+            count.append(path)
+            if len(count) > 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(_folder, "write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        kd.auto.compress(teacher, **PARTS, **QUICK, folder=tmp_path / "run")
+    assert (
+        len([json.loads(p.read_text()) for p in (tmp_path / "run" / "trials").glob("*.json")]) == 3
+    )
+
+
+def test_a_finished_search_is_not_finished_again(found, teacher):
+    file = found.best.file
+    before = file.stat().st_mtime_ns
+    again = kd.auto.compress(teacher, **PARTS, **QUICK, folder=found.folder)
+    assert file.stat().st_mtime_ns == before
+    assert again.best == found.best and again.verdict == found.verdict
+    assert told(again) == told(found)
 
 
 def test_a_budget_too_short_says_how_long_a_trial_takes(teacher, tmp_path):

@@ -1,0 +1,91 @@
+"""What a search tells: what mattered, the pictures, the clock, the folder."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from keras_kd.auto import _folder, _plots
+from keras_kd.auto._folder import Clock
+from keras_kd.auto._importance import FEWEST, importance
+from keras_kd.auto._task import Classes
+from keras_kd.auto._trials import Trial
+
+
+def trials(count, score):
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(count):
+        temperature, alpha = float(rng.choice([1, 2, 4, 8])), float(rng.choice([0.3, 0.9]))
+        values = {"student": "s", "recipe": "hinton", "temperature": temperature, "alpha": alpha,
+                  "learning_rate": float(rng.choice([1e-3, 1e-2])), "views": 1}  # fmt: skip
+        costs = {"parameters": 100.0, "size": 1000.0}
+        found.append(Trial(values, 3, score(temperature, alpha), 0.1, 1.0, None, "search", costs))
+    return found
+
+
+SPACE = types.SimpleNamespace(
+    task=Classes(10),
+    students={"s": types.SimpleNamespace(candidate=types.SimpleNamespace(origin="ladder"))},
+)
+
+
+def test_what_mattered_is_what_was_planted():
+    pytest.importorskip("sklearn")
+    shares = importance(trials(40, lambda temperature, alpha: 0.8 + 0.01 * temperature), SPACE)
+    assert next(iter(shares)) == "temperature"
+    assert shares["temperature"] > 0.5 > 10 * shares["alpha"]
+    assert set(shares) == {"temperature", "alpha", "learning rate"}  # the others never changed
+    shares = importance(trials(40, lambda temperature, alpha: alpha), SPACE)
+    assert next(iter(shares)) == "alpha"
+
+
+def test_few_trials_say_nothing():
+    assert importance(trials(FEWEST - 1, lambda t, a: t), SPACE) == {}
+    assert importance(trials(40, lambda t, a: 0.5), SPACE) == {}
+    failed = [Trial({}, 1, None, None, 1.0, "died", "search", {})] * 40
+    assert importance(failed, SPACE) == {}
+
+
+def test_the_front_is_of_those_that_none_beats():
+    pytest.importorskip("matplotlib")
+    figure = _plots.pareto(
+        [(1.0, 0.5), (2.0, 0.4), (3.0, 0.8), (None, 0.9)], (4.0, 0.9), None, (50.0, 0.95), 10.0,
+        "kB", "accuracy",
+    )  # fmt: skip
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert list(lines["best for the cost"].get_xdata()) == [1, 3, 4]
+    assert set(lines) == {"trial", "best for the cost", "teacher", "winner", "limit"}
+    assert _plots.pareto([(None, 0.5)], (None, 0.6), None, (None, 0.9), None, "ms", "a") is None
+    # A teacher whose cost is not known is a line across.
+    figure = _plots.pareto([(1.0, 0.5)], (1.0, 0.6), None, (None, 0.9), None, "ms", "a")
+    teacher = next(line for line in figure.axes[0].lines if line.get_label() == "teacher")
+    assert list(teacher.get_ydata()) == [0.9, 0.9]
+
+
+def test_what_was_spent_before_counts(tmp_path):
+    clock = Clock(tmp_path, 100.0)
+    clock.before = 30.0
+    clock.keep()
+    again = Clock(tmp_path, 100.0)
+    assert 30 <= again.spent < 40 and again.left < 70
+    assert Clock(tmp_path, 1000.0).left > 900  # a larger budget goes on
+
+
+def test_one_search_in_a_folder_at_a_time(tmp_path):
+    with _folder.held(tmp_path / "run", {"seed": 0}) as folder:
+        assert json.loads((folder / "settings.json").read_text()) == {"seed": 0}
+        with (
+            pytest.raises(ValueError, match="a search that is going on"),
+            _folder.held(tmp_path / "run", {"seed": 0}),
+        ):
+            pass
+    with _folder.held(tmp_path / "run", {"seed": 0}):
+        pass
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "clock.json").write_text('{"spent": 3')
+    with pytest.raises(ValueError, match=r"clock\.json' is damaged"):
+        Clock(tmp_path, 1.0)
