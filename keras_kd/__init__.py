@@ -102,6 +102,7 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
 
+
 __all__ = [
     "Distiller", "Ensemble", "Labels", "Momentum", "Term", "auto", "callbacks", "compat",
     "compression", "data", "export", "exporting", "losses", "metrics", "procedures",

@@ -279,8 +279,8 @@ def candidates(digits, *names):
     return candidates_of(list(names), teacher_of(image_teacher()), task, digits.train.x)[0]
 
 
-def fit(digits, names, latency=None, formats=None, **limits):
-    files = Files(Limits(**limits), digits, latency, formats)
+def fit(digits, names, device=None, formats=None, **limits):
+    files = Files(Limits(**limits), digits, device, formats)
     written = []
     measured = files.measured
     files.measured = lambda c, f: (written.append((c.name, f)), measured(c, f))[1]
