@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd import sources
 from keras_kd._core.last_activation import PROBABILITIES
+from keras_kd._core.texts import predict
 from keras_kd._training_choices import teaching
 from keras_kd.auto._data import Data
 from keras_kd.auto._task import Judged, Numbers, Task
@@ -39,7 +40,7 @@ class Teacher:
 
     def predict(self, x: Any) -> np.ndarray:
         if self.is_keras:
-            return np.asarray(self.model.predict(x, batch_size=256, verbose=0))
+            return np.asarray(predict(self.model, x, batch_size=256, verbose=0))
         rows = [self.model(x[place : place + 256]) for place in range(0, len(x), 256)]
         return np.concatenate([np.asarray(row) for row in rows])
 
