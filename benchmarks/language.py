@@ -7,7 +7,8 @@ A byte-level BPE of 1,000 tokens is trained on the reviews (Maas et al., "Learni
 Sentiment Analysis", 2011), and cut into windows of 65. A Llama of four blocks learns from them as
 teacher, once. Then, from each seed, a Llama of two blocks learns in the same number of steps from the
 same weights: by the next tokens alone, by divergences from the teacher, on text that it writes itself,
-and from stored outputs. Bits per byte on windows of held-out reviews; the difference to the student
+from stored outputs, and from another teacher, of four blocks too, that learned the same reviews with a
+BPE of 600 tokens. Bits per byte on windows of held-out reviews; the difference to the student
 alone with a 95 % interval over the seeds (of five or more paired differences).
 
 Rows are kept in --folder as they come, the teacher, its tokenizer and its stores as well; run again,
@@ -15,6 +16,7 @@ it goes on. Needs the extra "hub".
 """
 
 import argparse
+import functools
 import pathlib
 import time
 
@@ -47,6 +49,10 @@ WAYS = {
     ),
     "half written by the student": (lambda: recipes.gkd(beta=0.5), "half"),
     "written by the student": (lambda: recipes.gkd(beta=0.5), "written"),
+    "another tokenizer": (lambda *both: recipes.gold(*both), "other"),
+    "another tokenizer and labels": (
+        lambda *both: recipes.gold(*both, weight=0.5, labels_weight=0.5), "other",
+    ),
     "stored, 8 largest": (lambda: soft(losses.SparseSoftTarget(1.0)), "largest"),
     "stored, 8 largest, and labels": (
         lambda: [kd.Labels(0.5), *soft(losses.SparseSoftTarget(1.0), 0.5)], "largest",
@@ -62,29 +68,30 @@ class Bench:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rows = Rows(self.folder / "rows.csv")
         data = kd.data.load("imdb_reviews")
-        self.tokenizer = self._tokenizer(data["train"].x)
-        self.train = self._windows(data["train"].x, options.windows)
-        self.test = self._windows(data["test"].x, options.tested)
+        self.texts = data["train"].x
+        self.tokenizer = self._tokenizer("tokenizer.json", options.vocabulary)
+        self.train = self._windows(self.tokenizer, self.texts, options.windows)
+        self.test = self._windows(self.tokenizer, data["test"].x, options.tested)
         self.sizes = kd.metrics.token_bytes(self.tokenizer)
 
-    def _tokenizer(self, texts):
-        path = self.folder / "tokenizer.json"
+    def _tokenizer(self, name, vocabulary):
+        path = self.folder / name
         if not path.exists():
             made = tokenizers.Tokenizer(tokenizers.models.BPE())
             made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
             trainer = tokenizers.trainers.BpeTrainer(
-                vocab_size=self.options.vocabulary, special_tokens=["<end>"],
+                vocab_size=vocabulary, special_tokens=["<end>"],
                 initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
             )  # fmt: skip
-            made.train_from_iterator(map(_text, texts[:5000]), trainer)
+            made.train_from_iterator(map(_text, self.texts[:5000]), trainer)
             made.save(str(path))
         return tokenizers.Tokenizer.from_file(str(path))
 
-    def _windows(self, texts, count):
+    def _windows(self, tokenizer, texts, count):
         """Reviews one after another, cut into windows of one token more than inputs have."""
         found, tokens = [], []
         for text in texts:
-            tokens += [*self.tokenizer.encode(_text(text)).ids, 0]
+            tokens += [*tokenizer.encode(_text(text)).ids, 0]
             while len(tokens) > LENGTH:
                 found.append(tokens[: LENGTH + 1])
                 tokens = tokens[LENGTH:]
@@ -92,11 +99,11 @@ class Bench:
                 break
         return np.array(found[:count], "int32")
 
-    def model(self, size, seed):
+    def model(self, size, seed, vocabulary=None):
         keras.utils.set_random_seed(seed)
         blocks, width, heads = size
         backbone = keras_hub.models.LlamaBackbone(
-            vocabulary_size=self.options.vocabulary, num_layers=blocks, hidden_dim=width,
+            vocabulary_size=vocabulary or self.options.vocabulary, num_layers=blocks, hidden_dim=width,
             intermediate_dim=3 * width, num_query_heads=heads, num_key_value_heads=heads,
         )  # fmt: skip
         model = keras_hub.models.LlamaCausalLM(backbone=backbone, preprocessor=None)
@@ -113,18 +120,28 @@ class Bench:
         return student
 
     def teacher(self):
-        path = self.folder / "teacher.weights.h5"
-        model = self.model(TEACHER, 0)
+        return self._teacher("teacher.weights.h5", self.options.vocabulary, lambda: self.train)
+
+    def other_teacher(self):
+        """A teacher with a tokenizer of its own, and that."""
+        size = self.options.other_vocabulary
+        tokenizer = self._tokenizer(f"tokenizer_{size}.json", size)
+        windows = functools.partial(self._windows, tokenizer, self.texts, self.options.windows)
+        return self._teacher(f"teacher_{size}.weights.h5", size, windows), tokenizer
+
+    def _teacher(self, name, vocabulary, windows):
+        path = self.folder / name
+        model = self.model(TEACHER, 0, vocabulary)
         if not path.exists():
-            steps = self.options.teacher_steps
-            self.trained(model, [kd.Labels()], self.batches("data", 0), steps)
+            steps, windows = self.options.teacher_steps, windows()
+            self.trained(model, [kd.Labels()], self._of_windows(windows, 0), steps)
             aside = path.with_name("aside.weights.h5")
             model.save_weights(aside)
             aside.replace(path)
         model.load_weights(path)
         return model
 
-    def batches(self, source, seed, teacher=None):
+    def batches(self, source, seed, teacher=None, tokenizers=()):
         """Batches without an end."""
         x, y, size = _inputs(self.train), self.train[:, 1:], self.options.batch
         if source in ("half", "written"):
@@ -134,12 +151,21 @@ class Bench:
                 share={"half": 0.5, "written": 1.0}[source], stop_token_ids=[0],
             )  # fmt: skip
         if source == "data":
-            return _Batches(lambda rows: (_rows(x, rows), y[rows]), len(y), size, seed)
+            return self._of_windows(self.train, seed)
+        if source == "other":
+            both = kd.sources.TwoTokenizers(
+                self.train, *tokenizers, max_length=LENGTH + 1, batch_size=size, seed=seed
+            )
+            return _Batches(None, len(y), size, seed, both)
         part = kd.data.Part(x, y, np.arange(len(y)))
         path = self.folder / source
         kd.stores.write(teacher, part, path, temperatures=1.0, batch_size=64, **STORES[source])
         read = kd.stores.read(path, part, batch_size=size, shuffle=True, seed=seed)
         return _Batches(None, len(y), size, seed, read)
+
+    def _of_windows(self, windows, seed):
+        x, y = _inputs(windows), windows[:, 1:]
+        return _Batches(lambda rows: (_rows(x, rows), y[rows]), len(y), self.options.batch, seed)
 
     def bits_per_byte(self, model):
         metric = kd.metrics.BitsPerByte(self.sizes)
@@ -158,11 +184,16 @@ class Bench:
                 if self.rows.have(way=way, seed=seed):
                     continue
                 terms, source = WAYS[way]
-                given = None if way == "alone" or source in STORES else teacher
-                batches = self.batches(source, seed, teacher)
+                given, both = teacher, ()
+                if source == "other":
+                    given, tokenizer = self.other_teacher()
+                    both = self.tokenizer, tokenizer
+                batches = self.batches(source, seed, given, both)
+                if way == "alone" or source in STORES:
+                    given = None
                 start = time.perf_counter()
                 student = self.trained(
-                    self.model(STUDENT, seed), terms(), batches, self.options.steps, given
+                    self.model(STUDENT, seed), terms(*both), batches, self.options.steps, given
                 )
                 seconds = time.perf_counter() - start
                 bits = f"{self.bits_per_byte(student):.4f}"
@@ -219,6 +250,7 @@ def main() -> None:
     add("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     add("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     add("--vocabulary", type=int, default=1000)
+    add("--other-vocabulary", type=int, default=600, help="of the teacher with another tokenizer")
     add("--windows", type=int, default=20_000, help="to train on")
     add("--tested", type=int, default=1000, help="windows of held-out reviews")
     add("--batch", type=int, default=32)

@@ -7,11 +7,12 @@ the tables in benchmarks/README.md; when to take it stands in WHEN.
 import inspect
 import pathlib
 import re
+import types
 
 import keras
 
 import keras_kd as kd
-from keras_kd._core.addresses import LABELS, as_tuple
+from keras_kd._core.addresses import LABELS, SPANS, as_tuple
 
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE / "choose.md"
@@ -29,6 +30,7 @@ WHEN = {
     "ctkd": "no time to choose a temperature",
     "tf_kd": "no teacher and plenty of labels",
     "gkd": "sequences, best those that the student wrote",
+    "gold": "language models with tokenizers that differ",
     "draft": "a draft model for speculative decoding",
     "opd": "text that the student wrote; from one token, when the vocabulary is large",
     "minillm": "long texts that the student wrote",
@@ -83,6 +85,9 @@ def terms_of(name, recipe):
     for side, role in (("pred", "student"), ("target", "teacher")):
         layers = tuple(f"{role}:{layer}" for layer in several)
         given[side] = layers if len(layers) > 1 else layers[0]
+    if name == "gold":
+        tokens = types.SimpleNamespace(id_to_token="ab".__getitem__, vocabulary_size=lambda: 2)
+        return recipe(tokens, tokens)
     parameters = inspect.signature(recipe).parameters.values()
     roles = ("x", "y") if any(p.kind == p.VAR_POSITIONAL for p in parameters) else ()
     by_name = [p for p in parameters if p.kind == p.KEYWORD_ONLY]
@@ -105,6 +110,8 @@ def needs(name, recipe):
         found.append("several students" if name == "mutual" else "several teachers")
     elif not any(a.startswith("teacher") for a in addresses):
         found.append("no teacher")
+    if any(SPANS in as_tuple(getattr(term, "target", "")) for term in terms):
+        found.append("both tokenizers")
     if any(not a.endswith(("output", "jvp", "slope")) for a in addresses):
         found.append("layers")
     if any(getattr(getattr(term, "loss", None), "relational", False) for term in terms):

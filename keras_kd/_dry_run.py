@@ -1,5 +1,6 @@
 """The dry run: models and terms tried on symbolic inputs, before any data."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -7,7 +8,7 @@ from keras import ops
 
 from keras_kd._checks._batch import cannot_run
 from keras_kd._core.addresses import IDS, MASK
-from keras_kd._core.symbolic import lengths_unknown, reason, symbolic
+from keras_kd._core.symbolic import input_of, lengths_unknown, reason, symbolic
 from keras_kd.taps import Signals
 
 if TYPE_CHECKING:  # the other half is a keras.Model with the distiller's methods
@@ -20,6 +21,7 @@ class DryRun(Base):
     """Building: once, on symbolic inputs where the student has them, else on the first batch."""
 
     _terms_built: bool
+    _with_own_tokens: Callable[[], set[str]]
 
     def _dry_run(self, inputs: Any) -> None:
         """One dry run: every model takes the input, every address and every shape is right.
@@ -28,7 +30,11 @@ class DryRun(Base):
         cannot take a length that was made up: then an error shows at the first batch.
         """
         signals: Signals = {IDS: keras.KerasTensor((None,), "int32")}
+        students_inputs, apart = inputs, self._with_own_tokens()
         for role, tap in self._taps.items():
+            inputs = input_of(tap.model) if role in apart else students_inputs
+            if inputs is None:
+                return
             try:
                 signals.update(symbolic(tap.dry_run, inputs))
             except Exception:
@@ -39,7 +45,7 @@ class DryRun(Base):
                 except Exception as error:
                     why, learns = reason(error), role in self.students
                     raise cannot_run(role, tap.model, inputs, why, learns) from error
-        self._build_terms(signals, inputs)
+        self._build_terms(signals, students_inputs)
 
     def _build_terms(self, signals: Signals, inputs: Any) -> None:
         """Builds what the terms own; runs once."""

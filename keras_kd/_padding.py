@@ -1,12 +1,12 @@
 """The positions of sequences that count: the signal `"mask"`, and what becomes of the others."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_kd._core.addresses import MASK, RESERVED
+from keras_kd._core.addresses import MASK, RESERVED, SPANS, parse
 from keras_kd._core.keras_private import mask_of, set_mask
 from keras_kd._core.messages import shape_of
 from keras_kd._core.positions import fits_positions, without_padding
@@ -35,9 +35,19 @@ def masks_of_keras(*passes: Signals) -> Masks:
     return {} if first is None else {MASK: first}
 
 
-def emptied(targets: Signals, masks: Masks) -> Signals:
-    """The teachers' signals with zeros at padding: whatever stands there, such as NaN, is nothing."""
+def of_shared_tokens(signals: Signals, apart: Collection[str]) -> Signals:
+    """The signals without those of the roles that have tokens of their own, `apart`."""
+    return {a: s for a, s in signals.items() if a in RESERVED or parse(a).role not in apart}
 
+
+def emptied(targets: Signals, masks: Masks, apart: Collection[str] = ()) -> Signals:
+    """The teachers' signals with zeros at padding: whatever stands there, such as NaN, is nothing.
+    Of the roles `apart`, which have tokens of their own, what is in no span is padding."""
+    if apart and SPANS in targets:
+        shared = of_shared_tokens(targets, apart)
+        own = {address: s for address, s in targets.items() if address not in shared}
+        in_span = ops.convert_to_tensor(targets[SPANS][1])[..., 1] >= 0
+        return emptied(shared, masks) | emptied(own, {MASK: in_span})
     if not masks:
         return targets
 

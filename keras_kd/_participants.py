@@ -1,7 +1,7 @@
 """The students and teachers of a distillation by role, and what they must satisfy."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -26,7 +26,8 @@ def by_role(models: Participants, role: str) -> dict[str, keras.Model]:
             raise no_model(model, role, "a keras.Model or a dict of them by role")
         if not name or ":" in name or name in RESERVED:
             raise ValueError(
-                "A role is a non-empty name without ':' other than 'labels', 'ids' and 'mask'. "
+                "A role is a non-empty name without ':' other than 'labels', 'ids', 'mask' and "
+                "'spans'. "
                 f"Received: {name!r}."
             )
     if not by_role:
@@ -69,22 +70,23 @@ def check_participants(students: Models, teachers: Models) -> None:
                     "so its outputs would be NaN. Load or train it again."
                 )
     check_shared(students, teachers)
-    _check_tokenizers({**students, **teachers})
 
 
-def _check_tokenizers(models: Models) -> None:
-    """Proves that models that read texts by a preprocessor of their own make the same ids of them."""
-    known = {role: ids for role, model in models.items() if (ids := _vocabulary(model))}
+def check_tokenizers(models: Models, apart: Collection[str]) -> None:
+    """Proves that models that read texts by a preprocessor of their own make the same ids of them,
+    but for those that are given ids `apart`."""
+    shared = {role: model for role, model in models.items() if role not in apart}
+    known = {role: ids for role, model in shared.items() if (ids := _vocabulary(model))}
     first = next(iter(known), "")
     for role, vocabulary in known.items():
         if vocabulary != known[first]:
             raise ValueError(
                 f"The {first} '{models[first].name}' and the {role} '{models[role].name}' have "
                 f"tokenizers that differ, of {len(known[first])} and {len(vocabulary)} tokens: the "
-                "same ids are other texts to them, and their positions others. Nothing here aligns "
-                "two tokenizers. Train the student on texts that the teacher wrote, without it: "
-                "Distiller(student=student, terms=[keras_kd.Labels()]) and "
-                "fit(teacher.generate(prompts)). If the ids do mean the same, take one tokenizer "
+                "same ids are other texts to them, and their positions others. Give "
+                f"terms=keras_kd.recipes.gold({first}.preprocessor, {role}.preprocessor), which "
+                "compares the two over the same spans of text, and fit on "
+                "keras_kd.sources.TwoTokenizers. If the ids do mean the same, take one tokenizer "
                 f"off: {role}.preprocessor = None."
             )
 

@@ -7,7 +7,7 @@ import keras
 
 from keras_kd._compiled._outputs import keys_of
 from keras_kd._compiled._signal_metrics import SignalMetrics
-from keras_kd._core.addresses import parse
+from keras_kd._core.addresses import RESERVED, SPANS, as_tuple, parse
 from keras_kd._core.keras_private import compiled_metrics
 from keras_kd.taps import Tap
 from keras_kd.terms import Labels, Term
@@ -38,6 +38,12 @@ class ReadPaths(Base):
                 if address.role == role:
                     readers.setdefault(address.path, one.described)
         return readers
+
+    def _with_own_tokens(self) -> set[str]:
+        """The teachers' roles that have tokens of their own: terms compare them over spans of text."""
+        spanned = (term.target for term in self.terms if isinstance(term, Term))
+        sides = [as_tuple(target) for target in spanned if SPANS in as_tuple(target)]
+        return {parse(a).role for side in sides for a in side if a not in RESERVED}
 
     def _make_taps(self) -> dict[str, Tap]:
         """Every model, tapped for all that terms and metrics read of it."""

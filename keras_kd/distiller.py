@@ -15,6 +15,7 @@ from keras_kd._checks._batch import (
     check_some,
     fits,
     no_batches,
+    no_spans,
     split,
 )
 from keras_kd._checks._changes import Changes
@@ -26,7 +27,7 @@ from keras_kd._compiled._label_values import Check
 from keras_kd._compiled._label_values import faults as label_faults
 from keras_kd._compiled._outputs import name_output_layers
 from keras_kd._compiled._signal_metrics import SignalMetrics
-from keras_kd._core.addresses import LABELS
+from keras_kd._core.addresses import INPUTS, LABELS, SPANS
 from keras_kd._core.configs import restored
 from keras_kd._core.keras_private import added_loss, layers_of, unframed
 from keras_kd._core.messages import text_of
@@ -36,7 +37,14 @@ from keras_kd._core.symbolic import input_of
 from keras_kd._core.tensors import Tensor
 from keras_kd._dry_run import DryRun
 from keras_kd._fit_methods import Fitting
-from keras_kd._padding import emptied, mark_padding, masks_of_batch, masks_of_keras
+from keras_kd._padding import (
+    Masks,
+    emptied,
+    mark_padding,
+    masks_of_batch,
+    masks_of_keras,
+    of_shared_tokens,
+)
 from keras_kd._participants import (
     Participants,
     as_given,
@@ -44,6 +52,7 @@ from keras_kd._participants import (
     by_role,
     check_participants,
     check_terms,
+    check_tokenizers,
     freeze,
     momentum_teachers,
     only,
@@ -156,6 +165,8 @@ class Distiller(
             check_roles_of_default(students, teachers)
         self.terms = hinton() if terms is None else as_list(terms)
         check_terms(self.terms, students, teachers)
+        self._apart = self._with_own_tokens()
+        check_tokenizers({**students, **teachers}, self._apart)
         name_output_layers(self.terms, {**students, **teachers})
         check_logits(self.terms, {**students, **teachers}, set(students))
         check_probabilities(self.terms, {**students, **teachers})
@@ -233,15 +244,28 @@ class Distiller(
     def _teacher_signals(self, inputs: Any) -> Signals:
         """The teachers' signals for a batch: those that came with it, and those computed now."""
         x, given = self._split(inputs)
-        signals = dict(given)
-        self._check_signals_are_read(signals)
+        signals = {a: s for a, s in given.items() if not a.endswith(f":{INPUTS}")}
+        self._check_signals_are_read(given)
         for role in self.teachers:
             wanted = [f"{role}:{path}" for path in self._paths_of(role)]
             if not all(address in given for address in wanted):
-                computed = self._run_teacher(role, x)
-                computed |= self._taps[role].jvps(x, self._step, self._jvp)
+                own = self._inputs_of(role, x, given)
+                computed = self._run_teacher(role, own)
+                computed |= self._taps[role].jvps(own, self._step, self._jvp)
                 signals.update({a: s for a, s in computed.items() if a not in given})
-        return emptied(signals, masks_of_batch(given, x) or masks_of_keras(signals))
+        return emptied(signals, self._masks(given, x, signals), self._apart)
+
+    def _inputs_of(self, role: str, x: Tensor, given: Signals) -> Any:
+        """What a teacher takes: inputs of its own that came with the batch, or the student's."""
+        address = f"{role}:{INPUTS}"
+        if role in self._apart and not {address, SPANS} <= given.keys():
+            raise no_spans(f"The {role} '{self.teachers[role].name}'", f"'{address}'")
+        return given.get(address, x)
+
+    def _masks(self, given: Signals, x: Any, *passes: Signals) -> Masks:
+        """The masks of the student's positions: the batch's, or else the one that Keras made."""
+        made = (of_shared_tokens(signals, self._apart) for signals in passes)
+        return masks_of_batch(given, x) or masks_of_keras(*made)
 
     def _run_teacher(self, role: str, x: Tensor) -> Signals:
         """A teacher's signals for the input `x`."""
@@ -274,8 +298,8 @@ class Distiller(
         y, sample_weight = keras.tree.map_structure(_tensor, (y, sample_weight))
         outputs, predictions = self._student_signals(x, training=training)
         masks = masks_of_batch(targets, x)
-        if not masks and (masks := masks_of_keras(predictions, targets)):
-            targets = emptied(targets, masks)
+        if not masks and (masks := self._masks({}, None, predictions, targets)):
+            targets = emptied(targets, masks, self._apart)
         mask = mark_padding(predictions, masks)
         signals = {**targets, **predictions, LABELS: y, **mask}
         self._build_terms(signals, x)

@@ -8,7 +8,12 @@ import keras
 
 from keras_kd._checks._arguments import check_address, check_named, check_weight
 from keras_kd._checks._classes import check_classes, of_common_classes
-from keras_kd._checks._term_dry_run import check_before_data, check_ids, check_mask
+from keras_kd._checks._term_dry_run import (
+    check_before_data,
+    check_ids,
+    check_mask,
+    check_spans,
+)
 from keras_kd._checks._terms import (
     LABELS_HELP,
     OF_SHAPES,
@@ -205,6 +210,7 @@ class Term(_Weighted):
     def _sides(self, signals: Signals, training: bool) -> tuple[Any, Any]:
         check_ids(self, signals)
         check_mask(self, signals)
+        check_spans(self, signals)
         check_one_tensor(self, signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
         target = [

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import types
 
 import keras
 import numpy as np
@@ -26,6 +27,7 @@ ROOMS = {
     "callbacks": callbacks, "teachers": teachers, "students": students, "compression": compression,
 }  # fmt: skip
 IMAGES = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
+LETTERS = types.SimpleNamespace(id_to_token="ab".__getitem__, vocabulary_size=lambda: 2)
 #: What arguments without a default are given.
 GIVEN = {
     "loss": losses.SoftTarget, "student": lambda: mlp("s"), "teacher": lambda: mlp("t"),
@@ -35,6 +37,8 @@ GIVEN = {
     "heads": lambda: 2, "margins": lambda: -1.0, "pred": lambda: "student:hidden",
     "target": lambda: "teacher:hidden", "term": lambda: "soft_target", "key": lambda: "a",
     "levels": lambda: (4, 2), "classes": lambda: [0, 1, 2], "path": lambda: "s.keras",
+    "student_groups": lambda: [0, 1, -1], "teacher_groups": lambda: [1, 0],
+    "student_tokenizer": lambda: LETTERS, "teacher_tokenizer": lambda: LETTERS,
     "start": lambda: 0.0, "end": lambda: 1.0, "function": lambda: np.tanh, "output_shape": lambda: (4,),
 }  # fmt: skip
 #: The same for a package in which they mean something else.

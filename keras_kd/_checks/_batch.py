@@ -138,6 +138,15 @@ def absent(reader: str, address: str, came: Any, roles: Any) -> ValueError:
     )
 
 
+def no_spans(reader: str, address: str) -> ValueError:
+    """The error of a batch of one tokenizer where there are two."""
+    return ValueError(
+        f"{reader} has tokens of its own, and this batch brings no {address}: the teacher must not be "
+        "given the student's token ids. Feed keras_kd.sources.TwoTokenizers(texts, "
+        "student_tokenizer, teacher_tokenizer, max_length=...), to fit and to evaluate."
+    )
+
+
 def cannot_run(role: str, model: keras.Model, inputs: Any, why: str, learns: bool) -> ValueError:
     """The error of a model that fails on the input that all models are given."""
     shapes = keras.tree.map_structure(_shape, inputs)

@@ -63,7 +63,8 @@ def check_projectors(term: Any) -> None:
 
 def of_common_classes(term: Any, pred: Any, target: Any) -> tuple[Any, Any]:
     """Both sides over the tokens that both have, where one vocabulary is padded."""
-    if not compares_classes(term) or not between_model_outputs(term):
+    own = getattr(term.loss, "own_classes", False)
+    if own or not compares_classes(term) or not between_model_outputs(term):
         return pred, target
     told = getattr(term, "told_of_padding", False)
     pred, target, term.told_of_padding = of_common_tokens(term.name, pred, target, told)

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_kd._checks import _values
 from keras_kd._checks._batch import absent, check_read
+from keras_kd._core.addresses import INPUTS
 from keras_kd._core.messages import listing
 from keras_kd._participants import check_learners
 from keras_kd.taps import Signals
@@ -50,6 +51,7 @@ class SignalChecks(Base):
             return
         addresses = [a for term in self.terms for a in term.addresses()]
         addresses += [a for one in self._signal_metrics.bound for a in (one.target, one.pred)]
+        addresses += [f"{role}:{INPUTS}" for role in self.teachers]
         check_read(given, addresses, {**self.students, **self.teachers})
         self._known_signals |= given.keys()
 

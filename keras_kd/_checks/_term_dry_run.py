@@ -4,9 +4,10 @@ from typing import Any
 
 import keras
 
+from keras_kd._checks._batch import no_spans
 from keras_kd._checks._classes import check_classes, check_projectors, of_common_classes
 from keras_kd._checks._terms import cannot_compare, check_one_tensor, check_shapes
-from keras_kd._core.addresses import IDS, MASK, RESERVED, as_tuple
+from keras_kd._core.addresses import IDS, MASK, RESERVED, SPANS, as_tuple
 from keras_kd._core.symbolic import reason, symbolic
 from keras_kd._term_inputs import projected
 from keras_kd.losses import Loss
@@ -21,6 +22,11 @@ def check_mask(term: Any, signals: Signals) -> None:
             "in place of x: (batch, positions), 1 where a position counts, 0 at padding. A layer "
             "Embedding(mask_zero=True) makes one too."
         )
+
+
+def check_spans(term: Any, signals: Signals) -> None:
+    if SPANS in as_tuple(term.target) and SPANS not in signals:
+        raise no_spans(f"Term '{term.name}'", f"'{SPANS}'")
 
 
 def check_ids(term: Any, signals: Signals) -> None:

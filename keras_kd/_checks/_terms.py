@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._core.addresses import LABELS, MASK, RESERVED, as_tuple
+from keras_kd._core.addresses import LABELS, MASK, RESERVED, SPANS, as_tuple
 from keras_kd._core.messages import listing, see, shape_of
 from keras_kd._core.shapes import advice_on_tokens
 from keras_kd.losses import Loss
@@ -52,6 +52,17 @@ def check_arguments(term: Any) -> None:
             f"Term '{term.name}': {kind} reads the labels beside the teacher's output. Give "
             f"target=({whole}). Received: target={term.target!r}."
             + (f" {loss.without_labels}" if loss.without_labels else "")
+        )
+    if loss.reads_spans and (len(target) != 2 or target[-1] != SPANS):
+        teacher = next((a for a in target if a not in RESERVED), "teacher:output")
+        raise ValueError(
+            f"Term '{term.name}': {kind} reads the spans of text beside the teacher's output. Give "
+            f"target=({teacher!r}, 'spans'). Received: target={term.target!r}."
+        )
+    if _ours(loss) and SPANS in (*pred, *target) and not loss.reads_spans:
+        raise ValueError(
+            f"Term '{term.name}': {kind} does not read 'spans', which keras_kd.losses.SpanTarget "
+            "does, as a target. Leave it out."
         )
     if not _ours(loss) or not loss.same_shape or loss.several or loss.with_labels:
         return

@@ -10,8 +10,13 @@ LABELS = "labels"
 IDS = "ids"
 #: Which positions of the batch's sequences count, `(batch, positions)`: 1, and 0 at padding.
 MASK = "mask"
+#: How the tokens of student and teacher stand for the same text, where each has a tokenizer of its
+#: own: a pair of arrays, see `keras_kd.losses.SpanTarget`.
+SPANS = "spans"
 #: Addresses that name no model.
-RESERVED = (LABELS, IDS, MASK)
+RESERVED = (LABELS, IDS, MASK, SPANS)
+#: The path of what a model takes in place of the batch's inputs, where it comes with the batch.
+INPUTS = "inputs"
 #: The path that names what a model returns.
 OUTPUT = "output"
 #: The path that names the derivative of what a model returns along a random direction of its
@@ -45,7 +50,8 @@ def parse(address: str) -> Address:
     if not (role and colon and path) or address != address.strip():
         raise ValueError(
             "An address names a role and a path, such as 'student:output' or 'teacher:block3' "
-            "(or is 'labels', as a target, 'ids', for a projector, or 'mask', for either). "
+            "(or is 'labels' or 'spans', as a target, 'ids', for a projector, or 'mask', for "
+            "either). "
             f"Received: {address!r}."
         )
     return Address(role, path)

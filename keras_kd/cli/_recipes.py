@@ -65,8 +65,11 @@ def _is_given(parameter: inspect.Parameter) -> bool:
 
 
 def _needs_roles(recipe: Callable[..., Terms]) -> bool:
-    kinds = {p.kind for p in inspect.signature(recipe).parameters.values()}
-    return inspect.Parameter.VAR_POSITIONAL in kinds
+    parameters = inspect.signature(recipe).parameters.values()
+    return any(
+        p.kind is p.VAR_POSITIONAL or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty)
+        for p in parameters
+    )
 
 
 def _listed(found: list[dict[str, Any]]) -> str:

@@ -101,6 +101,8 @@ Names:
         latter.
     SoftTarget
         Kullback-Leibler divergence from the teacher's softened probabilities to the student's.
+    SpanTarget
+        Divergence from a teacher with another tokenizer, span by span.
     SparseJensenShannon
         Generalized Jensen-Shannon divergence to the k largest logits; the rest is one bucket.
     SparseReverseKL
@@ -175,6 +177,7 @@ from keras_kd.losses._sampled_tokens import SampledReverseKL as SampledReverseKL
 from keras_kd.losses._soft_targets import BinarySoftTarget as BinarySoftTarget
 from keras_kd.losses._soft_targets import SoftTarget as SoftTarget
 from keras_kd.losses._soft_targets import StandardizedSoftTarget as StandardizedSoftTarget
+from keras_kd.losses._spans import SpanTarget as SpanTarget
 from keras_kd.losses._sparse import SparseJensenShannon as SparseJensenShannon
 from keras_kd.losses._sparse import SparseReverseKL as SparseReverseKL
 from keras_kd.losses._sparse import SparseSoftTarget as SparseSoftTarget
@@ -204,7 +207,7 @@ __all__ = [
     "MaximumMeanDiscrepancy", "NeighborDistribution", "NoiseContrastive",
     "NormalizedTarget", "RegressionMatch", "RelationMatch", "ReverseKL", "SampledReverseKL",
     "SampledSoftTarget", "SimilarityMatrix", "SkewKL", "SkewReverseKL", "SoftTarget",
-    "SparseJensenShannon", "SparseReverseKL", "SparseSoftTarget", "StandardizedSoftTarget",
-    "SumOf", "TotalVariation", "UniversalLogit", "VariationalMatch", "VirtualTarget",
-    "WeightedSoftTarget",
+    "SpanTarget", "SparseJensenShannon", "SparseReverseKL", "SparseSoftTarget",
+    "StandardizedSoftTarget", "SumOf", "TotalVariation", "UniversalLogit",
+    "VariationalMatch", "VirtualTarget", "WeightedSoftTarget",
 ]  # fmt: skip

@@ -63,6 +63,9 @@ class Loss(keras.losses.Loss):
     relational: ClassVar[bool] = False
     #: It makes one value of all positions of an example. Padded ones are zeros on both sides then.
     joins_positions: ClassVar[bool] = False
+    #: Its target is a pair: a teacher's logits, and the spans of text that its tokens and the
+    #: student's share.
+    reads_spans: ClassVar[bool] = False
     #: Its `call` takes the mask of the predictions, `mask=`, to leave padded positions out within
     #: an example's value.
     reads_mask: ClassVar[bool] = False
@@ -118,8 +121,13 @@ class Loss(keras.losses.Loss):
             values = self.call(target, pred)
         if self.hard_labels:
             values = sound(target[-1] if isinstance(target, tuple) else target, pred, values)
-        weights, count = weighed(values, [mask], sample_weight, self.reduction)
+        masks = [mask, self.counting(target)]
+        weights, count = weighed(values, masks, sample_weight, self.reduction)
         return Reduced(values, self.reduction, self.dtype)(values, values, weights), count
+
+    def counting(self, y_true: Any) -> Tensor:
+        """Which positions have a value, besides the mask; `None`: all of them."""
+        return None
 
     def _widened(self, side: Any) -> Any:
         """One tensor, or a tuple of them, in the type of the computation."""

@@ -58,9 +58,7 @@ class UniversalLogit(RowLoss):
         return self._value, self._gradient
 
     def _value(self, target: Tensor, logits: Tensor) -> Tensor:
-        p, q = (_sorted(ops.softmax(x / self.temperature, axis=-1)) for x in (target, logits))
-        width = max(p.shape[-1], q.shape[-1])
-        return ops.sum(ops.abs(_filled(q, width) - _filled(p, width)), axis=-1)
+        return sorted_gap(*(ops.softmax(x / self.temperature, axis=-1) for x in (target, logits)))
 
     def _gradient(self, target: Tensor, logits: Tensor) -> Tensor:
         p = _sorted(ops.softmax(target / self.temperature, axis=-1))
@@ -73,8 +71,15 @@ class UniversalLogit(RowLoss):
         return q * (gain - ops.sum(q * gain, axis=-1, keepdims=True)) / self.temperature
 
 
+def sorted_gap(p: Tensor, q: Tensor) -> Tensor:
+    """Sum of the absolute differences of two rows of probabilities, each sorted downwards."""
+    p, q = _sorted(p), _sorted(q)
+    width = max(p.shape[-1], q.shape[-1])
+    return ops.sum(ops.abs(_filled(q, width) - _filled(p, width)), axis=-1)
+
+
 def _sorted(x: Tensor) -> Tensor:
-    return -ops.sort(-x, axis=-1)
+    return -ops.sort(-x, axis=-1) if x.shape[-1] else x  # TensorFlow has no gradient of none
 
 
 def _filled(x: Tensor, width: int) -> Tensor:

@@ -41,6 +41,8 @@ Names:
         Factor transfer: the teacher's map in fewer channels, translated by the student.
     gkd
         Generalized distillation of sequences: a divergence between forward and reverse KL.
+    gold
+        A teacher with another tokenizer: a divergence over the spans of text that both sides have.
     hinton
         Knowledge distillation: soft targets beside the labels.
     logit_standardization
@@ -132,6 +134,7 @@ from keras_kd.recipes._several_models import mutual as mutual
 from keras_kd.recipes._several_models import own_teacher as own_teacher
 from keras_kd.recipes._transformers import minilm as minilm
 from keras_kd.recipes._transformers import tinybert as tinybert
+from keras_kd.recipes._two_tokenizers import gold as gold
 from keras_kd.recipes._with_labels import dkd as dkd
 from keras_kd.recipes._with_labels import nkd as nkd
 from keras_kd.recipes._with_labels import tf_kd as tf_kd
@@ -143,7 +146,7 @@ __getattr__ = _moved(__name__, {name: f"keras_kd.procedures.{name}" for name in 
 
 __all__ = [
     "ab", "attention_transfer", "binary", "ca_mkd", "cc", "crd", "crd_memory", "ctkd",
-    "deit", "dist", "dkd", "draft", "fitnets", "fsp", "ft", "gkd", "hinton",
+    "deit", "dist", "dkd", "draft", "fitnets", "fsp", "ft", "gkd", "gold", "hinton",
     "logit_standardization", "mean_teacher", "mgd", "minillm", "minilm", "mutual", "nkd",
     "nst", "ofd", "opd", "own_teacher", "pkt", "regression", "representation", "review_kd",
     "rkd", "simkd", "sobolev", "sp", "srd", "tf_kd", "tinybert", "vid", "wsld",

@@ -27,6 +27,8 @@ Names:
         Batches of texts that the teacher wrote: sequence-level distillation.
     TorchTeacher
         A torch module as a teacher, whatever backend the student trains on.
+    TwoTokenizers
+        Batches of texts for a student and a teacher with tokenizers of their own.
 """
 
 from keras_kd._core.function_teacher import FunctionTeacher as FunctionTeacher
@@ -40,9 +42,10 @@ from keras_kd.sources._server import ServerTeacher as ServerTeacher
 from keras_kd.sources._sklearn import SklearnTeacher as SklearnTeacher
 from keras_kd.sources._teacher_text import TeacherText as TeacherText
 from keras_kd.sources._torch import TorchTeacher as TorchTeacher
+from keras_kd.sources._two_tokenizers import TwoTokenizers as TwoTokenizers
 
 __all__ = [
     "FunctionTeacher", "HuggingFaceTeacher", "LiteRTTeacher", "ONNXTeacher", "OnPolicy",
     "SavedModelTeacher", "ServerTeacher", "SklearnTeacher", "TeacherText", "TorchTeacher",
-    "live",
+    "TwoTokenizers", "live",
 ]  # fmt: skip

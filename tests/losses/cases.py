@@ -94,6 +94,16 @@ def drawn_tokens(draw):
     return (teacher, tokens), pred
 
 
+def spanned(draw):
+    """Three tokens of the student, each as long as one or two of the teacher's five."""
+    mine, theirs = np.zeros((BATCH, 3, 3), "int32"), np.zeros((BATCH, 5, 2), "int32")
+    mine[..., 0] = np.arange(BATCH * 3).reshape(BATCH, 3) % 7
+    theirs[..., 0] = np.arange(BATCH * 5).reshape(BATCH, 5) % 4
+    mine[..., 1], mine[..., 2] = [0, 1, 2], [0, 2, 3]
+    theirs[..., 1] = [0, 0, 1, 2, 2]
+    return (draw(BATCH, 5, 5), (mine, theirs)), draw(BATCH, 3, 7)
+
+
 def with_score(values):
     """What a loss changes by when its value is held still, as the factor of a score."""
 
@@ -416,6 +426,19 @@ CASES = [
             oracles.per_row(oracles.universal), {"temperature": 1.0}, T, identity=None, note=note,
         )
         for sizes, note in (((7, 5), "fewer"), ((5, 7), "more"))
+    ),
+    *(
+        Case(
+            losses.SpanTarget, spanned, oracles.spans,
+            {"student_groups": mine, "teacher_groups": theirs, "beta": beta, "temperature": 1.5,
+             "matched_weight": a, "unmatched_weight": b},
+            T, shape=(3,), identity=None, note=note,
+        )
+        for mine, theirs, beta, a, b, note in (
+            ([0, 1, 2, -1, 3, -1, -1], [3, 0, 1, -1, 2], 0.5, None, None, ""),
+            ([0, 1, 2, 1, 3, 0, -1], [3, 0, 1, 2, 2], 0.0, 1.0, 0.5, "forward"),
+            ([0, 1, 2, 1, 3, 0, -1], [3, 0, 1, 2, -1], 1.0, 0.7, 2.0, "reverse"),
+        )
     ),
     Case(losses.LabelTarget, lambda draw: (LABELS, draw(BATCH, 6)), oracles.label, identity=None),
     Case(

@@ -232,6 +232,44 @@ def universal(t, s, temperature):
     return sum(abs(a - b) for a, b in itertools.zip_longest(p, q, fillvalue=0.0))
 
 
+def spans(
+    target, s, student_groups, teacher_groups, beta=0.5, temperature=1.0,
+    matched_weight=None, unmatched_weight=None,
+):  # fmt: skip
+    """Of each span the value, at the student's position where it begins; 0 elsewhere."""
+    t, (mine, theirs) = target
+    share = np.mean(np.array(teacher_groups) >= 0)
+    a = share if matched_weight is None else matched_weight
+    b = 1 - share if unmatched_weight is None else unmatched_weight
+    values = np.zeros(s.shape[:2])
+
+    def events(logits, tokens, begin, groups):
+        """Probabilities of the groups, then of the span; and of the tokens of no group, sorted."""
+        written = [i for i, row in enumerate(tokens) if int(row[1]) == begin]
+        of_span = np.prod([softmax(logits[i] / temperature)[int(tokens[i][0])] for i in written])
+        p = softmax(logits[written[0]] / temperature)
+        first = int(tokens[written[0]][0])
+        p[first] = max(p[first] - of_span, 1e-7 * p[first])
+        whole = np.r_[groups, [-1] * (len(p) - len(groups))]
+        summed = [p[whole == group].sum() for group in range(max(groups) + 1)]
+        return np.array([*summed, of_span]), sorted(p[whole == -1], reverse=True)
+
+    for example, place in np.ndindex(*s.shape[:2]):
+        if int(mine[example][place][1]) != place:
+            continue
+        q, rest_q = events(s[example], mine[example], place, student_groups)
+        p, rest_p = events(t[example], theirs[example], place, teacher_groups)
+        m = beta * p + (1 - beta) * q
+        if beta in (0, 1):
+            one, other = (q, p) if beta else (p, q)
+            value = kl(one, other) - one.sum() + other.sum()
+        else:
+            value = beta * kl(p, m) + (1 - beta) * kl(q, m)
+        gap = sum(abs(x - y) for x, y in itertools.zip_longest(rest_p, rest_q, fillvalue=0.0))
+        values[example, place] = a * value + b * gap
+    return values
+
+
 def at_tokens(target, s):
     """Log-probabilities of the tokens, the teacher's and the student's; 0 where there is none."""
     teacher, tokens = target

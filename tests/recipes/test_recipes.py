@@ -3,6 +3,7 @@
 import functools
 import inspect
 import operator
+import types
 
 import keras
 import numpy as np
@@ -25,6 +26,12 @@ ONE = {"pred": "student:b", "target": "teacher:b"}
 TWO = {"pred": ["student:a", "student:b"], "target": ["teacher:a", "teacher:b"]}
 CROSS = {"pred": "student:a", "target": "teacher:b"}  # 8×8 from 4×4
 PARTS = ("query", "key", "value")
+
+
+#: A tokenizer of nine letters.
+LETTERS = types.SimpleNamespace(
+    id_to_token="abcdefghi".__getitem__, vocabulary_size=lambda: len("abcdefghi")
+)
 
 
 def networks():
@@ -96,6 +103,7 @@ RECIPES = {
     "opd": (writers, lambda m: recipes.opd(), [1]),
     "opd by one token": (writers, lambda m: recipes.opd(estimator="k1"), [1]),
     "opd by one token, above 0": (writers, lambda m: recipes.opd(estimator="k3"), [1]),
+    "gold": (writers, lambda m: recipes.gold(LETTERS, LETTERS), [1]),
     "minillm": (writers, lambda m: recipes.minillm(), [1, 1]),
     "fitnets": (networks, lambda m: recipes.fitnets(**TWO), [1, 100, 100]),
     "fitnets of another size": (networks, lambda m: recipes.fitnets(**CROSS), [1, 100]),
@@ -163,9 +171,19 @@ RECIPES = {
 }  # fmt: skip
 
 
+def spans_of_texts():
+    """The same, each token as long on both sides; the teacher sees ids of its own."""
+    x, y = texts()
+    spans = np.stack([y, *[np.zeros_like(y) + np.arange(y.shape[1])] * 2], axis=-1).astype("int32")
+    signals = {"teacher:inputs": x, "spans": (spans, spans[..., :2])}
+    return {"inputs": x, "signals": signals}, y
+
+
 def data_for(name):
     if RECIPES[name][0] is transformers:
         return tokens()
+    if name == "gold":
+        return spans_of_texts()
     if RECIPES[name][0] is writers:
         return texts()
     x, y = images()
@@ -253,6 +271,9 @@ def test_recipes_have_the_same_settings_in_the_same_order(name):
     if name in BY_MODELS:
         assert list(parameters)[:4] == ["student", "teacher", "pred", "target"]
         assert all(parameters.pop(key).default is None for key in list(parameters)[:4])
+    if name == "gold":
+        assert list(parameters)[:2] == ["student_tokenizer", "teacher_tokenizer"]
+        parameters = {n: p for n, p in parameters.items() if not n.endswith("tokenizer")}
     allowed = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_POSITIONAL)
     assert all(p.kind in allowed for p in parameters.values()), "settings are given by name"
     required = [n for n, p in parameters.items() if p.default is p.empty]
