@@ -69,9 +69,9 @@ class TwoTokenizers(keras.utils.PyDataset):
     ... )
     >>> x, y, weight = source[0]
     >>> x["inputs"].tolist(), x["signals"]["teacher:inputs"].tolist()  # a ab ab, and a a ba b
-    ([[0, 2, 0]], [[0, 0, 2]])
+    ([[0, 2, 2]], [[0, 0, 2]])
     >>> [part.tolist() for part in x["signals"]["spans"]]  # "abab", by 2 tokens and by 3
-    [[[[2, 0, 0], [2, 0, -1], [0, -1, -1]]], [[[0, 0], [2, 0], [1, 0]]]]
+    [[[[2, 0, 0], [2, 0, -1], [-1, -1, -1]]], [[[0, 0], [2, 0], [1, 0]]]]
 
     Reference: Patiño et al., "Unlocking On-Policy Distillation for Any Model Family", Hugging Face,
     2025, https://huggingface.co/spaces/HuggingFaceH4/on-policy-distillation.
