@@ -1,6 +1,6 @@
 """The positions of sequences that count: the signal `"mask"`, and what becomes of the others."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -51,16 +51,27 @@ def emptied(targets: Signals, masks: Masks, apart: Collection[str] = ()) -> Sign
     if not masks:
         return targets
 
-    def without(address: str, signal: Tensor) -> Tensor:
-        mask = _fitting(address, masks, signal)
-        return signal if mask is None else without_padding(signal, mask)
+    def without(address: str, signal: Any) -> Any:
+        parts = keras.tree.flatten(signal)
+
+        def one(tensor: Tensor) -> Tensor:
+            whole = _of_rows(tensor, parts) if isinstance(signal, tuple) else tensor
+            mask = _fitting(address, masks, whole)
+            return tensor if mask is None else without_padding(tensor, mask)
+
+        return keras.tree.map_structure(one, signal)
 
     return {
-        address: signal
-        if address in RESERVED
-        else keras.tree.map_structure(lambda tensor, a=address: without(a, tensor), signal)
+        address: signal if address in RESERVED else without(address, signal)
         for address, signal in targets.items()
     }
+
+
+def _of_rows(tensor: Tensor, parts: Iterable[Tensor]) -> Tensor:
+    """The part with which a part of one number per position goes, as a log-sum-exp does with the
+    largest logits; else itself."""
+    others = (p for p in parts if tuple(p.shape[:-1]) == tuple(tensor.shape))
+    return next(others, tensor) if len(tensor.shape) == 2 else tensor
 
 
 def mark_padding(signals: Signals, masks: Masks) -> Signals:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_kd._core.keras_private import mask_of, set_mask
@@ -62,6 +63,20 @@ def hand_on(masks: Iterable[Tensor], tensors: Iterable[Tensor]) -> None:
                 set_mask(tensor, fitting[0])
 
 
+@contextlib.contextmanager
+def without_masks(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Takes the masks off some tensors, while the context lasts."""
+    taken = [(tensor, mask) for tensor in keras.tree.flatten(list(tensors))
+             if (mask := mask_of(tensor)) is not None]  # fmt: skip
+    for tensor, _ in taken:
+        set_mask(tensor, None)
+    try:
+        yield
+    finally:
+        for tensor, mask in taken:
+            set_mask(tensor, mask)
+
+
 def fits_positions(mask: Tensor, signal: Tensor) -> bool:
     """Whether `signal` has the mask's positions: as its second axis, or, of attention scores
     `(batch, heads, queries, keys)`, as its last two."""
@@ -83,6 +98,13 @@ def without_padding(signal: Tensor, mask: Tensor) -> Tensor:
     kept = ops.where(counts, signal, ops.zeros((), signal.dtype))
     set_mask(kept, mask)
     return kept
+
+
+def finite_at_padding(signal: Tensor, mask: Tensor, kind: str) -> Tensor:
+    """`signal` with zeros in place of what a `kind` cannot hold at padding: NaN, infinite numbers,
+    and those that would become infinite."""
+    held = ops.abs(signal) <= float(np.finfo(kind).max)
+    return ops.where(held, signal, without_padding(signal, mask))
 
 
 def _are_scores(mask: Tensor, signal: Tensor) -> bool:

@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> None:
     text = (
         f"{options.out}: what '{manifest.teacher['name']}' says of {manifest.examples:,} images, "
         f"{manifest.bytes_per_example():,} bytes each."
+        + (f" A position takes {each:.3g} bytes." if each is not None else "")
     )
     give(options, result, text)
 

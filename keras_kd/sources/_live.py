@@ -16,6 +16,7 @@ from keras_kd._core.optional import require_tensorflow
 from keras_kd._core.scalars import count
 from keras_kd._examples._batches import is_tf_data
 from keras_kd._examples._part import Part
+from keras_kd._padding import emptied, masks_of_batch
 
 
 def live(
@@ -99,7 +100,9 @@ class _Teachers:
         with self._lock:
             for role, signals in self._signals.items():
                 for path, signal in signals(x).items():
-                    _check_finite(signal, path, signals.teacher.name)
+                    address = f"{role}:{path}"
+                    counting = emptied({address: signal}, masks_of_batch({}, x))[address]
+                    _check_finite(counting, path, signals.teacher.name)
                     found[f"{role}:{path}"] = signal
         return found
 
@@ -162,7 +165,7 @@ def _signature(tf: Any, batch: Any) -> Any:
 
 
 def _check_finite(signal: Any, path: str, name: str) -> None:
-    for leaf in keras.tree.flatten(signal):
+    for leaf in map(keras.ops.convert_to_numpy, keras.tree.flatten(signal)):
         if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
             bad = ~np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1)
             raise ValueError(

@@ -48,6 +48,10 @@ class Codec:
     def decode(self, columns: Columns) -> Any:
         raise NotImplementedError
 
+    def unseen_faults(self, prepared: Any) -> np.ndarray:
+        """Where what is prepared holds NaN or infinite values that no column shows."""
+        return np.zeros((), "bool")
+
     def at(self, temperature: float | None) -> int:
         """The place of `temperature` among those stored, where it matters."""
         return 0

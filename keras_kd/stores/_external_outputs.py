@@ -12,10 +12,11 @@ from keras_kd._core.largest import Largest
 from keras_kd._core.positions import fits_positions
 from keras_kd._examples._ids import shown
 from keras_kd._padding import masks_of_batch
-from keras_kd.stores._codecs import Codec, StoreError, TopK
+from keras_kd.stores._codecs import Codec, StoreError
 from keras_kd.stores._draws import Draws
 from keras_kd.stores._form import Form, plain
-from keras_kd.stores._ragged import Ragged, no_mask, within
+from keras_kd.stores._ragged import Ragged, no_mask, prepared, within
+from keras_kd.stores._top_k_bytes import top_k_codec
 
 #: The number of classes of a teacher that gives its largest logits alone, where it is not known.
 _CLASSES_UNKNOWN = 1 << 31
@@ -56,7 +57,7 @@ class ExternalOutputs:
                 f"temperatures={form.temperatures}."
             )
         classes = getattr(self.teacher, "num_classes", None) or _CLASSES_UNKNOWN
-        return TopK((*signal.values.shape[1:-1], classes), k, dtype, (1.0,))
+        return top_k_codec((*signal.values.shape[1:-1], classes), k, dtype, (1.0,))
 
     def first_signals(self, x: Any, most: int) -> dict[str, Any]:
         """The signals of the first examples, as the teacher gave them for the shapes."""
@@ -76,13 +77,12 @@ class ExternalOutputs:
     def _prepared(self, path: str, signal: Any, x: Any, ids: np.ndarray, views: np.ndarray) -> Any:
         codec, kept = self.codecs[path], within(self.codecs[path])
         starts = kept.starts(ids, views) if isinstance(kept, Draws) else None
-        if not isinstance(codec, Ragged):
-            return codec.prepare(signal, starts)
+        some = signal.values if isinstance(signal, Largest) else signal
         given = masks_of_batch({}, x).values()
-        mask = next((each for each in given if fits_positions(each, signal)), None)
-        if mask is None:
+        mask = next((each for each in given if fits_positions(each, some)), None)
+        if mask is None and isinstance(codec, Ragged):
             raise no_mask(path, x)
-        return codec.prepare(signal, starts, mask)
+        return prepared(codec, signal, starts, mask)
 
     def _run(self, x: Any, ids: np.ndarray | None) -> dict[str, Any]:
         def row(place: int) -> str:

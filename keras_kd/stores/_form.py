@@ -11,6 +11,7 @@ from keras_kd._core.scalars import count, is_number, positive
 from keras_kd.stores._codecs import Codec, Dense, Scaled, TopK
 from keras_kd.stores._draws import Draws
 from keras_kd.stores._ragged import Ragged, TopP, within
+from keras_kd.stores._top_k_bytes import TopKBytes, top_k_codec
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,16 @@ class Form:
                 )
             return Draws(shape, self.sampled, self.temperatures[0], self.sampling_power, self.seed)
         assert self.top_k is not None
-        if dtype == "int8":
-            raise ValueError(f"'{address}': the largest logits are float16 or float32, not int8.")
         if not shape or not 0 < self.top_k <= shape[-1]:
             raise ValueError(
                 f"`top_k` must be between 1 and the number of classes: '{address}' has the shape "
                 f"{(None, *shape)}. Received: top_k={self.top_k}."
             )
-        if self.top_p is not None:
-            return TopP(shape, self.top_k, dtype, self.temperatures, self.top_p)
-        return TopK(shape, self.top_k, dtype, self.temperatures)
+        if self.top_p is None:
+            return top_k_codec(shape, self.top_k, dtype, self.temperatures)
+        if dtype == "int8":
+            raise ValueError(f"'{address}': with `top_p`, logits are float16 or float32, not int8.")
+        return TopP(shape, self.top_k, dtype, self.temperatures, self.top_p)
 
 
 def plain(shape: tuple[int, ...], dtype: str) -> Codec:
@@ -147,8 +148,8 @@ def from_config(config: Mapping[str, Any]) -> Codec:
         return Dense(shape, config["dtype"])
     if config["codec"] == Scaled.name:
         return Scaled(shape)
-    if config["codec"] == TopK.name:
-        return TopK(shape, config["k"], config["dtype"], tuple(config["temperatures"]))
+    if config["codec"] in (TopK.name, TopKBytes.name):
+        return top_k_codec(shape, config["k"], config["dtype"], tuple(config["temperatures"]))
     if config["codec"] == Draws.name:
         (at,) = config["temperatures"]
         return Draws(shape, config["k"], at, config["power"], config["seed"])
@@ -157,5 +158,6 @@ def from_config(config: Mapping[str, Any]) -> Codec:
         return TopP(shape, config["k"], config["dtype"], at, config["p"])
     if config["codec"] == Ragged.name:
         return Ragged(from_config(config["of"]))
-    known = [Dense.name, Scaled.name, TopK.name, TopP.name, Draws.name, Ragged.name]
+    known = [Dense.name, Scaled.name, TopK.name, TopKBytes.name, TopP.name, Draws.name,
+             Ragged.name]  # fmt: skip
     raise KeyError(f"codec {config['codec']!r}, expected one of {listing(known)}")

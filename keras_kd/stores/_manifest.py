@@ -24,6 +24,7 @@ from keras_kd.stores._digest_of_format_1 import DigestOfFormat1
 from keras_kd.stores._draws import Draws
 from keras_kd.stores._form import from_config
 from keras_kd.stores._ragged import Ragged, Rows, TopP, ends_of
+from keras_kd.stores._top_k_bytes import TopKBytes
 
 #: 1: nothing but the manifest has a checksum of its own; such stores are read, not written on.
 FORMAT = 2
@@ -31,6 +32,8 @@ FORMAT = 2
 WITHOUT_INPUTS = 3
 #: Of stores with classes that were drawn, or whose examples differ in size.
 OF_TEXTS = 4
+#: Of stores with the largest logits as probabilities in a byte each.
+IN_BYTES = 5
 _OF_TEXTS = (Draws.name, TopP.name, Ragged.name)
 MANIFEST, EXAMPLES, RECORD = "manifest.json", "examples.json", "shard.json"
 INDEX = ("index.ids.npy", "index.rows.npy")
@@ -102,7 +105,10 @@ def file_names(signals: list[str], codecs: list[Codec]) -> list[dict[str, str]]:
 
 def format_of(settings: dict[str, Any]) -> int:
     """The lowest format that can hold these settings."""
-    if any(entry["codec"] in _OF_TEXTS for entry in settings["signals"]):
+    codecs = {one["codec"] for e in settings["signals"] for one in (e, e.get("of", e))}
+    if TopKBytes.name in codecs:
+        return IN_BYTES
+    if codecs & set(_OF_TEXTS):
         return OF_TEXTS
     return FORMAT if settings["data"]["inputs"] else WITHOUT_INPUTS
 
@@ -120,10 +126,10 @@ class Manifest:
         version = content.get("format")
         if not isinstance(version, int):
             raise StoreError(f"'{folder / MANIFEST}' is damaged: it names no format.")
-        if version > OF_TEXTS:
+        if version > IN_BYTES:
             raise StoreError(
                 f"The store '{folder}' has format {version}, and this version of keras_kd reads "
-                f"formats up to {OF_TEXTS}. Upgrade keras_kd, or write the store again."
+                f"formats up to {IN_BYTES}. Upgrade keras_kd, or write the store again."
             )
         if content != sealed(content):
             raise StoreError(

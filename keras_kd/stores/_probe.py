@@ -71,7 +71,7 @@ def check_probe(now: Probe, then: Probe | None, digest: Digest, where: str) -> N
 def _numbers_of(signal: Any) -> np.ndarray:
     numbers = signal.values if isinstance(signal, Largest) else signal
     outputs = np.asarray(keras.ops.convert_to_numpy(numbers), "float32")[:EXAMPLES]
-    flat = np.nan_to_num(outputs.reshape(len(outputs), -1))
+    flat = np.nan_to_num(outputs.reshape(len(outputs), -1), posinf=0.0, neginf=0.0)
     flat = flat[:, :: -(-flat.shape[1] // _MOST)]
     count = flat.shape[1]
     return flat if count <= _NUMBERS else flat @ signs(count, _NUMBERS) / np.sqrt(count)

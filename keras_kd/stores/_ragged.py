@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._core.positions import finite_at_padding, fits_positions
 from keras_kd._core.sampled import Sampled
 from keras_kd.stores._codecs import Codec, Columns, StoreError, TopK, class_kind
 
@@ -69,6 +70,9 @@ class Ragged(Codec):
         flat = [n for n, c in self.columns().items() if isinstance(c, Rows) and c.ends == "ends"]
         columns.update({name: columns[name][mask] for name in flat})
         return {**columns, "mask": np.packbits(mask, axis=1), "ends": mask.sum(axis=1)}
+
+    def unseen_faults(self, prepared: Any) -> np.ndarray:
+        return self.of.unseen_faults(prepared[0]) & np.asarray(prepared[1], "bool")
 
     def decode(self, columns: Columns) -> Any:
         mask = self.mask(columns)
@@ -198,6 +202,22 @@ def no_mask(address: str, inputs: Any) -> StoreError:
         "padding: no input 'padding_mask', and no mask of Keras (of Embedding(mask_zero=True)) that "
         f"comes out of the teacher. Inputs: {names}. Add one, or leave `ragged` out."
     )
+
+
+def prepared(codec: Codec, signal: Any, starts: Any, mask: Any) -> Any:
+    """The signal as `encode` takes it; at padding, where a mask tells it, nothing that cannot be
+    stored."""
+    if isinstance(codec, Ragged) or mask is None:
+        return codec.prepare(signal, starts, mask)
+    kind = getattr(codec, "dtype", "float32").replace("int8", "float32")
+
+    def harmless(leaf: Any) -> Any:
+        numbers = "float" in keras.backend.standardize_dtype(leaf.dtype)
+        return (
+            finite_at_padding(leaf, mask, kind) if numbers and fits_positions(mask, leaf) else leaf
+        )
+
+    return keras.tree.map_structure(harmless, codec.prepare(signal, starts))
 
 
 def within(codec: Codec) -> Codec:

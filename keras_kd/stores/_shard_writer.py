@@ -91,6 +91,13 @@ class ShardWriter:
     def _check_finite(
         ids: np.ndarray, address: str, codec: Codec, signal: Any, columns: Mapping
     ) -> None:
+        unseen = codec.unseen_faults(signal)
+        if unseen.any():
+            bad = unseen.reshape(len(unseen), -1).any(axis=1)
+            raise StoreError(
+                f"The teacher's '{address}' for the example {shown(ids[bad.argmax()])} holds NaN or "
+                "infinite values."
+            )
         for name, stored in columns.items():
             if stored.dtype.kind != "f" or np.isfinite(stored).all():
                 continue

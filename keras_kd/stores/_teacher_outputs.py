@@ -13,7 +13,7 @@ from keras_kd._padding import masks_of_batch, masks_of_keras
 from keras_kd.stores._codecs import Codec
 from keras_kd.stores._draws import Draws
 from keras_kd.stores._form import Form, plain
-from keras_kd.stores._ragged import Ragged, no_mask, within
+from keras_kd.stores._ragged import Ragged, no_mask, prepared, within
 from keras_kd.taps import Tap
 
 
@@ -78,11 +78,7 @@ class TeacherOutputs(keras.Model):
         x, starts = inputs if self._drawn else (inputs, {})
         _, signals = self._tap(x, training=False)
         return [
-            codec.prepare(
-                signals[f"teacher:{path}"],
-                starts.get(path),
-                padding(x, signals, path) if isinstance(codec, Ragged) else None,
-            )
+            prepared(codec, signals[f"teacher:{path}"], starts.get(path), padding(x, signals, path))
             for path, codec in self.codecs.items()
         ]
 

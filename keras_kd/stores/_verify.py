@@ -1,7 +1,7 @@
 """Verifying: the teacher predicts some examples again, and the outputs are compared."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +11,19 @@ import numpy as np
 from keras_kd._core.addresses import OUTPUT
 from keras_kd._core.deprecated import warn
 from keras_kd._core.external import ExternalTeacher
+from keras_kd._core.positions import fits_positions
 from keras_kd._examples._batches import Batch, batches_of
 from keras_kd._examples._ids import shown
 from keras_kd._examples._part import Part
 from keras_kd._examples._pool import Pool, pool_of
+from keras_kd._padding import masks_of_batch
 from keras_kd.data import Augment
 from keras_kd.stores._codecs import StoreError
 from keras_kd.stores._draws import Draws
 from keras_kd.stores._form import dtype_of, form_in
 from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE
-from keras_kd.stores._ragged import Ragged, within
+from keras_kd.stores._ragged import Ragged, prepared, within
 from keras_kd.stores._store import Store
 from keras_kd.stores._teachers import Outputs, Teacher, as_teacher, outputs_of
 
@@ -141,7 +143,7 @@ def check_outputs(
             )
             if isinstance(codec, Ragged)
         }
-        outputs = _outputs(teacher(x), store, ids, views, masks)
+        outputs = _outputs(teacher(x), store, ids, views, masks, masks_of_batch({}, x).values())
     outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
     _compared(store, outputs, ids, views, TOLERANCE)
 
@@ -152,6 +154,7 @@ def _outputs(
     ids: np.ndarray,
     views: np.ndarray,
     masks: Mapping[str, np.ndarray],
+    given: Iterable[Any],
 ) -> dict[str, Any]:
     """What a function returned, prepared as the store holds it; layers it has none, unless it
     returns them by name beside its output."""
@@ -169,8 +172,9 @@ def _outputs(
             continue
         kind = within(codec)
         starts = kind.starts(ids, views) if isinstance(kind, Draws) else None
-        mask = masks.get(address)
-        outputs[address] = codec.prepare(keras.ops.convert_to_tensor(found), starts, mask)
+        signal = keras.ops.convert_to_tensor(found)
+        fitting = next((mask for mask in given if fits_positions(mask, signal)), None)
+        outputs[address] = prepared(codec, signal, starts, masks.get(address, fitting))
     return outputs
 
 

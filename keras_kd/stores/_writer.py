@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ from keras_kd._examples._batches import batches_of, count_of
 from keras_kd._examples._part import Part
 from keras_kd._examples._pool import pool_of
 from keras_kd.data import Augment
+from keras_kd.stores._codecs import Codec
 from keras_kd.stores._digest import Digest
 from keras_kd.stores._form import form_of
 from keras_kd.stores._index import finish
@@ -84,7 +85,7 @@ def write(
     | `"float16"` | 2 n | 2,000 | at most one part in 2,048 of each number |
     | `"int8"` | n + 4 | 1,004 | at most 1/254 of the example's largest number |
     | `top_k=k`, `"float16"` | 4 k + 4 for each temperature | 68 for `k=16` | the differences between the other classes, and one part in 2,048 |
-
+    | `top_k=k`, `"int8"` | 3 k | 24 for `k=8` | the differences between the other classes, and 1/16 of the log-odds of each probability (at most 1/8 of its logarithm) |
     | `sampled=k` | 2 k | 16 for `k=8` | the differences between classes that were not drawn; on average over draws, nothing |
 
     (2 k more above 65,536 classes.) Each view of an example has an output.
@@ -103,8 +104,8 @@ def write(
         among: With an `augment` that mixes: the whole set that partners are taken from. Defaults
             to `None`: `data`, when that is a `Part`.
         views: How many views of each example. Defaults to `1`.
-        dtype: `"float16"`, `"float32"` or, for features, `"int8"`; or a dict by address. Defaults
-            to `"float16"`.
+        dtype: `"float16"`, `"float32"` or, for features and with `top_k`, `"int8"`; or a dict by
+            address. Defaults to `"float16"`.
         top_k: Of `"output"`, keep the largest logits only, so many, with what
             `keras_kd.losses.SparseSoftTarget` needs of the rest. Defaults to `None`: all.
         top_p: With `top_k`: of these as few as have this probability together, at the first of
@@ -197,6 +198,7 @@ def write(
         count = count_of(data)
         mine = share(count, num_shards)
         takes = f"{size(each)} each" if mine is None else f"{size(mine * each)}"
+        takes += _by_token(outputs.codecs.values())
         check_room(folder, each, count, num_shards)
         writer = ShardWriter(folder, outputs, augment, pool, settings)
         with progress(f"{folder.name}, {takes}", mine) as advance:
@@ -210,3 +212,12 @@ def write(
             writer.close()
         replace(folder / EXAMPLES, sealed({"examples": total}))
         return finish(folder)
+
+
+def _by_token(codecs: Iterable[Codec]) -> str:
+    """What a position takes, of outputs that are sequences; at most, where that differs."""
+    sequences = [codec for codec in codecs if len(codec.shape) == 2]
+    if not sequences:
+        return ""
+    each = sum(codec.bytes() / codec.shape[0] for codec in sequences)
+    return f", up to {each:.3g} bytes a token"

@@ -128,3 +128,17 @@ def test_what_is_no_teacher_or_no_data(teacher, data, kwargs, error, words):
     with pytest.raises(error) as caught:
         sources.live(teacher, data, **kwargs)
     assert words in str(caught.value)
+
+
+def test_nan_at_padding_is_no_fault():
+    mask = (np.arange(4) < np.arange(1, 6)[:, None]).astype("int32")
+    x = {"ids": np.ones((5, 4), "int32"), "padding_mask": mask}
+
+    def given(batch, broken_at=0):
+        kept = batch["padding_mask"][..., None] == broken_at
+        return np.where(kept, np.nan, 1.0) * np.ones((len(kept), 4, 3), "float32")
+
+    (first,) = batches(sources.live(given, (x, mask)))
+    assert first[0]["signals"]["teacher:output"].shape == (5, 4, 3)
+    with pytest.raises(Exception, match="holds NaN or infinite values in row 0 of a batch"):
+        batches(sources.live(lambda batch: given(batch, 1), (x, mask)))

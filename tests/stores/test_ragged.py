@@ -26,13 +26,13 @@ def texts(seed=0):
     return kd.data.Part(inputs, x, [f"text/{i}" for i in range(COUNT)]), mask
 
 
-def language_model(name="teacher", seed=0, broken=False, scale=0.8):
+def language_model(name="teacher", seed=0, broken=None, scale=0.8):
     ids = keras.Input((LENGTH,), dtype="int32", name="token_ids")
     mask = keras.Input((LENGTH,), dtype="int32", name="padding_mask")
     h = keras.layers.Embedding(VOCABULARY, 8, name="hidden")(ids)
     logits = keras.layers.Dense(VOCABULARY)(h)
-    if broken:  # at padding stands what must not matter
-        logits = keras.ops.where(keras.ops.expand_dims(mask, -1) > 0, logits, float("nan"))
+    if broken is not None:  # at padding stands what must not matter
+        logits = keras.ops.where(keras.ops.expand_dims(mask, -1) > 0, logits, broken)
     model = keras.Model({"token_ids": ids, "padding_mask": mask}, logits, name=name)
     rng = np.random.default_rng(seed)
     model.set_weights(
@@ -145,19 +145,49 @@ def test_as_few_classes_as_have_that_probability(tmp_path, p):
 def test_training_from_it_is_training_from_all_of_it(tmp_path, settings):
     """And NaN at padding matters neither when writing nor when training."""
     part, _ = texts()
-    losses = []
+    losses, weights = [], []
     loss = {"top_k": kd.losses.SparseSoftTarget, "sampled": kd.losses.SampledSoftTarget}
     kind = loss.get(next(iter(settings), ""), kd.losses.SoftTarget)()
-    for ragged in (False, True):
-        path = tmp_path / str(ragged)
-        model = language_model(broken=ragged)
+    for ragged, broken in ((False, None), (True, float("nan")), (False, float("nan")),
+                           (False, float("inf"))):  # fmt: skip
+        path = tmp_path / f"{ragged}{broken}"
+        model = language_model(broken=broken)
         stores.write(model, part, path, ragged=ragged, **settings)
-        distiller = kd.Distiller(student=language_model("s", 3), terms=[kd.Term(kind)])
-        distiller.compile(keras.optimizers.Adam(0.01))
-        data = stores.read(path, part, batch_size=16, shuffle=True)
+        stores.verify(path, part, model)
+        student = language_model("s", 3)
+        distiller = kd.Distiller(student=student, terms=[kd.Term(kind)])
+        distiller.compile(keras.optimizers.SGD(0.5))
+        data = stores.read(path, part, batch_size=16, shuffle=True, teacher=lambda x, m=model: m(x))
         losses.append(distiller.fit(data, epochs=2, verbose=0, shuffle=False).history["loss"])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    assert np.isfinite(losses).all() and losses[0][1] < losses[0][0]
+        weights.append(student.get_weights())
+    for other, moved in zip(losses[1:], weights[1:], strict=True):
+        assert losses[0] == pytest.approx(other, rel=1e-5)
+        for one, two in zip(weights[0], moved, strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-5)
+    assert losses[0][1] < losses[0][0]
+
+
+@pytest.mark.parametrize("part_of", ["values", "log_sum_exp"])
+def test_nan_at_padding_in_what_others_stored(part_of):
+    """The largest logits come with the batch, as another program made them."""
+    part, mask = texts()
+    logits = ops.convert_to_numpy(language_model()(part.x))
+    order = np.argsort(-logits)[..., :4].astype("int32")
+    losses, moved = [], []
+    for broken in (0.0, np.nan):
+        values, sums = np.take_along_axis(logits, order, -1), np.log(np.exp(logits).sum(-1))
+        {"values": values, "log_sum_exp": sums}[part_of][~mask] = broken
+        signals = {"teacher:output": (values, np.where(mask[..., None], order, 0), sums)}
+        student = language_model("s", 3)
+        term = kd.Term(kd.losses.SparseSoftTarget())
+        distiller = kd.Distiller(student=student, terms=[term])
+        distiller.compile(keras.optimizers.SGD(0.5))
+        x = {"inputs": part.x, "signals": signals}
+        losses.append(distiller.fit(x, epochs=2, verbose=0, shuffle=False).history["loss"])
+        moved.append(student.get_weights())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6) and losses[0][1] < losses[0][0]
+    for one, two in zip(*moved, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
 
 
 def test_the_mask_that_keras_made(tmp_path):

@@ -316,7 +316,7 @@ def test_answers_that_cannot_be_kept(tmp_path, part):
         ({"views": 0}, r"`views` must be a whole number of at least 1. Received: views=0"),
         ({"views": 2}, r"Without `augment` all views of an example are alike"),
         ({"top_k": 11}, r"`top_k` must be between 1 and the number of classes"),
-        ({"top_k": 2, "dtype": "int8"}, r"the largest logits are float16 or float32"),
+        ({"top_k": 2, "top_p": 0.5, "dtype": "int8"}, r"with `top_p`, logits are float16 or float32"),
         ({"top_k": 2, "temperatures": 0}, r"`temperatures` must be above 0"),
         ({"shard_index": 2, "num_shards": 2}, r"`shard_index` must be from 0 to num_shards - 1 = 1"),
         ({"shard_size": 100}, r"`shard_size` must be a multiple of batch_size=128"),
