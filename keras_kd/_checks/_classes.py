@@ -66,8 +66,11 @@ def of_common_classes(term: Any, pred: Any, target: Any) -> tuple[Any, Any]:
     own = getattr(term.loss, "own_classes", False)
     if own or not compares_classes(term) or not between_model_outputs(term):
         return pred, target
+    if keras.tree.is_nested(target) and isinstance(term.target, str):
+        return pred, target  # classes with their numbers, the largest or drawn: of any vocabulary
     told = getattr(term, "told_of_padding", False)
-    pred, target, term.told_of_padding = of_common_tokens(term.name, pred, target, told)
+    who = f"Term '{term.name}'"
+    pred, target, term.told_of_padding = of_common_tokens(who, pred, target, told)
     return pred, target
 
 

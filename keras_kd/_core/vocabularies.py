@@ -19,8 +19,15 @@ def padded_alike(one: int, other: int) -> bool:
     return few < many and many % 8 == 0 and many - few <= min(few // 8, 512)
 
 
-def of_common_tokens(name: str, pred: Any, target: Any, told: bool) -> tuple[Any, Any, bool]:
-    """Logits of sequences over the tokens that both sides have; and whether a note was given."""
+def of_common_tokens(who: str, pred: Any, target: Any, told: bool) -> tuple[Any, Any, bool]:
+    """Logits of sequences over the tokens that both sides have; and whether a note was given.
+
+    Args:
+        who: What compares them, such as `"Term 'soft_target'"`.
+        pred: The student's logits.
+        target: The teacher's logits, or a tuple of these and of other tensors.
+        told: Whether the note was given before.
+    """
     sides = [pred, *(target if isinstance(target, tuple) else (target,))]
     sizes = {size for side in sides if (size := _size(side)) is not None}
     if len(sizes) != 2 or not padded_alike(*sizes):
@@ -28,8 +35,8 @@ def of_common_tokens(name: str, pred: Any, target: Any, told: bool) -> tuple[Any
     size = min(sizes)
     if not told:
         logging.getLogger("keras_kd").warning(
-            "Term '%s' compares the first %d tokens: the %d beyond them are taken for padding of "
-            "one vocabulary.", name, size, max(sizes) - size,
+            "%s compares the first %d tokens: the %d beyond them are taken for padding of "
+            "one vocabulary.", who, size, max(sizes) - size,
         )  # fmt: skip
     pred, *targets = (_first(side, size) if _size(side) else side for side in sides)
     return pred, tuple(targets) if isinstance(target, tuple) else targets[0], True

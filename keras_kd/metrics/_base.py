@@ -10,6 +10,7 @@ from keras_kd._core.keras_private import mask_of
 from keras_kd._core.messages import shape_of, snake_case
 from keras_kd._core.tensors import Tensor
 from keras_kd._core.valid_counts import spread
+from keras_kd._core.vocabularies import of_common_tokens
 from keras_kd.metrics._log_probabilities import log_probabilities
 
 
@@ -85,6 +86,9 @@ class TeacherMetric(ClassifierMean):
     call `update_state(teacher_logits, student_logits)`. A subclass defines
     `values(y_true, y_pred)`, one value per example.
 
+    Logits `(batch, positions, vocabulary)` of two vocabularies, of which one has but rows of padding
+    more, are compared over the tokens that both have, as in the terms of a `Distiller`.
+
     Args:
         target: Address of the teacher's signal. Defaults to `None`: `"teacher:output"`, and under
             the name of an output, that output of it.
@@ -112,6 +116,14 @@ class TeacherMetric(ClassifierMean):
             if address is not None:
                 parse(address)
         self.target, self.pred = target, pred
+        self._told_of_padding = False
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
+        if self.from_logits and not self.multi_label and not isinstance(y_true, tuple):
+            y_pred, y_true, self._told_of_padding = of_common_tokens(
+                f"Metric '{self.name}'", y_pred, y_true, self._told_of_padding
+            )
+        super().update_state(y_true, y_pred, sample_weight)
 
     def both(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         """The log-probabilities of teacher and student."""
