@@ -7,9 +7,10 @@ import keras
 from keras import ops
 
 from keras_kd._checks._arguments import check_known, check_label_losses
+from keras_kd._compiled._auto import loss_of, metrics_of, optimizer_of
 from keras_kd._compiled._label_assignment import apply
 from keras_kd._compiled._label_values import label_checks
-from keras_kd._compiled._losses import check_losses, leaves, of_auto
+from keras_kd._compiled._losses import check_losses, leaves
 from keras_kd._compiled._metrics import check_metric_names, on_labelled_rows, warn_of_metrics
 from keras_kd._compiled._signal_metrics import parted, path_of
 from keras_kd._core.addresses import LABELS, OUTPUT, parse
@@ -48,8 +49,13 @@ class Compiling(Base):
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.compile`; `loss` is what the `Labels` terms apply, and `"auto"` the
-        cross-entropy with integer labels.
+        """As `keras.Model.compile`; `loss` is what the `Labels` terms apply.
+
+        `"auto"` may stand for each, as in models of KerasHub: `loss="auto"` is the cross-entropy
+        with integer labels; `optimizer="auto"`, `metrics="auto"` and `weighted_metrics="auto"` are
+        new ones like those that the student itself was compiled with. Models of KerasHub are
+        compiled from the beginning, causal ones with `Adam(2e-5)` and the accuracy: a rate for
+        pretrained weights, small for others.
 
         With several students, `metrics` and `weighted_metrics` may be dicts by role; a list is
         given to each of them.
@@ -59,7 +65,9 @@ class Compiling(Base):
         check_known(kwargs, "compile()")
         warn_of_precision(self.students)
         labels = [term for term in self.terms if isinstance(term, Labels)]
-        loss = of_auto(loss, self.students, bool(labels))
+        loss = loss_of(loss, self.students, bool(labels))
+        optimizer = optimizer_of(optimizer, self.students)
+        metrics, weighted_metrics = metrics_of(metrics, weighted_metrics, self.students)
         check_label_losses(leaves(loss))
         check_shared(self.students, self.teachers)  # a layer may have been unfrozen since
         check_frozen(self.teachers)

@@ -15,7 +15,6 @@ import keras
 from keras_kd._compiled._label_assignment import LabelPart, label_part_of
 from keras_kd._compiled._outputs import Output, Outputs
 from keras_kd._core.addresses import parse
-from keras_kd._core.last_activation import ending
 from keras_kd.terms import Labels
 
 #: Losses of Keras that read logits when they are given so, by the names of their functions.
@@ -223,19 +222,3 @@ def _remedy(loss: Any, width: int | None) -> str:
         f"Turn them into probabilities within the loss: loss=lambda y, z: keras.losses.{function}"
         f"(y, keras.ops.{squash}(z))."
     )
-
-
-def of_auto(loss: Any, students: Mapping[str, keras.Model], labels: bool) -> Any:
-    """What `"auto"` stands for, as in keras-hub: the cross-entropy with integer labels, on logits or
-    on the probabilities of a softmax; without a term for the labels, none."""
-    if not isinstance(loss, str) or loss != "auto":
-        return loss
-    endings = {ending(student) for student in students.values()}
-    if "sigmoid" in endings:
-        raise ValueError(
-            "loss='auto' is the cross-entropy of classes, and the student ends in a sigmoid. Give "
-            "for example loss=keras.losses.BinaryCrossentropy()."
-        )
-    probabilities = "softmax" in endings
-    made = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
-    return made if labels else None
