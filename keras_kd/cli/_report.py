@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> None:
     found = report.compare(
         models, data.test, class_names=data.info.class_names, latency=not options.no_latency
     )
+    assert isinstance(found, report.Report)  # of images
     if options.out is not None:
         found.save(options.out)
         tell(f"{options.out}: the same with pictures.")

@@ -9,11 +9,13 @@ import numpy as np
 
 from keras_kd._core.scalars import count
 from keras_kd.report import _differences
+from keras_kd.report._causal import as_causal, check_no_other_settings
 from keras_kd.report._costs import costs_without_running, measured_memory, with_times
 from keras_kd.report._from_logits import FromLogits, task_and_predictions
 from keras_kd.report._image_examples import images_of_changed
 from keras_kd.report._importance import Importance
 from keras_kd.report._importance import importance as channel_importance
+from keras_kd.report._language import LanguageReport, compare_language
 from keras_kd.report._models import check_name, choose_roles, model_and_layer, runs_by_name
 from keras_kd.report._participants import Participants, check_has_layers
 from keras_kd.report._predictions import predict, select_output
@@ -42,11 +44,11 @@ def compare(
     importance: str | None = None,
     similarity: tuple[str, str] | None = None,
     examples: int = 256,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     latency: bool = True,
     memory: bool = False,
     seed: int = 0,
-) -> Report:
+) -> Report | LanguageReport:
     """What distillation was worth: every model on one test set, and the verdict in one sentence.
 
     Each model predicts each example once. Its predictions are scored by scikit-learn's definitions
@@ -61,6 +63,9 @@ def compare(
     classification (of two classes where models have one output), with other rows of 0 and 1 a
     multi-label classification, with other numbers a regression; `task` overrules that. Outputs for
     each position of a sequence or map are not scored.
+
+    Causal language models, on texts or on tokens whose labels are each the next one, are handed to
+    `keras_kd.report.compare_language`, and its report comes back.
 
     Args:
         models: By name, a `keras.Model` or a list of several runs of it. Beside models: teachers
@@ -91,7 +96,8 @@ def compare(
             `None`.
         examples: How many examples serve `importance`, `similarity` and the costs. Defaults to
             `256`.
-        batch_size: Examples at once, also in the measurement of throughput. Defaults to `128`.
+        batch_size: Examples at once, also in the measurement of throughput. Defaults to `None`:
+            128, of causal language models 8.
         latency: Whether to measure latency and throughput, by some dozens of calls of each: not of
             a server that is paid for. Defaults to `True`.
         memory: Whether to measure memory, each model in a fresh process (Linux alone). Defaults to
@@ -99,7 +105,7 @@ def compare(
         seed: Seed of the bootstrap and the permutations. Defaults to `0`.
 
     Returns:
-        A `keras_kd.report.Report`.
+        A `keras_kd.report.Report`; of causal language models a `keras_kd.report.LanguageReport`.
 
     Raises:
         TypeError: If one of `models` is none of these.
@@ -124,7 +130,18 @@ def compare(
     12, 1947; Dietterich, "Approximate Statistical Tests for Comparing Supervised Classification
     Learning Algorithms", Neural Computation 10(7), 1998.
     """
-    examples, batch_size = count(examples, "examples"), count(batch_size, "batch_size")
+    examples = count(examples, "examples")
+    causal = as_causal(models, data)
+    batch_size = count(batch_size, "batch_size") if batch_size is not None else 8 if causal else 128
+    if causal is not None:
+        others = {
+            "baseline": baseline, "judged": judged, "output": output, "task": task,
+            "from_logits": from_logits is not None, "class_names": class_names,
+            "temperature": temperature != 1, "slices": slices, "histories": histories,
+            "importance": importance, "similarity": similarity, "memory": memory,
+        }  # fmt: skip
+        check_no_other_settings(others)
+        return compare_language(*causal, teacher=teacher, batch_size=batch_size, latency=latency)
     runs = runs_by_name(models)
     teacher, baseline, judged = choose_roles(list(runs), teacher, baseline, judged)
     importance_layer = model_and_layer(importance, runs)

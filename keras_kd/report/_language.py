@@ -15,6 +15,7 @@ from rich.table import Table
 from keras_kd import metrics
 from keras_kd._core.scalars import count
 from keras_kd._core.texts import predict_on_batch
+from keras_kd._core.vocabularies import padded_alike
 from keras_kd.report._models import check_name
 
 _CALLS = 7
@@ -172,6 +173,7 @@ def compare_language(
     return LanguageReport(scores, teacher, int(tokens))
 
 
+_DATASET = keras.utils.PyDataset
 _WITH_TEACHER = ("agreement", "teacher_kl", "acceptance_length")
 
 
@@ -204,11 +206,16 @@ def _batches(data: Any, size: int) -> Iterator[tuple[Any, Any, Any]]:
         raise ValueError(
             f"`data` must be (x, y), (x, y, weights) or batches of these. Received: {data!r}."
         )
-    if isinstance(data, keras.utils.PyDataset):
-        data = (data[i] for i in range(len(data)))
-    for batch in data:
-        x, y, weight = (*batch, None)[:3]
+    batches = map(data.__getitem__, range(len(data))) if isinstance(data, _DATASET) else data
+    for batch in batches:
+        x, y, weight = keras.tree.map_structure(_as_numpy, (*batch, None)[:3])
         yield x, y, weight
+
+
+def _as_numpy(leaf: Any) -> Any:
+    return (
+        leaf if leaf is None or isinstance(leaf, np.ndarray) else keras.ops.convert_to_numpy(leaf)
+    )
 
 
 def _positions(x: Any, y: Any, weight: Any) -> np.ndarray:
@@ -243,10 +250,11 @@ def _logits(model: keras.Model, name: str, x: Any, y: Any) -> Any:
 
 
 def _check_width(name: str, logits: Any, target: Any) -> None:
-    if np.shape(logits) != np.shape(target):
+    mine, theirs = np.shape(logits)[-1], np.shape(target)[-1]
+    if mine != theirs and not padded_alike(mine, theirs):
         raise ValueError(
-            f"models[{name!r}] predicts {np.shape(logits)[-1]} tokens, and the teacher "
-            f"{np.shape(target)[-1]}: one vocabulary is expected. Make a report each, and compare the "
+            f"models[{name!r}] predicts {mine} tokens, and the teacher "
+            f"{theirs}: one vocabulary is expected. Make a report each, and compare the "
             "bits per byte."
         )
 

@@ -89,5 +89,62 @@ def test_words_of_what_cannot_be():
         compare_language({"teacher": model, "b": language_model(1, 9)}, (x, y), latency=False)
     with pytest.raises(ValueError, match=r"`teacher` names the model 'c', and there is none"):
         compare_language({"a": model}, (x, y), teacher="c")
-    with pytest.raises(ValueError, match=r"compare_language"):
-        kd.report.compare({"a": model, "b": model}, (x, y), latency=False)
+    with pytest.raises(ValueError, match=r"compare_language"):  # no next tokens: of a tagger
+        kd.report.compare({"a": model, "b": model}, (x, (y + 1) % VOCABULARY), latency=False)
+    for given, word in (({"slices": {"a": y}}, "'slices'"), ({"temperature": 2.0}, "'temperature'"),
+                        ({"judged": "a"}, "'judged'")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"compare_language: it has no {word}. Leave it out"):
+            kd.report.compare({"a": model, "b": model}, (x, y), latency=False, **given)
+    with pytest.raises(ValueError, match=r"'a' are several runs. Give each run a name"):
+        kd.report.compare({"a": [model, model], "b": model}, (x, y), latency=False)
+    with pytest.raises(ValueError, match=r"`data` are texts, and none of the models 'a' has"):
+        kd.report.compare({"a": model}, ["a text"], latency=False)
+
+
+@pytest.mark.parametrize("form", ["arrays", "batches", "part", "dataset", "tf"])
+def test_compare_hands_causal_models_on(form):
+    x, y, mask = texts(9)
+    models = {
+        "teacher": language_model(0),
+        "student": language_model(1),
+        "alone": language_model(2),
+    }
+    starts = range(0, 9, 4)
+    batches = [({k: v[i : i + 4] for k, v in x.items()}, y[i : i + 4], mask[i : i + 4])
+               for i in starts]  # fmt: skip
+    if form == "tf":
+        tf = pytest.importorskip("tensorflow")
+        data = tf.data.Dataset.from_tensor_slices((x, y, mask)).batch(4)
+    else:
+        data = {"arrays": (x, y, mask), "batches": batches, "dataset": Batches(batches),
+                "part": kd.data.Part(x, y, np.arange(9))}[form]  # fmt: skip
+    expected = compare_language(models, (x, y, mask), latency=False)
+    found = kd.report.compare(models, data, latency=False)
+    assert str(found) == str(expected) and found.teacher == "teacher"
+    one = kd.report.compare({"a": [models["student"]]}, data, latency=False, batch_size=2)
+    assert one.models["a"].perplexity == pytest.approx(expected.models["student"].perplexity)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, i):
+        return self.batches[i]
+
+
+def test_a_vocabulary_that_is_padded():
+    x, y, _ = texts()
+    rng, small = np.random.default_rng(1), language_model(1, 60)
+    large = language_model(0, 64)
+    values = [rng.normal(0, 1, w.shape).astype("float32") for w in large.get_weights()]
+    large.set_weights(values)
+    report = compare_language({"teacher": large, "s": small}, (x, y), latency=False)
+    p, q = (log_softmax(m.predict(x, verbose=0)[..., :60]) for m in (large, small))
+    m = x["padding_mask"] > 0
+    wanted = (np.exp(p) * (p - q)).sum(-1)[m].mean()
+    assert report.models["s"].teacher_kl == pytest.approx(wanted, rel=1e-4)
