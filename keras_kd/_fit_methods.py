@@ -17,7 +17,7 @@ from keras_kd._checks._batch import (
 from keras_kd._compiled._label_values import check_arrays, explained
 from keras_kd._core.scalars import plain
 from keras_kd._core.student_source import StudentSource
-from keras_kd._preprocessing import holds_texts, read_texts, split_texts
+from keras_kd._preprocessing import holds_texts, read_batch, read_texts, split_texts
 
 if TYPE_CHECKING:  # the other half is a keras.Model with the distiller's methods
     from keras import Model as Base
@@ -59,7 +59,7 @@ class Fitting(Base):
         self, x: Any, y: Any, batch_size: int | None, kwargs: dict[str, Any]
     ) -> tuple[Any, Any, int | None, dict[str, Any]]:
         """Raw texts given to `fit`, and those to validate on, as data that Keras takes."""
-        student = next(iter(self.students.values()))
+        student = self._reader()
         data = x, y, kwargs.pop("sample_weight", None)
         share, held_out = kwargs.pop("validation_split", 0), kwargs.pop("validation_data", None)
         if share and held_out is None:
@@ -83,7 +83,7 @@ class Fitting(Base):
         if holds_texts(x):
             kwargs.update(zip(("batch_size", "verbose", "sample_weight"), args, strict=False))
             given, args = (kwargs.pop("sample_weight", None), kwargs.pop("batch_size", None)), ()
-            x, y = read_texts(next(iter(self.students.values())), x, y, *given), None
+            x, y = read_texts(self._reader(), x, y, *given), None
         weights = args[2] if len(args) > 2 else kwargs.get("sample_weight")
         check_weights_have_labels(y, weights, "evaluate()")
         kwargs["callbacks"] = _values.with_value_check(kwargs.get("callbacks"))
@@ -102,28 +102,41 @@ class Fitting(Base):
         """As `keras.Model.predict`: the student's outputs."""
         if holds_texts(x):
             batch_size = args[0] if args else kwargs.pop("batch_size", None)
-            student = next(iter(self.students.values()))
-            x, args = read_texts(student, x, batch_size=batch_size), args[1:]
+            x, args = read_texts(self._reader(), x, batch_size=batch_size), args[1:]
         with self._checked(x, None):
             try:
                 return super().predict(x, *args, **kwargs)
             except UnboundLocalError as error:  # what Keras raises when there was no batch
                 raise StopIteration from error
 
-    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.train_on_batch`."""
+    def predict_on_batch(self, x: Any) -> Any:
+        """As `keras.Model.predict_on_batch`: the student's outputs for one batch, of texts too."""
+        return super().predict_on_batch(read_batch(self._reader(), x)[0])
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As `keras.Model.train_on_batch`; one batch of texts as in `fit`."""
         self._check_trainable()
+        x, y, sample_weight = read_batch(self._reader(), x, y, sample_weight)
         with self._checked(x, y):
-            logs = super().train_on_batch(x, y, *args, **kwargs)
+            logs = super().train_on_batch(x, y, sample_weight, *args, **kwargs)
         self._check_by_hand(training=True)
         return logs
 
-    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.test_on_batch`."""
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As `keras.Model.test_on_batch`; one batch of texts as in `evaluate`."""
+        x, y, sample_weight = read_batch(self._reader(), x, y, sample_weight)
         with self._checked(x, y):
-            logs = super().test_on_batch(x, y, *args, **kwargs)
+            logs = super().test_on_batch(x, y, sample_weight, *args, **kwargs)
         self._check_by_hand(training=False)
         return logs
+
+    def _reader(self) -> keras.Model:
+        """The student whose preprocessor reads texts: the first."""
+        return next(iter(self.students.values()))
 
     def _check_by_hand(self, training: bool) -> None:
         if self._by_hand is None:

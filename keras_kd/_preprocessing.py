@@ -37,14 +37,32 @@ def read_texts(
     Raises:
         ValueError: If the student has no preprocessor, or labels are given to one that makes its own.
     """
+    _check_preprocessor(student)
+    if is_tf_data(x):  # which reads ahead by itself
+        return x.map(lambda *batch: _prepared(student, *batch)).prefetch(-1)
+    return _TextBatches(student, (x, y, sample_weight), batch_size or 32, shuffle)
+
+
+def read_batch(
+    student: keras.Model, x: Any, y: Any = None, sample_weight: Any = None
+) -> tuple[Any, Any, Any]:
+    """One batch of raw texts as inputs, labels and weights, or `None` for what there is none of; any
+    other batch as it is."""
+    if not holds_texts(x):
+        return x, y, sample_weight
+    _check_preprocessor(student)
+    rows = np.arange(_rows(x))
+    made = _prepared(student, *(_taken(part, rows) for part in (x, y, sample_weight)))
+    made = keras.tree.map_structure(np.asarray, made)
+    return (*made, None, None)[:3]  # type: ignore[return-value]
+
+
+def _check_preprocessor(student: Any) -> None:
     if getattr(student, "preprocessor", None) is None:
         raise ValueError(
             f"`x` holds texts, and the student '{student.name}' has no preprocessor. Give token ids, "
             "as the student takes them, or attach one: student.preprocessor = ..., of keras-hub."
         )
-    if is_tf_data(x):  # which reads ahead by itself
-        return x.map(lambda *batch: _prepared(student, *batch)).prefetch(-1)
-    return _TextBatches(student, (x, y, sample_weight), batch_size or 32, shuffle)
 
 
 def split_texts(data: tuple[Any, ...], share: float) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -99,7 +117,9 @@ def _rows(x: Any) -> int:
     """How many examples there are; as many in each part."""
     parts = leaves(x)
     if any(isinstance(part, (str, bytes)) for part in parts):
-        raise ValueError("One text was given and not a list of them. Write fit([text]).")
+        raise ValueError(
+            "One text was given and not a list of them. Write [text], as in fit([text])."
+        )
     return len(parts[0])
 
 

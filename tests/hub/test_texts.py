@@ -32,6 +32,7 @@ def classifier_preprocessor():
 
 
 def distiller(preprocessor, name="GPT2", **settings):
+    keras.utils.set_random_seed(0)
     student = model(name, width=8, layers=1, preprocessor=preprocessor)
     for weight in student.trainable_variables:  # far from giving all tokens the same probability
         weight.assign(4.0 * weight)
@@ -100,7 +101,7 @@ def test_texts_for_a_student_that_cannot_read():
         ValueError, match=r"holds texts, and the student 'gpt2.*has no preprocessor"
     ):
         learner.fit(TEXTS, verbose=0)
-    with pytest.raises(ValueError, match=r"Write fit\(\[text\]\)"):
+    with pytest.raises(ValueError, match=r"Write \[text\], as in fit"):
         distiller(causal_preprocessor()).fit("a text", verbose=0)
 
 
@@ -127,6 +128,75 @@ def test_auto_is_the_cross_entropy_that_fits():
     )
     without.compile("adam", "auto")
     assert without._given_loss[0] is None
+
+
+def test_one_batch_of_texts():
+    learner, other = (distiller(causal_preprocessor(), "Llama") for _ in "ab")  # without dropout
+    other.student.set_weights(learner.student.get_weights())
+    other.teacher.set_weights(learner.teacher.get_weights())
+    x, y, weights = keras.tree.map_structure(np.asarray, learner.student.preprocessor(TEXTS))
+    for texts in (TEXTS, np.array(TEXTS)):
+        np.testing.assert_allclose(
+            learner.predict_on_batch(texts), learner.predict_on_batch(x), rtol=1e-5
+        )
+        said = learner.test_on_batch(texts, return_dict=True)
+        assert said == pytest.approx(other.test_on_batch(x, y, weights, return_dict=True), rel=1e-4)
+    half = np.arange(18) / 9  # weights of texts are factors of their tokens'
+    for _ in "123":
+        said = learner.train_on_batch(TEXTS, sample_weight=half, return_dict=True)
+        expected = other.train_on_batch(x, y, weights * half[:, None], return_dict=True)
+        assert said == pytest.approx(expected, rel=1e-4)
+    assert said["loss"] != pytest.approx(learner.test_on_batch(TEXTS, return_dict=True)["loss"])
+    classifier = distiller(classifier_preprocessor(), "Bert")
+    classifier.train_on_batch(TEXTS, np.zeros(18, "int32"))
+    learner.student.preprocessor = None
+    for method in (learner.train_on_batch, learner.test_on_batch, learner.predict_on_batch):
+        with pytest.raises(ValueError, match=r"holds texts, and the student .*no preprocessor"):
+            method(TEXTS)
+    with pytest.raises(ValueError, match=r"Write \[text\]"):
+        distiller(causal_preprocessor()).train_on_batch("a text")
+
+
+def test_auto_is_what_the_student_was_compiled_with():
+    learner = distiller(causal_preprocessor())
+    learner.compile("auto", "auto", weighted_metrics="auto")
+    rate = learner.student.optimizer.learning_rate
+    assert float(learner.optimizer.learning_rate) == pytest.approx(2e-5)
+    assert learner.optimizer is not learner.student.optimizer and float(rate) == pytest.approx(2e-5)
+    before = learner.student.get_weights()
+    logs = learner.evaluate(TEXTS, verbose=0, return_dict=True)
+    x, y, weights = keras.tree.map_structure(np.asarray, learner.student.preprocessor(TEXTS))
+    right = learner.predict(x, verbose=0).argmax(-1) == y
+    expected = (right * weights).sum() / weights.sum()
+    assert logs["sparse_categorical_accuracy"] == pytest.approx(expected, rel=1e-5)
+    learner.fit(TEXTS, verbose=0)
+    moved = max(
+        np.abs(a - b).max() for a, b in zip(before, learner.student.get_weights(), strict=True)
+    )
+    assert 0 < moved < 1e-4
+    # Under `metrics` a causal model has none: it is those weighted ones.
+    learner.compile("auto", "auto", metrics="auto")
+    assert "sparse_categorical_accuracy" in learner.evaluate(TEXTS, verbose=0, return_dict=True)
+    classifier = distiller(classifier_preprocessor(), "Bert")
+    classifier.compile("auto", "auto", metrics="auto", weighted_metrics="auto")
+    assert float(classifier.optimizer.learning_rate) == pytest.approx(5e-5)
+    logs = classifier.evaluate(TEXTS, np.zeros(18), verbose=0, return_dict=True)
+    assert 0 <= logs["sparse_categorical_accuracy"] <= 1
+
+
+def test_compare_reads_texts():
+    models = {"teacher": model("GPT2", preprocessor=causal_preprocessor()),
+              "s": model("GPT2", width=8, layers=1, preprocessor=causal_preprocessor())}  # fmt: skip
+    report = keras_kd.report.compare(models, TEXTS, latency=True)
+    x, y, weights = keras.tree.map_structure(np.asarray, models["s"].preprocessor(TEXTS))
+    expected = keras_kd.report.compare_language(models, (x, y, weights), latency=False)
+    for name in models:
+        for key in ("perplexity", "accuracy", "agreement", "teacher_kl"):
+            wanted = pytest.approx(getattr(expected.models[name], key), rel=1e-5)
+            assert getattr(report.models[name], key) == wanted
+    assert report.tokens == expected.tokens == weights.sum()
+    again = keras_kd.report.compare(models, (x, y, weights), latency=False)
+    assert str(again) == str(expected)
 
 
 def with_vocabulary(size, width=8):
