@@ -1,5 +1,7 @@
 """What counts of a sequence: one mask for all terms, and one number that they divide by."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -391,3 +393,50 @@ def test_a_distiller_that_accumulates_goes_on_from_a_file(tmp_path):
         one.fit(as_input(), Y, sample_weight=WEIGHTS, batch_size=3, shuffle=False, verbose=0)
     for one, other in zip(made.student.get_weights(), again.student.get_weights(), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["input", "keras"])
+@pytest.mark.parametrize(
+    "projector",
+    [
+        lambda: kd.projectors.LinearRegressor(), lambda: kd.projectors.Regressor(),
+        lambda: layers.Dense(WIDTH), lambda: Scaled(), lambda: kd.projectors.MLP(WIDTH),
+        lambda: keras.Sequential([layers.Dense(WIDTH), Scaled()]),
+    ],
+    ids=["linear", "normed", "dense", "own", "mlp", "sequential"],
+)  # fmt: skip
+def test_projectors_meet_masks_without_a_warning(projector, told):
+    warnings.filterwarnings("error", message=".*does not support masking")
+    made = projector()
+    both = isinstance(made, (kd.projectors.LinearRegressor, kd.projectors.Regressor))
+    pred = ("student:hidden", "teacher:hidden") if both else "student:hidden"
+    hidden = kd.Term(kd.losses.FeatureMatch(), pred=pred, target="teacher:hidden", projector=made)
+    student, teacher = (language_model(seed, None, not told, told) for seed in (1, 2))
+    found = []
+    for ids in (IDS, np.where(VALID, IDS, 7).astype("int32")):
+        learner = kd.Distiller(student=student, teacher=teacher, terms=[hidden])
+        learner.compile("sgd")
+        x = {"token_ids": ids, "padding_mask": VALID} if told else IDS
+        found.append(evaluated(learner, x)["loss"])
+        learner.fit(x, epochs=0, verbose=0)
+    assert found[0] > 0 and found[1] == pytest.approx(found[0], rel=1e-5)
+    learner.fit(x, verbose=0)
+
+
+def test_a_mask_is_left_where_a_layer_reads_it():
+    pool = lambda: keras.Sequential([layers.GlobalAveragePooling1D()])  # noqa: E731
+    hidden = {"pred": "student:hidden", "target": "teacher:hidden"}
+    student, teacher = language_model(1), language_model(2)
+    inside = [keras.Model(m.input, m.get_layer("hidden").output) for m in (student, teacher)]
+    s, t = (ops.convert_to_numpy(m(as_input())) for m in inside)
+    term = kd.Term(
+        keras.losses.MeanSquaredError(), projector=pool(),
+        target_projector=keras.layers.Lambda(lambda h: h[:, 0]), **hidden,
+    )  # fmt: skip
+    made = kd.Distiller(student=student, teacher=teacher, terms=[term])
+    made.compile("sgd")
+    mean = (s * VALID[..., None]).sum(1) / VALID.sum(1, keepdims=True)
+    expected = np.square(mean - t[:, 0]).mean()
+    assert evaluated(made, as_input(), batch_size=len(IDS))["loss"] == pytest.approx(
+        expected, rel=1e-5
+    )

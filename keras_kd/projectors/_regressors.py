@@ -68,9 +68,14 @@ class _ToShape(keras.layers.Layer):
             [*linear, *self._then(channel_axis(max(len(shape), len(target))))]
         )
         self.map.build(shape)
+        self.map.supports_masking = self.supports_masking = len(shape) == len(target) == 3
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.map(inputs[0], training=training)
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:
+        """That of the first: positions stay."""
+        return previous_mask[0] if self.supports_masking and previous_mask else None
 
     def get_config(self) -> dict[str, Any]:
         given = keras.saving.serialize_keras_object(self.target_projector)
