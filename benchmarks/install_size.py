@@ -1,6 +1,7 @@
 """What each extra costs: megabytes on disk, packages, and the seconds that an import takes.
 
     python benchmarks/install_size.py            # measures; takes minutes and some gigabytes
+    python benchmarks/install_size.py --only size --extras hub   # one row, the others stay
     python benchmarks/install_size.py --table    # prints the table of the last measurement
 
 The package is installed in an environment of its own. For each extra, pip says what it would add,
@@ -97,7 +98,7 @@ def imports(python, rounds=7):
     return {name: round(taken, 2) for name, taken in fastest.items()}
 
 
-def measure(only):
+def measure(only, extras):
     found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     found |= {"python": platform.python_version()}
     found |= {"machine": f"{platform.machine()}, {os.cpu_count()} cores"}
@@ -114,7 +115,9 @@ def measure(only):
                 "tensorflow": megabytes(packages / "tensorflow"),
                 "keras_kd": megabytes(packages / "keras_kd"),
             }
-            found["extras"] = [added(python, extra, work) for extra in EXTRAS]
+            rows = {row["extra"]: row for row in found.get("extras", [])}
+            rows |= {extra: added(python, extra, work) for extra in extras}
+            found["extras"] = [rows[extra] for extra in EXTRAS if extra in rows]
         if "import" in only:
             found["import"] = imports(python)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -143,8 +146,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", action="store_true", help="print the last measurement")
     parser.add_argument("--only", nargs="+", choices=["size", "import"], default=["size", "import"])
+    parser.add_argument("--extras", nargs="+", choices=EXTRAS, default=list(EXTRAS))
     options = parser.parse_args()
     if options.table:
         print(table(), end="")
     else:
-        measure(options.only)
+        measure(options.only, options.extras)
