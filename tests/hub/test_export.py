@@ -1,4 +1,4 @@
-"""A small causal model as a file of one length, token by token."""
+"""Small causal models as files of one length, token by token, whatever backend trained them."""
 
 import keras
 import numpy as np
@@ -6,30 +6,39 @@ import pytest
 
 import keras_kd as kd
 
-hub = pytest.importorskip("keras_hub")
-VOCABULARY, LENGTH = 64, 12
+pytest.importorskip("keras_hub")
+pytest.importorskip("ai_edge_litert")
+pytest.importorskip("tensorflow")  # which converts, in a process of its own
+
+from tests.hub.models import LENGTH, VOCABULARY, model
 
 
-def llama():
-    backbone = hub.models.LlamaBackbone(
-        vocabulary_size=VOCABULARY, num_layers=2, num_query_heads=2, num_key_value_heads=1,
-        hidden_dim=16, intermediate_dim=32,
-    )  # fmt: skip
-    return hub.models.LlamaCausalLM(backbone=backbone, preprocessor=None)
-
-
-def test_litert_gives_every_position(tmp_path):
-    if keras.config.backend() != "tensorflow":
-        pytest.skip("LiteRT files are converted by TensorFlow here")
-    pytest.importorskip("ai_edge_litert")
-    student = llama()
+def texts():
     rng = np.random.default_rng(0)
-    student.set_weights(
-        [rng.normal(0, 0.5, w.shape).astype("float32") for w in student.get_weights()]
-    )
     ids = rng.integers(1, VOCABULARY, (6, LENGTH)).astype("int32")
     mask = (np.arange(LENGTH) < rng.integers(2, LENGTH + 1, (6, 1))).astype("int32")
-    x = {"token_ids": ids, "padding_mask": mask}
+    return {"token_ids": ids * mask, "padding_mask": mask}, np.roll(ids, -1, axis=1), mask
+
+
+def trained(name):
+    """A student that learned a few steps, from weights that say something."""
+    student, teacher = (model(name, width, layers=1) for width in (8, 16))
+    rng = np.random.default_rng(1)
+    for one in (student, teacher):
+        one.set_weights([rng.normal(0, 0.5, w.shape).astype("float32") for w in one.get_weights()])
+    distiller = kd.Distiller(
+        student=student, teacher=teacher, terms=kd.recipes.gkd(labels_weight=0.5)
+    )
+    distiller.compile(keras.optimizers.Adam(0.01), "auto")
+    x, y, weights = texts()
+    distiller.fit(x, y, sample_weight=weights.astype("float32"), epochs=2, verbose=0)
+    return student
+
+
+@pytest.mark.parametrize("name", ["Llama", "GPT2", "Qwen3", "Gemma"])
+def test_litert_gives_every_position(name, tmp_path):
+    student = trained(name)
+    x, _, mask = texts()
     proof = kd.export(student, tmp_path / "student.tflite", examples=x)
     assert proof.agreement == 1.0
     from ai_edge_litert.interpreter import Interpreter
