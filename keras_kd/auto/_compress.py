@@ -31,7 +31,7 @@ from keras_kd.auto._task import Labels, Numbers, Task, task_of
 from keras_kd.auto._teacher import Teacher, check_outputs, measured, teacher_of
 from keras_kd.auto._training import OutOfTime, Trainer
 from keras_kd.auto._trials import Trial, Trials
-from keras_kd.report import bootstrap, compare
+from keras_kd.report import Report, bootstrap, compare
 
 #: Of a budget from here on, all files are measured, the teacher's too.
 _THOROUGH = 180.0
@@ -332,6 +332,7 @@ class _Run:
             outputs, (part.x, _flat(self.task, part.y)), task=_named(self.task),
             from_logits=None if isinstance(self.task, Numbers) else True, latency=False,
         )  # fmt: skip
+        assert isinstance(comparison, Report)  # of no language models
         fitting = trials.space.students[winner.trial.values["student"]]
         done = tuple(trials.done.values())
         return Result(

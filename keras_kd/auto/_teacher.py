@@ -13,7 +13,7 @@ from keras_kd._core.texts import predict
 from keras_kd._training_choices import teaching
 from keras_kd.auto._data import Data
 from keras_kd.auto._task import Judged, Numbers, Task
-from keras_kd.report import bootstrap, compare
+from keras_kd.report import Report, bootstrap, compare
 
 _COLUMNS = 512  # of inputs that are wider, so many random projections
 _SAMPLE = 5000
@@ -89,6 +89,7 @@ def measured(teacher: Teacher, task: Task, data: Data) -> tuple[dict[str, Any], 
     below = not change.too_few and change.direction == "more"
     few = data.validation.take(np.arange(min(len(data.validation), 2000)))
     report = compare({"teacher": teacher.model}, (few.x, few.y), task=_REPORT.get(task.name))
+    assert isinstance(report, Report)  # of no language models
     scores, costs = report.models["teacher"], report.models["teacher"].costs
     for key in ("ece", "brier", "log_loss"):
         if key in scores.scores:
