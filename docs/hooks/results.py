@@ -46,6 +46,7 @@ PAGES = {
         [
             "Students as files",
             "MLPerf Tiny's image classification",
+            "MLPerf Tiny's keyword spotting, in small",
             "Quantisation-aware distillation",
             "Recovering without labels",
             "Pruning and distillation",
