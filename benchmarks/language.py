@@ -1,6 +1,7 @@
 """Language models on film reviews: each way to distil beside the student alone, in bits per byte.
 
     KERAS_BACKEND=jax TFDS_DATA_DIR=... python benchmarks/language.py --folder language
+    python benchmarks/language.py --folder language --drafts
     python benchmarks/language.py --folder language --table
 
 A byte-level BPE of 1,000 tokens is trained on the reviews (Maas et al., "Learning Word Vectors for
@@ -200,6 +201,37 @@ class Bench:
                 self.rows.keep(way=way, seed=seed, bits=bits, seconds=f"{seconds:.0f}")
                 print(seed, way, bits, f"{seconds:.0f} s", flush=True)
 
+    def drafts(self):
+        """A student that drafts for the teacher: before, and after as many steps again of `draft`
+        or, as the control, of next tokens."""
+        teacher, rows = self.teacher(), Rows(self.folder / "drafts.csv")
+        afterwards = {"next tokens": [kd.Labels()], "draft": recipes.draft()}
+        for seed in self.options.seeds:
+            if all(rows.have(way=way, seed=seed) for way in ("before", *afterwards)):
+                continue
+            steps, batches = self.options.steps, self.batches("data", seed)
+            student = self.trained(self.model(STUDENT, seed), [kd.Labels()], batches, steps)
+            before = student.get_weights()
+            self._keep_draft(rows, "before", seed, student, teacher, time.perf_counter())
+            for way, terms in afterwards.items():
+                student.set_weights(before)
+                start, again = time.perf_counter(), self.batches("data", 100 + seed)
+                given = teacher if way == "draft" else None
+                self.trained(student, terms, again, steps, given)
+                self._keep_draft(rows, way, seed, student, teacher, start)
+        return rows
+
+    def _keep_draft(self, rows, way, seed, student, teacher, start):
+        seconds = time.perf_counter() - start
+        metric = kd.metrics.AcceptanceLength(drafted=4)
+        for first in range(0, len(self.test), 50):
+            x = _inputs(self.test[first : first + 50])
+            metric.update_state(teacher.predict_on_batch(x), student.predict_on_batch(x))
+        length = f"{float(metric.result()):.4f}"
+        if not rows.have(way=way, seed=seed):
+            rows.keep(way=way, seed=seed, length=length, seconds=f"{seconds:.0f}")
+            print(seed, way, length, flush=True)
+
 
 class _Batches(keras.utils.PyDataset):
     """The same batches again and again, in seeded orders."""
@@ -255,14 +287,19 @@ def main() -> None:
     add("--tested", type=int, default=1000, help="windows of held-out reviews")
     add("--batch", type=int, default=32)
     add("--rate", type=float, default=3e-3)
-    add("--teacher-steps", type=int, default=3000)
-    add("--steps", type=int, default=1000, help="of each student")
+    add("--teacher-steps", type=int, default=2000)
+    add("--steps", type=int, default=500, help="of each student")
+    add("--drafts", action="store_true", help="only students that draft for the teacher")
     add("--table", action="store_true", help="print the table, no more")
     options = parser.parse_args()
     if options.table:
         print(_table(Rows(options.folder / "rows.csv")))
         return
     bench = Bench(options)
+    if options.drafts:
+        heading = "of 4 tokens accepted"
+        print(difference_table(bench.drafts(), "length", "next tokens", heading, digits=3))
+        return
     bench.run()
     print(_table(bench.rows))
 
