@@ -25,7 +25,7 @@ from keras_kd._checks._terms import (
     check_weight_of_output,
     instead_of_loss,
 )
-from keras_kd._core.addresses import IDS, LABELS, MASK, RESERVED, as_tuple, current, parse
+from keras_kd._core.addresses import IDS, LABELS, MASK, RESERVED, SPANS, as_tuple, current, parse
 from keras_kd._core.configs import restored, whole_config
 from keras_kd._core.keras_private import single_loss
 from keras_kd._core.messages import snake_case, text_of
@@ -213,10 +213,7 @@ class Term(_Weighted):
         check_spans(self, signals)
         check_one_tensor(self, signals)
         pred = [signals[a] for a in as_tuple(self.pred)]
-        target = [
-            self.label_part(signals[a], "`y`") if a == LABELS else without_gradient(signals[a])
-            for a in as_tuple(self.target)
-        ]
+        target = [self._held_still(a, signals[a]) for a in as_tuple(self.target)]
         pred = projected(self.projector, pred, training)
         if self.target_projector is not None:
             named = list(zip(target, as_tuple(self.target), strict=True))
@@ -226,6 +223,12 @@ class Term(_Weighted):
             rest = [t for t, a in named if a in RESERVED]
             target = [*(made if isinstance(made, tuple) and rest else (made,)), *rest]
         return pred, target[0] if len(target) == 1 else tuple(target)
+
+    def _held_still(self, address: str, signal: Any) -> Any:
+        if address == LABELS:
+            return self.label_part(signal, "`y`")
+        # Of a pair the loader of torch makes a list.
+        return without_gradient(tuple(signal) if address == SPANS else signal)
 
     def _by_address(self, target: Tensor) -> list[tuple[str, Any]]:
         """What `_sides` gave for the target, each with its address; labels and the mask left out."""

@@ -8,9 +8,10 @@ from keras_kd._checks._batch import no_spans
 from keras_kd._checks._classes import check_classes, check_projectors, of_common_classes
 from keras_kd._checks._terms import cannot_compare, check_one_tensor, check_shapes
 from keras_kd._core.addresses import IDS, MASK, RESERVED, SPANS, as_tuple
+from keras_kd._core.messages import text_of
 from keras_kd._core.symbolic import reason, symbolic
 from keras_kd._term_inputs import projected
-from keras_kd.losses import Loss
+from keras_kd.losses import Loss, SpanTarget
 from keras_kd.taps import Signals
 
 
@@ -63,12 +64,24 @@ def check_before_data(term: Any, signals: Signals) -> None:
     pred, target = of_common_classes(term, pred, target)
     several = target if isinstance(target, (tuple, list)) and len(known) > 1 else (target,)
     check_classes(term, pred, list(zip(known, several, strict=False)))
+    if SPANS in as_tuple(term.target) and isinstance(term.loss, SpanTarget):
+        _check_vocabularies(term, pred, target)
     if set(RESERVED) & set(as_tuple(term.target)):
         return  # they are seen first with the data
     check_shapes(term, pred, target)
     sides = keras.tree.flatten((pred, target))
     if all(keras.backend.is_keras_tensor(side) for side in sides):
         _try_loss(term, signals, pred, target)
+
+
+def _check_vocabularies(term: Any, pred: Any, target: Any) -> None:
+    """Proves that the models give the tokens that the term's tokenizers have."""
+    if keras.tree.is_nested(pred) or keras.tree.is_nested(target):
+        return
+    try:
+        term.loss.check_tokens(target, pred)
+    except ValueError as error:
+        raise ValueError(f"Term '{term.name}': {text_of(error)}") from error
 
 
 def _try_loss(term: Any, signals: Signals, pred: Any, target: Any) -> None:

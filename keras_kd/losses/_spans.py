@@ -123,8 +123,9 @@ class SpanTarget(Loss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher, (mine, theirs) = y_true
         mine, theirs = ops.cast(mine, "int32"), ops.cast(theirs, "int32")
-        _check(y_pred, mine, self.student_groups, "student")
-        _check(teacher, theirs, self.teacher_groups, "teacher")
+        self.check_tokens(teacher, y_pred)
+        _check_positions(y_pred, mine, "student")
+        _check_positions(teacher, theirs, "teacher")
         begins = self.counting(y_true)
         here = ops.zeros_like(mine[..., 1]) + _places(mine)
         there = ops.where(begins, mine[..., 2], 0)
@@ -133,6 +134,17 @@ class SpanTarget(Loss):
         a, b = self._weights()
         values = a * _divergence(p[0], q[0], self.beta) + b * sorted_gap(p[1], q[1])
         return ops.where(begins, values, ops.zeros_like(values))
+
+    def check_tokens(self, teacher: Tensor, student: Tensor) -> None:
+        """Proves that logits are of the vocabularies that the groups are of, padding aside."""
+        sides = (student, self.student_groups, "student"), (teacher, self.teacher_groups, "teacher")
+        for logits, groups, side in sides:
+            if logits.shape[-1] is not None and logits.shape[-1] < len(groups):
+                raise ValueError(
+                    f"the {side} gives logits of {logits.shape[-1]} tokens, and its tokenizer has "
+                    f"{len(groups)}. Give gold(student_tokenizer, teacher_tokenizer) those of the two "
+                    "models, in this order."
+                )
 
     def _weights(self) -> tuple[float, float]:
         if self.matched_weight is not None and self.unmatched_weight is not None:
@@ -220,14 +232,9 @@ def _weight(value: float | None, argument: str) -> float | None:
     return float(value)
 
 
-def _check(logits: Tensor, spans: Tensor, groups: Sequence[int], side: str) -> None:
-    """Proves that logits are of the positions and the vocabulary that spans and groups are of."""
-    positions, tokens = logits.shape[1], logits.shape[-1]
-    if tokens < len(groups):  # more are padding
-        raise ValueError(
-            f"the {side} gives logits of {tokens} tokens, and its tokenizer has {len(groups)}. Give "
-            "gold(student_tokenizer, teacher_tokenizer) those of the two models, in this order."
-        )
+def _check_positions(logits: Tensor, spans: Tensor, side: str) -> None:
+    """Proves that logits are of the positions that the spans are of."""
+    positions = logits.shape[1]
     if None not in (positions, spans.shape[1]) and positions != spans.shape[1]:
         raise ValueError(
             f"the {side} gives {positions} positions, and the spans have {spans.shape[1]}. Feed "

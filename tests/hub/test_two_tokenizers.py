@@ -1,5 +1,7 @@
 """Models of KerasHub with tokenizers that differ: texts of which each sees tokens of its own."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ pytest.importorskip("keras_hub")
 import keras_hub
 
 import keras_kd as kd
+from keras_kd._core import token_texts
 from tests.hub.models import model
 from tests.hub.test_texts import TEXTS
 
@@ -64,3 +67,32 @@ def test_texts_alone_are_refused():
     words = r"has tokens of its own, and this batch brings no 'teacher:inputs'.*TwoTokenizers"
     with pytest.raises(ValueError, match=words):
         distiller.fit(TEXTS, verbose=0)
+
+
+def test_sentencepiece_beside_bytes():
+    sentencepiece = pytest.importorskip("sentencepiece")
+    written, texts = (
+        io.BytesIO(),
+        ["the café was there", "they read  the café's 日本 letters", "a cat"],
+    )
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts * 5), model_writer=written, model_type="bpe", vocab_size=320,
+        byte_fallback=True, hard_vocab_limit=False, minloglevel=2, character_coverage=0.98,
+        normalization_rule_name="identity", remove_extra_whitespaces=False,
+    )  # fmt: skip
+    one = keras_hub.models.LlamaTokenizer(written.getvalue())
+    letters = {c: i for i, c in enumerate(["<|endoftext|>", *sorted(token_texts._LETTERS)])}
+    other = keras_hub.models.GPT2Tokenizer(
+        vocabulary={**letters, "Ġt": len(letters)}, merges=["Ġ t"]
+    )
+    tokens = token_texts.both_tokens(one, other)
+    source = kd.sources.TwoTokenizers(texts, one, other, max_length=60, shuffle=False)
+    (x, y, weights) = source[0]
+    mine, theirs = x["signals"]["spans"]
+    for row, text in enumerate(texts):
+        for side, of, first in ((0, mine, one), (1, theirs, other)):
+            ids = of[row, of[row, :, 1] >= 0, 0]
+            read = b"".join(tokens[side][i] for i in ids)
+            end = tokens[side][first.end_token_id]
+            assert read.lstrip() == text.encode() + end  # a space is put before the text
+    assert weights.sum() > 0 and y.shape == weights.shape
