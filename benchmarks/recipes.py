@@ -154,7 +154,7 @@ RECIPES: dict[str, Run] = {
     "deit": taught(lambda b: recipes.deit()),
     "ctkd": taught(lambda b: recipes.ctkd(steps=b.steps // 24)),
     "tf_kd": taught(lambda b: recipes.tf_kd(), teacher=lambda b, s: None),
-    "gkd": taught(lambda b: recipes.gkd(labels_weight=1.0)),
+    "gkd": taught(lambda b: recipes.gkd(beta=0.5, labels_weight=1.0)),
     "fitnets": taught(
         lambda b: recipes.fitnets(pred=b.layers["pred"][1], target=b.layers["target"][1])
     ),

@@ -29,7 +29,7 @@ WHEN = {
     "deit": "vision transformers; a teacher that gives classes only",
     "ctkd": "no time to choose a temperature",
     "tf_kd": "no teacher and plenty of labels",
-    "gkd": "sequences, best those that the student wrote",
+    "gkd": "sequences; measured here on images, at beta=0.5",
     "gold": "language models with tokenizers that differ",
     "draft": "a draft model for speculative decoding",
     "opd": "text that the student wrote; from one token, when the vocabulary is large",

@@ -361,7 +361,7 @@ SETTINGS = {
     "nkd": {"gamma": 1.5, "temperature": 1.0},
     "wsld": {"alpha": 1.0, "temperature": 4.0},
     "tf_kd": {"correct": 0.99, "temperature": 20.0},
-    "gkd": {"beta": 0.5},
+    "gkd": {"beta": 0.0},
     "draft": {"temperature": 1.0},
     "ab": {"margin": 1.0},
     "review_kd": {"loss.levels": (4, 2, 1)},
