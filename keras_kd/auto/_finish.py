@@ -101,6 +101,11 @@ class Finish:
                 continue
             broken = self.files.limits.broken(found.costs)
             if not broken:
+                if (wanted := self.files.limits.accuracy) is not None and found.score < wanted:
+                    found.notes.append(
+                        f"No student has the accuracy of {wanted:.4g} on the validation data; this "
+                        f"one has {found.score:.4f}."
+                    )
                 return self._keep(_folder.STUDENT, found)
             found.notes.append(f"The file does not keep the limit of {', '.join(broken)}.")
             best = best or found

@@ -32,18 +32,16 @@ class Timing(keras.callbacks.Callback):
         self.began = time.perf_counter()
         self.first: float | None = None
         self.last = self.began
-        self.count = 0
+        self.count, self.late = 0, False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.last = now = time.perf_counter()
         self.count += 1
         if self.first is None:
             self.first = now
-        if self.most is not None and self.count >= self.most:
-            self.model.stop_training = True
-            raise _Enough
-        if now > self.until:
-            raise OutOfTime
+        self.late = now > self.until
+        if self.late or (self.most is not None and self.count >= self.most):
+            self.model.stop_training = True  # an error here would leave JAX without its variables
 
     @property
     def start(self) -> float:
@@ -54,10 +52,6 @@ class Timing(keras.callbacks.Callback):
     def step(self) -> float:
         """Seconds of a later step."""
         return (self.last - (self.first or self.began)) / max(1, self.count - 1)
-
-
-class _Enough(Exception):
-    """As many steps as were to be timed."""
 
 
 class Trainer:
@@ -117,10 +111,9 @@ class Trainer:
             keras.optimizers.Adam(rate(values["learning_rate"], epochs * self.steps)),
             loss=self.task.loss() if labelled else None,
         )
-        try:
-            distiller.fit(batches, epochs=epochs, shuffle=False, verbose=0, callbacks=[timing])
-        except _Enough:
-            return timing
+        distiller.fit(batches, epochs=epochs, shuffle=False, verbose=0, callbacks=[timing])
+        if timing.late and timing.count < epochs * self.steps:
+            raise OutOfTime
         if not all(np.isfinite(weight).all() for weight in student.get_weights()):
             raise Diverged("its weights hold NaN or infinite values: the learning rate is too high")
         return timing

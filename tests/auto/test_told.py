@@ -89,3 +89,28 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "clock.json").write_text('{"spent": 3')
     with pytest.raises(ValueError, match=r"clock\.json' is damaged"):
         Clock(tmp_path, 1.0)
+
+
+def test_a_training_ends_when_time_is_up():
+    from keras_kd.auto._answers import Answers
+    from keras_kd.auto._candidates import candidates_of
+    from keras_kd.auto._data import data_of
+    from keras_kd.auto._task import task_of
+    from keras_kd.auto._teacher import teacher_of
+    from keras_kd.auto._training import OutOfTime, Timing, Trainer
+    from tests.auto.test_parts import blobs, perfect
+
+    data, teacher = data_of(blobs(100), blobs(50), None), teacher_of(perfect)
+    task, _ = task_of(data.train.y, np.zeros((2, 3)))
+    (candidate,), _ = candidates_of(["table-tiny"], teacher, task, data.train.x)
+    trainer = Trainer(task, Answers(data, {}, None, teacher), 0)
+    values = {"views": 1, "learning_rate": 0.01, "recipe": "hinton"}
+    student, timing = trainer.build(candidate), Timing(0.0)  # a time that is long gone
+    with pytest.raises(OutOfTime):
+        trainer.train(student, values, 3, alone=True, timing=timing)
+    assert timing.count == 1
+    student, timing = trainer.build(candidate), Timing(float("inf"), 5)
+    trainer.train(student, values, 3, alone=True, timing=timing)
+    assert timing.count == 5 and timing.start > 0 and timing.step > 0
+    trainer.train(student, values, 2, alone=True, timing=(timing := Timing(float("inf"))))
+    assert timing.count == 2 * trainer.steps == 8
