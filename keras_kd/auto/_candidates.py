@@ -1,6 +1,6 @@
 """The students that come into question: cut from the teacher, of the ladder, and given."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,17 @@ from keras_kd.auto._teacher import Teacher
 from keras_kd.compression import shrink
 from keras_kd.report import work
 
-_WIDTHS = (0.75, 0.5, 0.35, 0.25, 0.18, 0.12)
-_DEPTHS = (1.0, 0.5)
-_LADDER = {
-    "images": ("large", "medium", "small", "tiny", "resnet8", "cnn-medium", "cnn-small", "mlp-64",
-               "mlp-16"),
-    "columns": ("table-large", "table-medium", "table-small", "table-tiny"),
-    "tokens": ("text-large", "text-medium", "text-small", "text-tiny"),
+#: Shares of the teacher's channels, and of its repeated blocks; in each row the smallest first, so
+#: that a row ends with the first one that is over the limits.
+_CUTS = (
+    tuple((width, 1.0) for width in (0.12, 0.18, 0.25, 0.35, 0.5, 0.75)),
+    tuple((width, 0.5) for width in (0.25, 0.5, 1.0)),
+)
+_LADDER: dict[str, tuple[tuple[str, ...], ...]] = {
+    "images": (("mlp-16", "mlp-64"), ("cnn-small", "cnn-medium"), ("resnet8",),
+               ("tiny", "small", "medium", "large")),
+    "columns": (("table-tiny", "table-small", "table-medium", "table-large"),),
+    "tokens": (("text-tiny", "text-small", "text-medium", "text-large"),),
 }  # fmt: skip
 _PIXELS = 1024  # of images that a network of dense layers is offered for
 
@@ -37,7 +41,7 @@ class Candidate:
         code: How it is built, written in Python.
         parameters: Number of weights.
         folded: Those that are left in a file, where BatchNormalization is folded.
-        flops: Operations for one example; `None` where they cannot be counted.
+        layers: Number of layers.
     """
 
     name: str
@@ -46,42 +50,64 @@ class Candidate:
     code: str
     parameters: int
     folded: int
-    flops: int | None
     layers: int
 
-    @property
-    def width(self) -> float:
-        """How large it is, for what mattered: the logarithm of its number of weights."""
-        return float(np.log10(self.parameters))
+    def flops(self, x: np.ndarray) -> float | None:
+        """Operations for one example such as those of `x`; `None` where they cannot be counted."""
+        try:
+            return float(work(self.build(), x[:1]).flops)
+        except Exception:  # what cannot be counted is not limited by it
+            return None
 
 
 def candidates_of(
-    given: Sequence[Any] | None, teacher: Teacher, task: Task, x: np.ndarray
-) -> tuple[list[Candidate], list[str]]:
-    """All candidates, the largest first, and why some that were tried are not among them."""
+    given: Sequence[Any] | None,
+    teacher: Teacher,
+    task: Task,
+    x: np.ndarray,
+    over: Callable[[int], bool] = lambda weights: False,
+) -> tuple[list[Candidate], dict[str, str]]:
+    """All candidates, the largest first, and why others are not among them.
+
+    Args:
+        given: What the person gave.
+        teacher: Which students are cut from.
+        task: What is learned.
+        x: Inputs of examples.
+        over: Whether a file of so many weights is over the limits for certain: larger ones of the
+            same make are then not even built.
+    """
     found: dict[str, Candidate] = {}
-    left_out = []
-    offered = _given(given, task, x) if given is not None else _own(teacher, task, x)
-    for name, origin, build, code in offered:
-        try:
-            model = build()
-            _check(model, name, task, x)
-        except (ValueError, TypeError) as error:
-            if origin == "given":
-                raise
-            left_out.append(f"{name}: {error}")
-            continue
-        weights = model.count_params()
-        if any(weights == other.parameters and origin == "cut" for other in found.values()):
-            continue  # as wide as another, after rounding
-        found[name] = Candidate(
-            name, origin, build, code, weights, weights - _norms(model), _flops(model, x),
-            len(model.layers),
-        )  # fmt: skip
+    left_out: dict[str, str] = {}
+    rows = [_given(given, task, x)] if given is not None else _own(teacher, task, x)
+    for row in rows:
+        ended = False
+        for name, origin, build, code in row:
+            if ended:
+                left_out[name] = "a smaller one of its make is over the limits"
+                continue
+            try:
+                model = build()
+                _check(model, name, task, x)
+            except (ValueError, TypeError) as error:
+                if origin == "given":
+                    raise
+                left_out[name] = f"{error}"
+                continue
+            weights = model.count_params()
+            if origin == "cut" and any(weights == other.parameters for other in found.values()):
+                continue  # as wide as another, after rounding
+            folded = weights - _norms(model)
+            found[name] = Candidate(name, origin, build, code, weights, folded, len(model.layers))
+            ended = origin != "given" and over(folded)
     if not found:
         raise ValueError(
             "No student to search among: "
-            + ("`students` is empty. " if given is not None else f"{'; '.join(left_out[:3])}. ")
+            + (
+                "`students` is empty. "
+                if given is not None
+                else f"{'; '.join(list(left_out.values())[:3])}. "
+            )
             + "Give some: students=['tiny', my_model, build], of names of keras_kd.students, Keras "
             "models and functions that build one of a width."
         )
@@ -92,14 +118,15 @@ def candidates_of(
 _Offer = tuple[str, str, Callable[[], keras.Model], str]
 
 
-def _own(teacher: Teacher, task: Task, x: np.ndarray) -> Iterator[_Offer]:
-    if teacher.is_keras and kind_of(x) != "other":
-        for depth in _DEPTHS:
-            for width in _WIDTHS if depth == 1.0 else (1.0, *_WIDTHS[1:4:2]):
-                yield _cut(teacher, width, depth)
-    for name in _LADDER.get(kind_of(x), ()):
-        if not name.startswith("mlp") or np.prod(x.shape[1:]) <= _PIXELS:
-            yield _named(name, task, x, "ladder")
+def _own(teacher: Teacher, task: Task, x: np.ndarray) -> list[Iterable[_Offer]]:
+    """Rows of students of one make, the smallest first."""
+    rows: list[Iterable[_Offer]] = []
+    if teacher.is_keras:
+        rows += [[_cut(teacher, *cut) for cut in row] for row in _CUTS]
+    for row in _LADDER.get(kind_of(x), ()):
+        if not row[0].startswith("mlp") or np.prod(x.shape[1:]) <= _PIXELS:
+            rows.append([_named(name, task, x, "ladder") for name in row])
+    return rows
 
 
 def _cut(teacher: Teacher, width: float, depth: float) -> _Offer:
@@ -203,10 +230,3 @@ def _norms(model: keras.Model) -> int:
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     )
-
-
-def _flops(model: keras.Model, x: np.ndarray) -> int | None:
-    try:
-        return work(model, x[:1]).flops
-    except Exception:  # what cannot be counted is not limited by it
-        return None

@@ -219,10 +219,13 @@ class _Run:
         self.notes += notes
         tell("students within the limits")
         thorough = self.clock.budget >= _THOROUGH
-        offered, _ = candidates_of(students, self.teacher, self.task, self.data.train.x)
+        offered, left_out = candidates_of(
+            students, self.teacher, self.task, self.data.train.x, self.files.over
+        )
         ordered = spread(offered, self.files.limits)
         until = self.clock.until((1 - _FOR_MEASURING) * self.clock.budget)
         fitting, dropped = chosen(self.files, ordered, thorough, tell, until)
+        dropped |= left_out
         about["latency"] = self._teacher_latency(about) if thorough else None
         trainer = Trainer(self.task, answers, seed)
         space = Space(self.task, fitting, answers)

@@ -103,6 +103,16 @@ class Files:
         arena = None if proof.micro is None else float(proof.micro.arena_bytes)
         return {"size": float(proof.bytes), "latency": took, "arena": arena}
 
+    def least(self, weights: int) -> float:
+        """Bytes that a file of so many weights has at least, in the smallest format."""
+        return weights * min(FORMATS[format] for format in self.formats)
+
+    def over(self, weights: int) -> bool:
+        """Whether a file of so many weights is over the limits for certain."""
+        limit = self.limits.parameters
+        too_many = limit is not None and weights > limit
+        return too_many or bool(self.limits.broken({"size": self.least(weights)}))
+
     def fitting(
         self,
         candidate: Candidate,
@@ -114,10 +124,12 @@ class Files:
 
         What follows from the number of weights alone is not measured, unless `measure` says so.
         """
-        counted: dict[str, float | None] = {
-            "parameters": float(candidate.parameters),
-            "flops": None if candidate.flops is None else float(candidate.flops),
-        }
+        counted: dict[str, float | None] = {"parameters": float(candidate.parameters)}
+        if self.limits.broken(counted):
+            return _over(counted, ["parameters"])
+        if self.over(candidate.folded):
+            return _over({"size": self.least(candidate.folded)}, ["size"], "at least ")
+        counted["flops"] = candidate.flops(self.data.train.x)
         if broken := self.limits.broken(counted):
             return _over(counted, broken)
         why = ""
@@ -221,9 +233,12 @@ def _over(costs: dict[str, float | None], broken: list[str], before: str = "") -
 
 
 def _nothing_fits(files: Files, candidates: list[Candidate], dropped: dict[str, str]) -> str:
-    nearest = min(candidates, key=lambda c: (c.folded, c.flops or 0))
+    nearest = min(candidates, key=lambda c: c.folded)
     format = files.formats[-1]
-    costs: dict[str, float | None] = {"parameters": nearest.parameters, "flops": nearest.flops}
+    costs: dict[str, float | None] = {
+        "parameters": float(nearest.parameters),
+        "flops": nearest.flops(files.data.train.x),
+    }
     try:
         costs |= files.measured(nearest, format)
     except (ExportError, ValueError) as error:
