@@ -300,3 +300,19 @@ def test_the_public_target_is_trained_in_slices(tmp_path, monkeypatch, capsys):
     assert [(row["stage"], row["epochs"]) for row in rows] == [("teacher", "2"), ("student", "2")]
     assert rows[1]["weights"] == "78666"
     assert "| student, seed 1 | 2 | 78666 |" in said[-1]
+
+
+def test_the_table_of_searches_is_that_of_their_rows(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    auto = script("auto")
+    found = {"student alone": (0.91, 0.93), "auto": (0.95, 0.96)}
+    rows = [
+        {"part": "digits", "seed": str(seed), "what": what, "score": str(score),
+         "size": "6000" if what == "auto" else "", "seconds": "81.2" if what == "auto" else ""}
+        for what, scores in found.items()
+        for seed, score in enumerate(scores)
+    ]  # fmt: skip
+    lines = auto.table(rows).splitlines()
+    assert lines[2] == "| digits | student alone | 2 | 92.0 % (91.0 to 93.0) |  |  |"
+    assert lines[3] == "| digits | auto | 2 | 95.5 % (95.0 to 96.0) | 6,000 | 81 |"
+    assert set(auto.RUN) == set(auto.PARTS)
