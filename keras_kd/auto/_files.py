@@ -196,7 +196,10 @@ def chosen(
                 why = "larger ones keep the limits" if full else "no time to measure it"
                 dropped.setdefault(candidate.name, f"not tried: {why}")
                 continue
-            result = files.fitting(candidate, measure, tell, formats)
+            # One student of four bits is enough, where others fit in eight.
+            four = any(other.format == "int4" for other in found) and len(formats) > 1
+            allowed = tuple(f for f in formats if f != "int4" or not four)
+            result = files.fitting(candidate, measure, tell, allowed)
             if isinstance(result, Fitting):
                 found.append(result)
                 dropped.pop(candidate.name, None)

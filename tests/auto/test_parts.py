@@ -354,3 +354,30 @@ def test_only_some_are_searched_among(digits):
 def test_a_part_of_arrays_has_ids():
     part = part_of((np.zeros((3, 2)), [0, 1, 1]), "train")
     assert list(part.ids) == ["train/0", "train/1", "train/2"]
+
+
+def test_one_student_of_four_bits_is_enough(digits, monkeypatch):
+    files = Files(Limits(size="30 kB"), digits, None, ("int8", "int4"))
+    sizes = {"int8": 1.2, "int4": 0.7}
+    monkeypatch.setattr(
+        files, "measured", lambda c, f: {"size": c.folded * sizes[f], "latency": 0.1, "arena": None}
+    )
+    mine = [
+        keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                keras.layers.Flatten(),
+                keras.layers.Dense(units, "relu"),
+                keras.layers.Dense(10),
+            ],
+            name=f"d{units}",
+        )
+        for units in (500, 450, 400, 300)
+    ]
+    task, _ = task_of(digits.train.y, np.zeros((2, 10)))
+    offered, _ = candidates_of(mine, teacher_of(image_teacher()), task, digits.train.x)
+    found, dropped = chosen(files, offered, True, lambda text: None)
+    assert [f.name for f in found] == ["d500, int4", "d300, int8"]
+    assert set(dropped) == {"d450", "d400"} and all(
+        "int8: at least size" in w for w in dropped.values()
+    )
