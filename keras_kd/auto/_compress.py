@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -266,15 +267,32 @@ class _Run:
         best = max(looked_at, key=lambda t: t.objective)
         reserve = 2.2 * export + 2 * trials.seconds(best.values["student"], plan.final)
         until = self.clock.until(reserve)
-        if plan.full > short or best.epochs < plan.full:
-            values = trials.space.default(best.values["student"])
-            with contextlib.suppress(OutOfTime):
-                trials.run(values, plan.full, "default", self.clock.until(2.2 * export), keep=True)
+        with contextlib.suppress(OutOfTime):
+            self._defaults_in_full(trials, plan, best.values["student"], 2.2 * export)
         self.clock.keep()
         if plan.units:
             _search.search(trials, plan, seed, most, until)
         self.clock.keep()
         return plan
+
+    def _defaults_in_full(
+        self, trials: Trials, plan: _search.Plan, best: str, reserve: float
+    ) -> None:
+        """The default recipe for as long as a trial is at most, on the best student; where an
+        accuracy is to be kept, on the smallest first, until one keeps it."""
+        wanted, names = self.files.limits.accuracy, [best]
+        if wanted is not None:
+            students = trials.space.students
+            names = sorted(students, key=lambda n: students[n].costs.get("size") or math.inf)
+        for number, name in enumerate(names):
+            until = self.clock.until(reserve)
+            values = trials.space.default(name)
+            late = trials.seconds(name, plan.full) > until - time.perf_counter()
+            if number and late and not trials.has(values, plan.full):
+                break
+            trial = trials.run(values, plan.full, "default", until, keep=True)
+            if wanted is not None and (trial.score or 0) >= wanted:
+                break
 
     def _check_budget(self, trials: Trials, student: str, epochs: int | None) -> None:
         need = 3 * trials.seconds(student, epochs or 1) + 2 * self.files.seconds

@@ -137,7 +137,7 @@ def amount(name: str, value: float) -> str:
     if name == "accuracy":
         return f"{100 * value:.4g} %"
     if name == "latency":
-        return f"{value:.3g} ms" if value >= 0.1 else f"{1e3 * value:.3g} us"
+        return f"{value:.4g} ms" if value >= 0.1 else f"{1e3 * value:.3g} us"
     unit = " B" if name in ("size", "arena") else ""
     for prefix, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= factor:

@@ -298,7 +298,7 @@ def test_views_where_the_teacher_knows_them(tmp_path):
         return 5 * np.stack([1.5 - brightest, brightest - 1.5], 1)
 
     result = kd.auto.compress(
-        teach, (x[:200], y[:200]), validation=(x[200:], y[200:]), **{**QUICK, "students": ["cnn-small"]},
+        teach, (x[:200], y[:200]), validation=(x[200:], y[200:]), **{**QUICK, "students": ["cnn-small"], "limits": kd.auto.Limits(size="40 kB")},
         folder=tmp_path / "run",
     )  # fmt: skip
     assert (tmp_path / "run" / "answers_views").is_dir()
@@ -343,7 +343,7 @@ def test_arguments_that_will_not_do(teacher, tmp_path, given, error, told):
 _KILLED = """
 import sys, keras, numpy as np, keras_kd as kd
 from tests.auto.test_compress import PARTS, QUICK, dense
-kd.auto.compress(dense(32, name="teacher"), **PARTS, **{**QUICK, "trials": 30}, folder=sys.argv[1])
+kd.auto.compress(dense(32, name="teacher"), **PARTS, **{**QUICK, "trials": 6}, folder=sys.argv[1])
 """
 
 
@@ -360,7 +360,7 @@ def test_a_killed_search_leaves_whole_files(tmp_path):
     for path in folder.glob("trials/*.json"):
         assert json.loads(path.read_text())["epochs"] in (1, 3)
     keras.saving.load_model(folder / "best.keras", compile=False)
-    given = {**QUICK, "trials": 30, "budget": "20 min"}
+    given = {**QUICK, "trials": 6, "budget": "20 min"}
     before = len(list(folder.glob("trials/*.json")))
     result = kd.auto.compress(dense(32, name="teacher"), **PARTS, **given, folder=folder)
     assert len(result.trials) > before
