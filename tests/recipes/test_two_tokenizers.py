@@ -1,5 +1,7 @@
 """A teacher with another tokenizer: texts of which each model has its own tokens, over their spans."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -207,3 +209,30 @@ def test_tokenizers_of_other_models():
     words = r"Term 'span_target': the teacher gives logits of 280 tokens, and its tokenizer has 300"
     with pytest.raises(ValueError, match=words):
         kd.Distiller(student=student, teacher=teacher, terms=kd.recipes.gold(other, one))
+
+
+def test_two_models_that_are_equally_right_agree():
+    """Of a text of " movie", " moving", " mover" and " the", in words here and in parts of words there."""
+
+    def tokens(*names):
+        return types.SimpleNamespace(
+            id_to_token=names.__getitem__, vocabulary_size=lambda: len(names)
+        )
+
+    student = tokens("Ġmovie", "Ġmoving", "Ġmover", "Ġthe")
+    teacher = tokens("Ġthe", "Ġmov", "ie", "ing", "er")
+    words = np.array([[[0.3, 0.1, 0.1, 0.5]]])
+    parts = np.array([[[0.5, 0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.6, 0.2, 0.2]]]).clip(1e-12)
+    spans = np.array([[[0, 0, 0]]]), np.array([[[1, 0], [2, 0]]])  # " movie" follows
+
+    def value(by_prefix, words=words, **settings):
+        (term,) = kd.recipes.gold(student, teacher, by_prefix=by_prefix, **settings)
+        return float(term.loss((np.log(parts), spans), np.log(words)))
+
+    for beta in (0.0, 0.5, 1.0):
+        assert abs(value(True, beta=beta)) < 1e-6
+    assert value(True, words=np.array([[[0.2, 0.2, 0.1, 0.5]]])) > 1e-3  # the wrong ending
+    assert (
+        value(True, words=np.array([[[0.4, 0.15, 0.1, 0.35]]])) > 1e-3
+    )  # too little of another word
+    assert value(False) > 0.1  # it asks for tokens that the student never writes
