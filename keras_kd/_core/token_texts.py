@@ -42,7 +42,8 @@ def tokens_of(tokenizer: Any, argument: str = "tokenizer", otherwise: str = "") 
     if not callable(of_id) or not callable(size):
         raise TypeError(
             f"`{argument}` must be a tokenizer of KerasHub, or of the package tokenizers: one with "
-            f"`id_to_token` and `vocabulary_size`. Received: {tokenizer!r}.{otherwise}"
+            "`id_to_token` and `vocabulary_size`; a fast tokenizer of transformers has such a one as "
+            f"its `backend_tokenizer`. Received: {tokenizer!r}.{otherwise}"
         )
     names = [of_id(i) or "" for i in range(size())]
     special = set(getattr(tokenizer, "special_tokens", None) or ())
