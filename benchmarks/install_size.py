@@ -4,8 +4,8 @@
     python benchmarks/install_size.py --only size --extras hub   # one row, the others stay
     python benchmarks/install_size.py --table    # prints the table of the last measurement
 
-The package is installed in an environment of its own. For each extra, pip says what it would add,
-and that is installed into a folder and weighed. Imports are those of fresh processes that take
+The package is installed in an environment of its own. For each extra, pip says what it would install
+with and without it, and what comes with it is installed into a folder and weighed. Imports are those of fresh processes that take
 turns, the fastest of seven each, the start of Python included.
 """
 
@@ -51,15 +51,19 @@ def pip(python, *arguments):
     return done.stdout
 
 
+def resolved(python, wanted, work):
+    """What pip would install in an empty environment: versions by name."""
+    report = work / "report.json"
+    ignoring = ("--dry-run", "--ignore-installed", "--quiet", "--report", report)
+    pip(python, "install", *ignoring, wanted)
+    found = json.loads(report.read_text())["install"]
+    return {p["metadata"]["name"]: p["metadata"]["version"] for p in found}
+
+
 def added(python, extra, work):
     """The packages that an extra adds to the environment, and what they take."""
-    report = work / f"{extra}.json"
-    pip(python, "install", "--dry-run", "--quiet", "--report", report, f".[{extra}]")
-    packages = [
-        f"{p['metadata']['name']}=={p['metadata']['version']}"
-        for p in json.loads(report.read_text())["install"]
-        if p["metadata"]["name"] != "keras-kd"
-    ]
+    base, whole = (resolved(python, wanted, work) for wanted in (".", f".[{extra}]"))
+    packages = [f"{name}=={version}" for name, version in whole.items() if name not in base]
     folder = work / extra
     if packages:
         pip(
@@ -108,13 +112,16 @@ def measure(only, extras):
         python = work / "venv" / "bin" / "python"
         packages = next((work / "venv" / "lib").glob("python*/site-packages"))
         before = megabytes(packages)
-        pip(python, "install", "--quiet", ".")
-        if "size" in only:
+        whole = "import" in only or set(extras) == set(EXTRAS)
+        if whole:
+            pip(python, "install", "--quiet", ".")
+        if "size" in only and whole:
             found["base"] = {
                 "megabytes": round(megabytes(packages) - before, 1),
                 "tensorflow": megabytes(packages / "tensorflow"),
                 "keras_kd": megabytes(packages / "keras_kd"),
             }
+        if "size" in only:
             rows = {row["extra"]: row for row in found.get("extras", [])}
             rows |= {extra: added(python, extra, work) for extra in extras}
             found["extras"] = [rows[extra] for extra in EXTRAS if extra in rows]
