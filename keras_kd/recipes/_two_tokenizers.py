@@ -17,7 +17,7 @@ def gold(
     teacher_tokenizer: Any,
     *,
     temperature: Number = 1.0,
-    beta: float = 0.5,
+    beta: float = 0.0,
     matched_weight: float | None = None,
     unmatched_weight: float | None = None,
     by_prefix: bool = True,
@@ -48,7 +48,7 @@ def gold(
             preprocessor of KerasHub.
         teacher_tokenizer: The teacher's.
         temperature: `T`; a float or a schedule. Defaults to `1.0`.
-        beta: From 0, the KL from the teacher, to 1, the KL from the student. Defaults to `0.5`.
+        beta: From 0, the KL from the teacher, to 1, the KL from the student. Defaults to `0.0`.
         matched_weight: The weight `a`. Defaults to `None`: the share of the teacher's tokens that
             are matched.
         unmatched_weight: The weight `b`. Defaults to `None`: the rest of 1.
