@@ -21,8 +21,10 @@ _CUTS = (
     tuple((width, 1.0) for width in (0.12, 0.18, 0.25, 0.35, 0.5, 0.75)),
     tuple((width, 0.5) for width in (0.25, 0.5, 1.0)),
 )
+#: Between cnn-small and cnn-medium, of which the one has ten times as many weights as the other.
+_CNNS = ("cnn 8-16-32-32", "cnn 11-23-45-45", "cnn 13-26-52-52")
 _LADDER: dict[str, tuple[tuple[str, ...], ...]] = {
-    "images": (("mlp-16", "mlp-64"), ("cnn-small", "cnn-medium"), ("resnet8",),
+    "images": (("mlp-16", "mlp-64"), ("cnn-small", *_CNNS, "cnn-medium"), ("resnet8",),
                ("tiny", "small", "medium", "large")),
     "columns": (("table-tiny", "table-small", "table-medium", "table-large"),),
     "tokens": (("text-tiny", "text-small", "text-medium", "text-large"),),
@@ -141,6 +143,8 @@ def _cut(teacher: Teacher, width: float, depth: float) -> _Offer:
 def _named(name: str, task: Task, x: np.ndarray, origin: str) -> _Offer:
     settings = {"vocabulary": int(x.max()) + 1} if name.startswith("text-") else {}
     shape = tuple(int(n) for n in x.shape[1:])
+    if name in _CNNS:
+        return _convolutional(name, shape, task.outputs)
 
     def build() -> keras.Model:
         return students.build(name, shape, task.outputs, **settings)
@@ -152,6 +156,15 @@ def _named(name: str, task: Task, x: np.ndarray, origin: str) -> _Offer:
         build,
         f'kd.students.build("{name}", {shape}, {task.outputs}{extra})',
     )
+
+
+def _convolutional(name: str, shape: tuple[int, ...], outputs: int) -> _Offer:
+    widths = tuple(int(width) for width in name.removeprefix("cnn ").split("-"))
+
+    def build() -> keras.Model:
+        return students.cnn(shape, outputs, widths=widths)
+
+    return name, "ladder", build, f"kd.students.cnn({shape}, {outputs}, widths={widths})"
 
 
 def _given(given: Sequence[Any], task: Task, x: np.ndarray) -> Iterator[_Offer]:

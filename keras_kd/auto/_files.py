@@ -24,7 +24,7 @@ _MICRO = ("float32", "int8")
 _LAYER_BYTES, _FILE_BYTES, _SPARE = (900, 6000, 1.15)
 #: A file measured again may be slower by so much.
 LATENCY_MARGIN = 0.9
-_CALIBRATION, _EXAMPLES, _SETTLING = 256, 32, 128
+_CALIBRATION, _EXAMPLES = 256, 32
 #: How many students are searched among.
 _MOST, _MOST_ALIKE = 4, 2
 
@@ -155,34 +155,14 @@ class Files:
 
     def measured(self, candidate: Candidate, format: str) -> dict[str, float | None]:
         """What the file of the untrained student takes."""
-        student = candidate.build()
-        settle(student, self.data.train.x[:_SETTLING])
         with tempfile.TemporaryDirectory() as folder:
-            return self.write(student, Path(folder, "m.tflite"), format, proven=False)
+            return self.write(candidate.build(), Path(folder, "m.tflite"), format, proven=False)
 
     def _broken(self, costs: dict[str, float | None]) -> list[str]:
         """As `Limits.broken`, with room for a latency that is another one each time."""
         took = costs.get("latency")
         slower = None if took is None or self.latency else took / LATENCY_MARGIN
         return self.limits.broken({**costs, **({"latency": slower} if slower else {})})
-
-
-def settle(student: keras.Model, x: np.ndarray) -> None:
-    """Gives the running averages of an untrained student the values of a batch.
-
-    Without it what it gives hardly varies from one example to another, and a file of integers
-    would not be proven to answer as it does.
-    """
-    norms = [
-        layer for layer in student.layers if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.momentum = 0.0
-    if norms:
-        student(x, training=True)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def chosen(
