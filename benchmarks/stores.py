@@ -3,11 +3,15 @@
     KERAS_BACKEND=tensorflow python benchmarks/stores.py
     KERAS_BACKEND=jax python benchmarks/stores.py --only epoch
     python benchmarks/stores.py --only containers
+    python benchmarks/stores.py --only text --rounds 9 --steps 20
 
 - epoch: training from a store over plain training of the student, on the same pipeline
   (Fashion-MNIST, batch 128, with augmentation); with 10 classes, and with the 16 largest of 1,000;
   for a common small student (3x3 convolutions of 32 and 64 channels, each with pooling) and for a
   tiny one (strided convolutions of 16 and 32 channels), whose step is hardly more than the loss.
+- text: the same for a language model, the student of `language.py` (a Llama of two blocks, 32 windows
+  of 64 tokens a batch), from the 8 largest logits of each token: beside Keras's own training by
+  cross-entropy, with vocabularies of 1,000 and 8,000. Needs the extra "hub".
 - live: distillation with the teacher in every step over distillation from its store.
 - write: examples a second of `stores.write` over those of the teacher's `predict`.
 - memory: what reading takes above the pipeline itself, for 10^4, 10^5 and 10^6 examples of 1,000
@@ -130,6 +134,43 @@ def epoch(rows: list, rounds: int, steps: int, folder: str) -> None:
             what += f"{classes:,} classes" + (f", top {top_k}" if top_k else "")
             what += f", {manifest.bytes_per_example() // 4} bytes an answer"
             add(rows, what, seconds, "stored", "plain", steps, "at most 1.05")
+
+
+def text(rows: list, rounds: int, steps: int, folder: str) -> None:
+    import keras_hub
+
+    batch, length = 32, 64
+
+    def llama(blocks: int, width: int, heads: int, vocabulary: int) -> keras.Model:
+        backbone = keras_hub.models.LlamaBackbone(
+            vocabulary_size=vocabulary, num_layers=blocks, hidden_dim=width,
+            intermediate_dim=3 * width, num_query_heads=heads, num_key_value_heads=heads,
+        )  # fmt: skip
+        made = keras_hub.models.LlamaCausalLM(backbone=backbone, preprocessor=None)
+        return keras.Model(made.input, made.output)  # whose `fit` is Keras's own
+
+    for vocabulary in (1000, 8000):
+        drawn = np.random.default_rng(0).zipf(1.2, (steps * batch, length + 1)) % vocabulary
+        drawn = drawn.astype("int32")
+        x = {"token_ids": drawn[:, :-1], "padding_mask": np.ones_like(drawn[:, 1:])}
+        part = kd.data.Part(x, drawn[:, 1:], np.arange(len(drawn)))
+        plain, feed = compiled(llama(2, 48, 2, vocabulary)), kd.data.feed(part, batch_size=batch)
+        path, teacher = f"{folder}/text-{vocabulary}", llama(1, 48, 2, vocabulary)
+        manifest = stores.write(teacher, part, path, top_k=8, dtype="int8", batch_size=batch)
+        read = stores.read(path, part, batch_size=batch, shuffle=True)
+        terms = [kd.Term(kd.losses.SparseSoftTarget(1.0))]
+        ours = kd.Distiller(student=llama(2, 48, 2, vocabulary), terms=terms)
+        ours.compile("adam")
+        seconds = in_turns(
+            {
+                "stored": lambda ours=ours, read=read: ours.fit(read, shuffle=False, verbose=0),
+                "plain": lambda plain=plain, feed=feed: plain.fit(feed, shuffle=False, verbose=0),
+            },
+            rounds,
+        )
+        what = f"epoch of text from a store / plain epoch, {vocabulary:,} tokens, "
+        what += f"{manifest.bytes_per_token():.0f} bytes a token"
+        add(rows, what, seconds, "stored", "plain", steps, "at most 1.10")
 
 
 def live(rows: list, rounds: int, steps: int, folder: str) -> None:
@@ -367,12 +408,13 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="*",
-        default=["epoch", "live", "write", "compression", "memory", "containers"],
+        default=["epoch", "text", "live", "write", "compression", "memory", "containers"],
     )
     args = parser.parse_args()
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, run in (("epoch", epoch), ("live", live), ("write", write)):
+        measured = {"epoch": epoch, "text": text, "live": live, "write": write}
+        for name, run in measured.items():
             if name in args.only:
                 run(rows, args.rounds, args.steps, folder)
         if "compression" in args.only:

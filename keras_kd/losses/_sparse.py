@@ -16,6 +16,8 @@ from keras_kd.losses._rows import RowLoss
 
 #: A rest of the teacher's probability below this cannot be told from none, by float32.
 _FAINT = 1e-7
+#: A sum of exponentials below this, as a part of the largest, is taken by its logarithm.
+_FAR = 1e-30
 
 
 class _Sparse(RowLoss):
@@ -86,33 +88,57 @@ class SparseSoftTarget(_Sparse):
 
     def _value(self, target: Tensor, logits: Tensor) -> Tensor:
         log_p, classes = target
-        s = logits / self.temperature
-        s_sum = ops.logsumexp(s, axis=-1)
-        log_q = ops.take_along_axis(s, classes, axis=-1) - ops.expand_dims(s_sum, -1)
-        known = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+        s = _softened(logits, self.temperature)
         if classes.shape[-1] == logits.shape[-1]:  # nothing is left
-            return known
+            log_q = _taken(s, classes) - ops.logsumexp(s, axis=-1, keepdims=True)
+            return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+        most = ops.max(s, axis=-1, keepdims=True)
+        rest = ops.sum(_of_rest(s, most, classes), axis=-1)
+
+        def of_logs() -> Tensor:
+            return ops.logsumexp(_changed(s, classes, NEVER), axis=-1)
+
+        def of_sum() -> Tensor:
+            return most[..., 0] + ops.log(ops.maximum(rest, _FAR))
+
+        s_rest = ops.cond(ops.any(rest < _FAR), of_logs, of_sum)
+        s_sum = most[..., 0] + ops.log(rest + _of_known(s, most, classes))
+        log_q = _taken(s, classes) - ops.expand_dims(s_sum, -1)
+        known = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
         p_rest = _rest(log_p)
         # 0 · log 0 is 0; the floor keeps the logarithm finite.
         log_p_rest = ops.log(ops.maximum(p_rest, 1e-30))
-        log_q_rest = ops.logsumexp(_changed(s, classes, NEVER), axis=-1) - s_sum
-        return known + p_rest * (log_p_rest - log_q_rest)
+        return known + p_rest * (log_p_rest - (s_rest - s_sum))
 
     def _gradient(self, target: Tensor, logits: Tensor) -> Tensor:
         """`q · Σp - p` at the known classes; elsewhere the rest, shared as the logits share it."""
         log_p, classes = target
-        s = logits / self.temperature
+        s = _softened(logits, self.temperature)
         p = ops.exp(log_p)
         total = ops.sum(p, axis=-1, keepdims=True)
         # What fills a row up has the first class's gradient as well: it is written to one place.
         p = ops.where(ops.equal(classes, classes[..., :1]), p[..., :1], p)
-        rest = 0.0
-        if classes.shape[-1] < logits.shape[-1]:
-            p_rest = ops.expand_dims(_rest(log_p), -1)
-            rest = p_rest * ops.softmax(_changed(s, classes, NEVER), axis=-1)
-            total = total + p_rest
-        gradient = total * ops.softmax(s, axis=-1) - rest
-        del s, rest
+        if classes.shape[-1] == logits.shape[-1]:
+            return self._written(total * ops.softmax(s, axis=-1), classes, p)
+        p_rest = ops.expand_dims(_rest(log_p), -1)
+        total = total + p_rest
+        most = ops.max(s, axis=-1, keepdims=True)
+        others = _of_rest(s, most, classes)
+        rest = ops.sum(others, axis=-1, keepdims=True)
+        every = rest + ops.expand_dims(_of_known(s, most, classes), -1)
+
+        def of_logs() -> Tensor:
+            shares = p_rest * ops.softmax(_changed(s, classes, NEVER), axis=-1)
+            return total * ops.softmax(s, axis=-1) - shares
+
+        def of_sums() -> Tensor:
+            return others * (total / every - p_rest / ops.maximum(rest, _FAR))
+
+        gradient = ops.cond(ops.any(rest < _FAR), of_logs, of_sums)
+        known = total * ops.exp(_taken(s, classes) - most) / every - p
+        return _changed(gradient, classes, known) / self.temperature
+
+    def _written(self, gradient: Tensor, classes: Tensor, p: Tensor) -> Tensor:
         known = ops.take_along_axis(gradient, classes, axis=-1) - p
         return _changed(gradient, classes, known) / self.temperature
 
@@ -258,6 +284,26 @@ def _fills(classes: Tensor) -> Tensor:
 def _rest(log_p: Tensor) -> Tensor:
     """What the known probabilities leave of 1."""
     return ops.maximum(-ops.expm1(ops.logsumexp(log_p, axis=-1)), 0.0)
+
+
+def _softened(logits: Tensor, temperature: Any) -> Tensor:
+    return logits if isinstance(temperature, float) and temperature == 1 else logits / temperature
+
+
+def _taken(s: Tensor, classes: Tensor) -> Tensor:
+    return ops.take_along_axis(s, classes, axis=-1)
+
+
+def _of_rest(s: Tensor, most: Tensor, classes: Tensor) -> Tensor:
+    """The exponentials, as parts of the largest one, with zeros at the known classes."""
+    return _changed(ops.exp(s - most), classes, 0.0)
+
+
+def _of_known(s: Tensor, most: Tensor, classes: Tensor) -> Tensor:
+    """The sum of those of the known classes, each once."""
+    again = ops.cast(ops.equal(classes[..., 1:], classes[..., :1]), s.dtype)
+    each = ops.exp(_taken(s, classes) - most)
+    return each[..., 0] + ops.sum(each[..., 1:] * (1.0 - again), axis=-1)
 
 
 def _changed(rows: Tensor, classes: Any, to: Any) -> Tensor:
