@@ -255,8 +255,8 @@ class _Run:
         self.progress.stage("how long a trial takes")
         trials.time(first)
         self._check_budget(trials, first, epochs)
-        short = plan.short if plan else _search.plan_short(trials, self.clock, epochs)
         export = self.files.seconds
+        short = plan.short if plan else _search.plan_short(trials, self.clock, export, epochs)
         looked_at = _search.defaults(trials, short, self.clock.until(2.2 * export))
         self.clock.keep()
         if plan is None:

@@ -119,10 +119,12 @@ class Files:
         measure: bool,
         tell: Callable[[str], None],
         formats: tuple[str, ...] | None = None,
+        late: bool = False,
     ) -> Any:
         """The candidate in the most exact format that keeps the limits, or why there is none.
 
-        What follows from the number of weights alone is not measured, unless `measure` says so.
+        What follows from the number of weights alone is not measured, unless `measure` says so;
+        when it is `late`, nothing is.
         """
         counted: dict[str, float | None] = {"parameters": float(candidate.parameters)}
         if self.limits.broken(counted):
@@ -140,8 +142,10 @@ class Files:
                 continue
             guess = _guess(candidate, format)
             sure = not self.limits.broken({"size": guess})
-            if not measure and sure and self.limits.latency is self.limits.arena is None:
+            if (late or not measure) and sure and self.limits.latency is self.limits.arena is None:
                 return Fitting(candidate, format, {**counted, "size": guess})
+            if late:
+                return "not tried: no time to measure it"
             tell(f"{candidate.name} as a file in {format}")
             try:
                 costs = self.measured(candidate, format)
@@ -192,14 +196,14 @@ def chosen(
             alike = sum(other.candidate.origin == candidate.origin for other in found)
             full = len(found) >= _MOST or alike >= _MOST_ALIKE
             late = bool(found) and time.perf_counter() > until
-            if candidate.origin != "given" and (full or late):
-                why = "larger ones keep the limits" if full else "no time to measure it"
-                dropped.setdefault(candidate.name, f"not tried: {why}")
+            if candidate.origin != "given" and full:
+                dropped.setdefault(candidate.name, "not tried: larger ones keep the limits")
                 continue
+            late = late and candidate.origin != "given"
             # One student of four bits is enough, where others fit in eight.
             four = any(other.format == "int4" for other in found) and len(formats) > 1
             allowed = tuple(f for f in formats if f != "int4" or not four)
-            result = files.fitting(candidate, measure, tell, allowed)
+            result = files.fitting(candidate, measure, tell, allowed, late)
             if isinstance(result, Fitting):
                 found.append(result)
                 dropped.pop(candidate.name, None)

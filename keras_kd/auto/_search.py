@@ -17,8 +17,6 @@ from keras_kd.auto._trials import Trial, Trials
 #: Lengths of a trial, in epochs: few, so that another run comes to the same ones.
 _LENGTHS = (1, 2, 3, 4, 6, 9, 12, 18, 27, 36, 48, 60)
 _FACTOR = 3
-#: Shares of the budget: of the first look at all students.
-_FIRST_LOOK = 0.15
 #: Trials of Hyperband's first bracket, and what they take in trainings of full length, by units.
 _BRACKETS = {27: (40, 4.0), 9: (13, 3.0), 3: (4, 2.0)}
 _FINISH = 4  # trainings of full length: winner and control, each of twice that
@@ -45,13 +43,9 @@ class Plan:
     units: int
 
 
-def plan_short(trials: Trials, clock: Clock, epochs: int | None) -> int:
-    """Epochs of the first look."""
-    if epochs is not None:
-        return max(1, epochs // _FACTOR)
-    count, (start, step) = len(trials.space.students), trials.mean_times()
-    left = _FIRST_LOOK * clock.left - count * start
-    return _length(left / (count * step * trials.trainer.steps))
+def plan_short(trials: Trials, clock: Clock, export: float, epochs: int | None) -> int:
+    """Epochs of the first look: a third of a trial of full length, as far as one knows its time."""
+    return max(1, plan_of(trials, clock, export, 1, epochs).full // _FACTOR)
 
 
 def plan_of(trials: Trials, clock: Clock, export: float, short: int, epochs: int | None) -> Plan:

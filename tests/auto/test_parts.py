@@ -327,7 +327,7 @@ def test_a_latency_may_be_another_devices(digits):
     found, dropped, _ = fit(digits, ["mlp-64", "mlp-16"], device, ("float32",), latency="10 ms")
     assert [f.name for f in found] == ["mlp-16, float32"] and len(asked) == 2
     assert found[0].costs["latency"] == asked[1] / 1000
-    assert dropped["mlp-64"] == f"float32: latency {asked[0] / 1000:.3g} ms"
+    assert dropped["mlp-64"] == f"float32: latency {asked[0] / 1000:.4g} ms"
 
 
 def test_limits_that_nothing_keeps_name_the_nearest(digits):
@@ -386,3 +386,14 @@ def test_one_student_of_four_bits_is_enough(digits, monkeypatch):
     assert set(dropped) == {"d450", "d400"} and all(
         "int8: at least size" in w for w in dropped.values()
     )
+
+
+def test_when_it_is_late_only_what_is_certain_is_taken(digits, monkeypatch):
+    """Of students on the ladder: what is given is always measured."""
+    files = Files(Limits(size="26 kB"), digits, None, ("float32", "int8"))
+    monkeypatch.setattr(files, "measured", lambda c, f: {"size": 25e3, "latency": 1, "arena": None})
+    task, _ = task_of(digits.train.y, np.zeros((2, 10)))
+    every, _ = candidates_of(None, teacher_of(perfect), task, digits.train.x, files.over)
+    found, dropped = chosen(files, every, False, lambda text: None, until=0.0)
+    assert [f.measured for f in found] == [True, False]  # one is needed, and the other is certain
+    assert "not tried: no time to measure it" in dropped.values()

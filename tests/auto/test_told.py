@@ -114,3 +114,27 @@ def test_a_training_ends_when_time_is_up():
     assert timing.count == 5 and timing.start > 0 and timing.step > 0
     trainer.train(student, values, 2, alone=True, timing=(timing := Timing(float("inf"))))
     assert timing.count == 2 * trainer.steps == 8
+
+
+@pytest.mark.parametrize("left", [30.0, 66.0, 200.0, 1800.0, 20_000.0])
+@pytest.mark.parametrize("start, step", [(0.7, 0.003), (3.0, 0.02), (6.0, 0.1)])
+def test_the_plan_leaves_time_for_the_search_and_the_end(left, start, step):
+    from keras_kd.auto._search import _BRACKETS, plan_of, plan_short
+
+    steps, export = 30, 7.0
+    trials = types.SimpleNamespace(
+        mean_times=lambda: (start, step), trainer=types.SimpleNamespace(steps=steps)
+    )
+    clock = types.SimpleNamespace(left=left)
+    short = plan_short(trials, clock, export, None)
+    plan = plan_of(trials, clock, export, short, None)
+    assert short <= max(1, plan.full // 3) and plan.full <= 60
+    epoch = step * steps
+    end = 2 * (start + plan.final * epoch) + 2 * export
+    if plan.units:  # the default, the first bracket, winner and control, and their files
+        count, lengths = _BRACKETS[plan.units]
+        whole = (count + 1) * start + (lengths + 1) * plan.full * epoch
+        assert whole + end <= left
+        assert plan.final == 2 * plan.full
+    else:
+        assert plan.final == plan.full
