@@ -24,7 +24,9 @@ class Factors(NamedTuple):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits of rows `hidden`, `(rows, features)`."""
-        return ops.matmul(hidden, self.kernel) + self.bias
+        logits = ops.matmul(hidden, self.kernel)
+        logits += self.bias  # in place where arrays are changed in place
+        return logits
 
     def by_product(self, gradient: Tensor, logits: Tensor) -> Tensor:
         """The gradient by `hidden · kernel`, from that by the logits."""

@@ -123,10 +123,15 @@ class Fused(_Composed):
         @ops.custom_gradient
         def total(*factors: Any) -> Any:
             values, slopes = swept(formula, target, type(pred)(*factors), shares)
+            held = [slopes]  # given away by the first call: a copy is as large as the kernel
+            del slopes
 
             def grad(*args: Any, upstream: Any = None) -> Any:
                 up = args[0] if upstream is None else upstream
-                return tuple(ops.cast(up, slope.dtype) * slope for slope in slopes)
+                slopes = (
+                    held.pop() if held else swept(formula, target, type(pred)(*factors), shares)[1]
+                )
+                return tuple(_times(slope, ops.cast(up, slope.dtype)) for slope in slopes)
 
             return ops.sum(values * shares), grad
 
@@ -154,6 +159,11 @@ class Fused(_Composed):
     def _widened(self, side: Any) -> Any:
         wide = super()._widened(side)
         return type(side)(*wide) if isinstance(side, KINDS) else wide
+
+
+def _times(x: Tensor, factor: Tensor) -> Tensor:
+    """`x`, which nobody else holds, times a number: in place where arrays are changed in place."""
+    return x.mul_(factor) if keras.config.backend() == "torch" else x * factor
 
 
 def _factors_among(target: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """A pass over logits that are made a block of rows at a time: values, and gradients by the factors."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,15 @@ from keras_kd._core.factors import KINDS
 from keras_kd._core.tensors import Tensor
 from keras_kd.losses._custom_gradients import Formula
 
-#: A block has about so many logits, but no fewer than so many rows: with fewer, a product of
-#: matrices reads more weights than it computes with.
-_BLOCK, _FEWEST = 2**21, 32
+#: A block of products has about so many logits, but no fewer than so many rows: with fewer, a
+#: product of matrices reads more weights than it computes with. Nor fewer than a share of the
+#: features: the gradient by the kernel stands whole, and a block is then as small a share of it.
+_BLOCK, _FEWEST, _SHARE = 2**21, 64, 8
+#: A formula has several arrays in hand: within a block it takes about so many logits at a time,
+#: or so small a share of the block.
+_PART, _PARTS = 2**19, 16
+#: The gradient by the kernel takes what a block adds in so many pieces, where not in place.
+_PIECES = 4
 
 
 def swept(
@@ -28,23 +35,40 @@ def swept(
     hidden, weights, rows = keras.tree.map_structure(
         lambda x: ops.reshape(x, (-1, *x.shape[lead:])), (pred.hidden, weights, rows)
     )
-    length = _rows_at_once(_product(pred.hidden.shape[:-1]), pred.kernel.shape[-1])
+    features, classes = pred.kernel.shape
+    most = max(_FEWEST, _BLOCK // classes, features // _SHARE)
+    length = _rows_at_once(_product(pred.hidden.shape[:-1]), most)
+    part = _rows_at_once(length, max(1, _PART // classes, length // _PARTS))
+    part = part if length % part == 0 else length
     blocks, beyond = _blocks((hidden, weights, rows), length)
 
     def block(hidden: Tensor, weight: Tensor, rows: Any, beyond: Tensor) -> Any:
         weight = ops.where(beyond, 0.0, weight)
-        counts = ops.not_equal(weight, 0.0)
-        hidden, rows = keras.tree.map_structure(lambda x: _only(x, counts), (hidden, rows))
-        logits, target = pred.logits(hidden), made(rows)
-        values = ops.where(counts, value(target, logits), 0.0)
+        hidden, rows = keras.tree.map_structure(
+            lambda x: _only(x, ops.not_equal(weight, 0.0)), (hidden, rows)
+        )
+        parts = _each(lambda x: _cut(x, part), (made(rows), weight))
+
+        def step(i: Any, carried: Any) -> Any:
+            values, logits = carried
+            target, weight = _each(lambda x: x[i], parts)
+            counts, here = ops.not_equal(weight, 0.0), logits[i]
+            values = _put(values, i, ops.where(counts, value(target, here), 0.0))
+            if not slopes:
+                return values, logits
+            slope = gradient(target, here)
+            slope = slope * ops.expand_dims(weight, -1)
+            return values, _put(logits, i, pred.by_product(_only(slope, counts), here))
+
+        logits = _cut(pred.logits(hidden), part)  # each part gives way to its gradient
+        start = ops.zeros_like(logits[..., 0]), logits
+        del logits
+        values, slope = _looped(length // part, step, start)
+        values = ops.reshape(values, (length,))
         if not slopes:
             return (values,), ()
-        slope = gradient(target, logits)
-        del target
-        slope = pred.by_product(_only(slope * ops.expand_dims(weight, -1), counts), logits)
-        del logits
-        by_hidden = ops.matmul(slope, ops.transpose(pred.kernel))
-        return (values, by_hidden), (hidden, slope)
+        slope = ops.reshape(slope, (length, classes))
+        return (values, ops.matmul(slope, ops.transpose(pred.kernel))), (hidden, slope)
 
     found, sums = _summed(block, (*blocks, beyond), pred, slopes)
     found = [ops.reshape(x, (-1, *x.shape[2:]))[: ops.shape(hidden)[0]] for x in found]
@@ -69,34 +93,61 @@ def _summed(block: Callable[..., Any], blocks: Any, pred: Any, slopes: bool) -> 
             return alone, ()
         return alone, (ops.matmul(ops.transpose(parts[0]), parts[1]), ops.sum(parts[1], axis=0))
     first = blocks[0]
-    shapes = [first.shape[1:-1], first.shape[1:]] if slopes else [first.shape[1:-1]]
-    number = ops.shape(first)[0]
+    number, *rest = ops.shape(first)
+    shapes = [rest[:-1], rest] if slopes else [rest[:-1]]
     found = [ops.zeros((number, *shape), first.dtype) for shape in shapes]
-    sums: Any = [ops.zeros_like(x) for x in (pred.kernel, pred.bias)] if slopes else []
-    if keras.config.backend() == "torch":  # in place: a sum is as large as the kernel
-        for i in range(number):
-            rows, parts = at(i)
-            for whole, part in zip(found, rows, strict=True):
-                whole[i] = part
-            if slopes:
-                sums[0].addmm_(ops.transpose(parts[0]), parts[1])
-                sums[1] += ops.sum(parts[1], axis=0)
-        return found, sums
+    sums = [ops.zeros_like(x) for x in (pred.kernel, pred.bias)] if slopes else []
 
-    def body(i: Any, carried: Any) -> Any:
+    def step(i: Any, carried: Any) -> Any:
         found, sums = carried
         rows, parts = at(i)
-        where = ops.reshape(i, (1, 1))
-        found = [
-            ops.scatter_update(whole, where, ops.expand_dims(part, 0))
-            for whole, part in zip(found, rows, strict=True)
-        ]
+        found = [_put(whole, i, part) for whole, part in zip(found, rows, strict=True)]
         if slopes:
-            product = ops.matmul(ops.transpose(parts[0]), parts[1])
-            sums = [sums[0] + product, sums[1] + ops.sum(parts[1], axis=0)]
+            sums = [_added(sums[0], *parts), sums[1] + ops.sum(parts[1], axis=0)]
         return found, sums
 
-    return ops.fori_loop(0, number, body, (found, sums))
+    return _looped(number, step, (found, sums))
+
+
+def _each(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The function of each tensor, in tuples as they were."""
+    if isinstance(tree, tuple):
+        return tuple(_each(function, x) for x in tree)
+    return function(tree)
+
+
+def _looped(count: Any, step: Callable[[Any, Any], Any], carried: Any) -> Any:
+    """`step(i, carried)` for each number. (On torch `ops.fori_loop` holds what it was given until the
+    next collection: a block of logits.)"""
+    if keras.config.backend() != "torch":
+        return ops.fori_loop(0, count, step, carried)
+    for i in range(count):
+        carried = step(i, carried)
+    return carried
+
+
+def _put(whole: Tensor, i: Any, part: Tensor) -> Tensor:
+    """`whole` with `part` in place `i`; `whole` itself is used up."""
+    if keras.config.backend() == "torch":
+        whole[i] = part
+        return whole
+    return ops.scatter_update(whole, ops.reshape(i, (1, 1)), ops.expand_dims(part, 0))
+
+
+def _added(whole: Tensor, hidden: Tensor, slope: Tensor) -> Tensor:
+    """`whole + hiddenᵀ · slope`, without another array as large; `whole` itself is used up."""
+    hidden = ops.transpose(hidden)
+    if keras.config.backend() == "torch":
+        return whole.addmm_(hidden, slope)
+    features, rows = hidden.shape
+    pieces = math.gcd(features, _PIECES)
+    hidden = ops.reshape(hidden, (pieces, -1, rows))
+
+    def step(i: Any, whole: Tensor) -> Tensor:
+        return _put(whole, i, whole[i] + ops.matmul(hidden[i], slope))
+
+    sums = _looped(pieces, step, ops.reshape(whole, (pieces, -1, whole.shape[-1])))
+    return ops.reshape(sums, whole.shape)
 
 
 def _by_row(target: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -118,7 +169,7 @@ def _only(x: Tensor, counts: Tensor) -> Tensor:
         return x
     while len(counts.shape) < len(x.shape):
         counts = ops.expand_dims(counts, -1)
-    return ops.where(counts, x, ops.zeros_like(x))
+    return ops.where(counts, x, ops.zeros((), x.dtype))
 
 
 def _product(sizes: Any) -> int | None:
@@ -131,9 +182,8 @@ def _product(sizes: Any) -> int | None:
     return product
 
 
-def _rows_at_once(rows: int | None, classes: int) -> int:
+def _rows_at_once(rows: int | None, most: int) -> int:
     """How many rows make a block: of those that leave nothing over, if there are such."""
-    most = max(_FEWEST, _BLOCK // classes)
     if rows is None:
         return most
     if rows <= most:
