@@ -134,11 +134,19 @@ def reviews(colors):
     return strips("imdb.csv", "run", "accuracy on 5,000 film reviews, %", 1.8, colors)
 
 
-def strips(table, run, label, height, colors):
-    """The accuracies of a table, a line for each thing that was run."""
+def language(colors):
+    return strips("language.csv", "way", "bits per byte on film reviews", 4.2, colors, "bits")
+
+
+def sentences(colors):
+    return strips("sentences.csv", "way", "accuracy on SST-2, %", 2.4, colors)
+
+
+def strips(table, run, label, height, colors, value="accuracy"):
+    """The values of a table, a line for each thing that was run."""
     figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.subplots()
-    strip(axes, by_seed(rows(table), run, "accuracy"), colors)
+    strip(axes, by_seed(rows(table), run, value), colors)
     axes.set_xlabel(label)
     return figure
 

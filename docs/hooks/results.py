@@ -23,6 +23,11 @@ PAGES = {
         "MNIST as in the founding paper, the CIFAR protocol, film reviews",
         ["The founding paper's table", "The CIFAR protocol", "Film reviews"],
     ),
+    "language": (
+        "Language models",
+        "divergences, texts of the student's own, stored outputs, another tokenizer, drafts, BERT",
+        ["Language models", "BERT on SST-2"],
+    ),
     "tables": (
         "Trees as teachers",
         "a small network taught by forests and boosted trees",
@@ -72,6 +77,8 @@ PLOTS = {
     "The teacher's share": [("shares", "Accuracy by the teacher's share, each seed and the mean")],
     "The founding paper's table": [("temperatures", "Errors on MNIST by temperature")],
     "The CIFAR protocol": [("cifar", "Accuracy on CIFAR-10, each seed and the mean")],
+    "Language models": [("language", "Bits per byte by what the student learned by, each seed")],
+    "BERT on SST-2": [("sentences", "Accuracy on SST-2, each seed and the mean")],
     "Film reviews": [("reviews", "Accuracy on film reviews, each seed and the mean")],
     "Recovering without labels": [
         ("recovered", "Accuracy after rounding to few bits, by the number of images")

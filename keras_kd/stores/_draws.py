@@ -57,10 +57,15 @@ class Draws(Codec):
         # Rounding has the sum miss 1, and may bring the last place to its very end.
         places = ops.minimum(places, 1.0 - 2.0**-23) * reached[..., -1:]
         classes = _counted(places, reached)
+        # Of NaN no place is reached, and the first class would be drawn.
+        shown = ops.where(ops.isfinite(reached[..., -1:]), classes, -1)
         if self.power == 1:
-            return [classes]
+            return [shown]
         wanted = ops.take_along_axis(ops.softmax(logits, axis=-1), classes, axis=-1)
-        return [classes, wanted / ops.take_along_axis(chances, classes, axis=-1) / self.k]
+        return [shown, wanted / ops.take_along_axis(chances, classes, axis=-1) / self.k]
+
+    def unseen_faults(self, prepared: Any) -> np.ndarray:
+        return (np.asarray(prepared[0]) < 0).any(axis=-1)
 
     def encode(self, prepared: Any) -> dict[str, np.ndarray]:
         return by_columns(prepared, self.columns())

@@ -212,10 +212,12 @@ def prepared(codec: Codec, signal: Any, starts: Any, mask: Any) -> Any:
     kind = getattr(codec, "dtype", "float32").replace("int8", "float32")
 
     def harmless(leaf: Any) -> Any:
-        numbers = "float" in keras.backend.standardize_dtype(leaf.dtype)
-        return (
-            finite_at_padding(leaf, mask, kind) if numbers and fits_positions(mask, leaf) else leaf
-        )
+        if not fits_positions(mask, leaf):
+            return leaf
+        if "float" in keras.backend.standardize_dtype(leaf.dtype):
+            return finite_at_padding(leaf, mask, kind)
+        counts = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        return ops.where(counts, leaf, ops.maximum(leaf, 0))  # a class that could not be drawn
 
     return keras.tree.map_structure(harmless, codec.prepare(signal, starts))
 

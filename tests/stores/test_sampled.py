@@ -210,3 +210,18 @@ def test_a_teacher_that_gives_its_largest_alone(tmp_path, part):
     given = lambda x: stores.Largest(*(np.repeat(p, len(x), 0) for p in few))  # noqa: E731
     with pytest.raises(stores.StoreError, match=r"Leave out `top_k`, `sampled` and"):
         stores.write(given, part, tmp_path, name="few", sampled=4)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.8])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_of_nan_nothing_is_drawn(tmp_path, bad, power):
+    part, model = tokens(), language_model()
+
+    def teacher(x):
+        logits = np.array(model.predict_on_batch(x))
+        logits[x[:, 0] == part.x[7, 0], 2, 4] = bad
+        return logits
+
+    first = next(i for i in range(48) if part.x[i, 0] == part.x[7, 0])
+    with pytest.raises(stores.StoreError, match=rf"'text/{first}' holds NaN or infinite"):
+        stores.write(teacher, part, tmp_path, name="function", sampled=4, sampling_power=power)
