@@ -1,5 +1,6 @@
 """Language models side by side: what a text costs under each, and how like the teacher each is."""
 
+import io
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,10 +77,12 @@ class LanguageReport:
                 _shown(s.perplexity, 2), _percent(s.accuracy), _percent(s.agreement),
                 _shown(s.teacher_kl, 3), _shown(s.acceptance_length, 2), _shown(s.milliseconds, 2),
             )  # fmt: skip
-        console = Console(width=120)
-        with console.capture() as captured:
-            console.print(drawn)
-        return captured.get()
+        text = io.StringIO()  # plain in a notebook as well
+        console = Console(
+            file=text, width=120, color_system=None, highlight=False, force_jupyter=False
+        )
+        console.print(drawn)
+        return text.getvalue()
 
 
 def compare_language(
