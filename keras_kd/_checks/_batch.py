@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._core.addresses import RESERVED
+from keras_kd._core.addresses import INPUTS, RESERVED
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd._core.symbolic import input_of
 from keras_kd.taps import Signals, Tap
@@ -109,9 +109,10 @@ def check_read(given: Signals, needed: Iterable[str], models: Mapping[str, keras
                 + nearest
             )
     if unread:
+        terms_read = [a for a in needed if not a.endswith(f":{INPUTS}")]
         warnings.warn(
             f"The batch brings {listing(unread)}, which no term and no metric reads: they read "
-            f"{listing(needed)}. Leave it out, or name it in a term.",
+            f"{listing(terms_read)}. Leave it out, or name it in a term.",
             stacklevel=2,
         )
 

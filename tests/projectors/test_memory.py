@@ -181,5 +181,5 @@ def test_a_batch_without_numbers_and_terms_that_misuse_them():
     for wrong in ({"pred": "ids"}, {"target": "ids"}):
         with pytest.raises(ValueError, match="'ids' are for a projector to read"):
             keras_kd.Term(losses.FeatureMatch(), **wrong)
-    with pytest.raises(ValueError, match="other than 'labels', 'ids' and 'mask'"):
+    with pytest.raises(ValueError, match="other than 'labels', 'ids', 'mask' and 'spans'"):
         keras_kd.Distiller(student={"ids": convolutional("s")}, terms=recipes.tf_kd())

@@ -406,4 +406,4 @@ def test_answers_that_do_not_fit():
         compare({"s": "model.keras"}, DATA)
     steps = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 4)])
     with pytest.raises(ValueError, match=r"have the shape \('examples', 3, 4\)"):
-        compare({"s": steps}, (np.zeros((6, 3), "int32"), np.zeros((6, 3), "int32")))
+        compare({"s": steps}, (np.zeros((6, 3), "int32"), np.ones((6, 3), "int32")))

@@ -288,10 +288,10 @@ def test_no_store_and_an_unfinished_one(tmp_path, part):
 
 def test_a_newer_format(copied, part):
     content = json.loads((copied / "manifest.json").read_text())
-    (copied / "manifest.json").write_text(json.dumps({**content, "format": 5}))
+    (copied / "manifest.json").write_text(json.dumps({**content, "format": 6}))
     with pytest.raises(stores.StoreError) as error:
         stores.read(copied, part)
-    assert "has format 5, and this version of keras_kd reads formats up to 4" in said(error)
+    assert "has format 6, and this version of keras_kd reads formats up to 5" in said(error)
 
 
 def test_a_missing_shard(copied, part):
