@@ -42,7 +42,10 @@ def difference_table(
     by: dict[str, dict] = {}
     for row in rows:
         by.setdefault(row[way], {})[row["seed"]] = row
-    lines = [f"| | {heading} | each seed | less {control} | seconds |", "|---|---:|---|---:|---:|"]
+    lines = [
+        f"| | {heading} | each seed | difference to {control} | seconds |",
+        "|---|---:|---|---:|---:|",
+    ]
     for name, found in by.items():
         values = {seed: float(row[column]) for seed, row in found.items()}
         both = [seed for seed in values if seed in by.get(control, {})]

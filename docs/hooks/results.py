@@ -24,7 +24,7 @@ PAGES = {
         ["The founding paper's table", "The CIFAR protocol", "Film reviews"],
     ),
     "language": (
-        "Language models",
+        "Text",
         "divergences, texts of the student's own, stored outputs, another tokenizer, drafts, BERT",
         ["Language models", "BERT on SST-2"],
     ),
