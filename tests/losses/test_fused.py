@@ -8,7 +8,7 @@ from keras_kd import losses
 from keras_kd._trainers._programs import compiled
 from keras_kd.losses import _row_sums
 
-EXAMPLES, LENGTH, WIDTH, CLASSES = 5, 3, 4, 7  # 15 rows
+EXAMPLES, LENGTH, WIDTH, CLASSES = 5, 5, 4, 7  # 25 rows: blocks of 4 leave one over
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, CLASSES, (EXAMPLES, LENGTH)).astype("int32")
 WEIGHTS = RNG.choice([0.0, 1.0, 2.0], (EXAMPLES, LENGTH)).astype("float32")
@@ -43,7 +43,7 @@ def whole(side):
     return tuple(map(whole, side)) if isinstance(side, tuple) else side
 
 
-@pytest.fixture(params=[2, 4, 5, 15], ids=lambda rows: f"{rows} rows")
+@pytest.fixture(params=[2, 4, 5, 25], ids=lambda rows: f"{rows} rows")
 def in_blocks(request, monkeypatch):
     monkeypatch.setattr(_row_sums, "_BLOCK", request.param * CLASSES)
     monkeypatch.setattr(_row_sums, "_FEWEST", 1)
