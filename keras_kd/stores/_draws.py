@@ -65,7 +65,7 @@ class Draws(Codec):
         return [shown, wanted / ops.take_along_axis(chances, classes, axis=-1) / self.k]
 
     def unseen_faults(self, prepared: Any) -> np.ndarray:
-        return (np.asarray(prepared[0]) < 0).any(axis=-1)
+        return np.asarray(np.any(np.asarray(prepared[0]) < 0, axis=-1))
 
     def encode(self, prepared: Any) -> dict[str, np.ndarray]:
         return by_columns(prepared, self.columns())
