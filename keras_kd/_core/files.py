@@ -61,3 +61,9 @@ def remove_leftovers(path: _Path) -> None:
     path = pathlib.Path(os.path.realpath(path))
     for left in path.parent.glob(f".{'[0-9a-f]' * 8}-{glob.escape(path.name)}"):
         left.unlink(missing_ok=True)
+
+
+def check_page(path: _Path) -> None:
+    """Raises a `ValueError` unless `path` is that of a page."""
+    if os.fspath(path).rpartition(".")[2].lower() not in ("html", "htm"):
+        raise ValueError(f"A report is saved as a page: `path` must end in .html. Received: {path}")

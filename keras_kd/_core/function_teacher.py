@@ -1,13 +1,18 @@
-"""Any function as a teacher."""
+"""Any function as a teacher; and what can be one outside a training step."""
 
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
+
+import keras
 
 from keras_kd._core.external import ExternalTeacher
+from keras_kd._core.models import looks_like_a_model, no_model
 from keras_kd._core.output_kinds import FLOOR
 from keras_kd._core.scalars import count
+
+Teacher: TypeAlias = keras.Model | ExternalTeacher
 
 
 class FunctionTeacher(ExternalTeacher):
@@ -90,3 +95,24 @@ def files_hash(paths: Sequence[Any]) -> str:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()[:32]
+
+
+def as_teacher(teacher: Any, name: str | None) -> Teacher:
+    """A teacher to run; a function becomes one by its `name`.
+
+    Raises:
+        TypeError: If it is a model of another framework, or nothing that can be called.
+        ValueError: If it is a function and `name` is missing.
+    """
+    if isinstance(teacher, (keras.Model, ExternalTeacher)):
+        return teacher
+    if looks_like_a_model(teacher) or not callable(teacher):
+        raise no_model(
+            teacher, "teacher", "a keras.Model, a teacher of keras_kd.sources or a function"
+        )
+    if name is None:
+        raise ValueError(
+            "A function has no weights that identify it: give the name by which the store knows "
+            "it, such as name='forest-2026', and another one whenever it changes."
+        )
+    return FunctionTeacher(teacher, name=name)

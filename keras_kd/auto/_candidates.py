@@ -168,7 +168,7 @@ def _convolutional(name: str, shape: tuple[int, ...], outputs: int) -> _Offer:
 
 
 def _given(given: Sequence[Any], task: Task, x: np.ndarray) -> Iterator[_Offer]:
-    if isinstance(given, (str, keras.Model)) or not hasattr(given, "__iter__"):
+    if isinstance(given, str) or not isinstance(given, Sequence):
         raise TypeError(
             "`students` must be a list of names, Keras models and functions. Received: "
             f"{given!r}. Write students=[...]."

@@ -161,8 +161,9 @@ def compress(
         require(module, extra="tune", purpose="keras_kd.auto searches, and tells what it found,")
     model = teacher_of(teacher)
     data = data_of(train, validation, test)
-    check_outputs(model.predict(data.validation.x), model.name)
-    task, _ = task_of(data.validation.y, model.predict(data.validation.x[:2]))
+    outputs = model.predict(data.validation.x)
+    check_outputs(outputs, model.name)
+    task, _ = task_of(data.validation.y, outputs)
     data = data.relabelled(lambda y: task_of(y, np.zeros((len(y), task.outputs)))[1])
     about: dict[str, Any] = {} if class_names is None else {"class_names": list(class_names)}
     if limits.arena is None:  # of a file for a microcontroller every byte is paid for
@@ -177,7 +178,7 @@ def compress(
     with _folder.held(folder, settings) as path:
         clock = Clock(path, wanted)
         clock.began = began
-        run = _Run(model, data, task, files, path, clock, progress)
+        run = _Run(model, outputs, data, task, files, path, clock, progress)
         try:
             with progress.running(clock):
                 return run.all(students, epochs, trials, seed)
@@ -191,6 +192,7 @@ class _Run:
     def __init__(
         self,
         teacher: Teacher,
+        outputs: np.ndarray,
         data: Data,
         task: Task,
         files: Files,
@@ -199,6 +201,7 @@ class _Run:
         progress: Progress,
     ):
         self.teacher, self.data, self.task, self.files = teacher, data, task, files
+        self.outputs = outputs
         self.folder, self.clock, self.progress = folder, clock, progress
         self.notes = list(data.notes)
         progress.score = task.score_name
@@ -212,7 +215,7 @@ class _Run:
     ) -> Result:
         tell = self.progress.stage
         tell("measuring the teacher")
-        about, warnings = measured(self.teacher, self.task, self.data)
+        about, warnings = measured(self.teacher, self.task, self.data, self.outputs)
         self.notes = [*warnings, *self.notes]
         tell("the teacher's answers")
         spare = _FOR_VIEWS * self.clock.budget

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_kd import exporting
-from keras_kd._core.files import replacing
+from keras_kd._core.files import check_page, replacing
 from keras_kd.auto import _page, _plots
 from keras_kd.auto._limits import Limits, amount
 from keras_kd.auto._trials import Trial
@@ -219,10 +219,7 @@ class Report:
             ValueError: If `path` does not end in `.html`.
             ModuleNotFoundError: If matplotlib is not installed.
         """
-        if os.fspath(path).rpartition(".")[2].lower() not in ("html", "htm"):
-            raise ValueError(
-                f"A report is saved as a page: `path` must end in .html. Received: {path}"
-            )
+        check_page(path)
         pictures = {name: _plots.as_uri(figure) for name, figure in self.figures().items()}
         page = _page.page(self.result, pictures)
         with replacing(path) as unfinished:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import sources
+from keras_kd._core.function_teacher import as_teacher
 from keras_kd._core.last_activation import PROBABILITIES
 from keras_kd._core.texts import predict
 from keras_kd._training_choices import teaching
@@ -47,18 +47,10 @@ class Teacher:
 
 def teacher_of(teacher: Any) -> Teacher:
     """The teacher without its last softmax or sigmoid, where it can be taken off."""
-    if isinstance(teacher, keras.Model):
-        return Teacher(teaching(teacher, tuple(PROBABILITIES)), teacher.name)
-    if hasattr(teacher, "fingerprint") and callable(teacher):
-        return Teacher(teacher, teacher.name)
-    if callable(teacher) and not hasattr(teacher, "fit"):
-        name = getattr(teacher, "__name__", type(teacher).__name__)
-        return Teacher(sources.FunctionTeacher(teacher, name=name), name)
-    raise TypeError(
-        "`teacher` must be a keras.Model, a teacher of keras_kd.sources (such as "
-        "SklearnTeacher(forest)) or a function from a batch to logits. Received: "
-        f"{type(teacher).__name__}."
-    )
+    found = as_teacher(teacher, getattr(teacher, "__name__", type(teacher).__name__))
+    if isinstance(found, keras.Model):
+        return Teacher(teaching(found, tuple(PROBABILITIES)), found.name)
+    return Teacher(found, found.name)
 
 
 def check_outputs(outputs: np.ndarray, name: str) -> None:
@@ -73,10 +65,13 @@ def check_outputs(outputs: np.ndarray, name: str) -> None:
         )
 
 
-def measured(teacher: Teacher, task: Task, data: Data) -> tuple[dict[str, Any], list[str]]:
-    """What the teacher is and takes, and warnings where it is not worth learning from."""
+def measured(
+    teacher: Teacher, task: Task, data: Data, outputs: np.ndarray
+) -> tuple[dict[str, Any], list[str]]:
+    """What the teacher is and takes, and warnings where it is not worth learning from; `outputs` are
+    its logits for the validation data."""
     sample = data.train.take(np.arange(min(len(data.train), _SAMPLE)))
-    judged = task.judge(teacher.predict(data.validation.x), data.validation.y)
+    judged = task.judge(outputs, data.validation.y)
     inside = task.judge(teacher.predict(sample.x), sample.y).score
     linear = _linear(task, data)
     found: dict[str, Any] = {
@@ -88,7 +83,8 @@ def measured(teacher: Teacher, task: Task, data: Data) -> tuple[dict[str, Any], 
     change = bootstrap(list(linear.wrong), list(judged.wrong))
     below = not change.too_few and change.direction == "more"
     few = data.validation.take(np.arange(min(len(data.validation), 2000)))
-    report = compare({"teacher": teacher.model}, (few.x, few.y), task=_REPORT.get(task.name))
+    asked = teacher.model if teacher.is_keras else outputs[: len(few)]  # its costs, if it has any
+    report = compare({"teacher": asked}, (few.x, few.y), task=_REPORT.get(task.name), latency=False)
     assert isinstance(report, Report)  # of no language models
     scores, costs = report.models["teacher"], report.models["teacher"].costs
     for key in ("ece", "brier", "log_loss"):
@@ -96,8 +92,7 @@ def measured(teacher: Teacher, task: Task, data: Data) -> tuple[dict[str, Any], 
             found[key] = scores.score(key)
     found["parameters"], found["flops"] = costs.parameters, costs.flops
     found["size"] = None if costs.parameters is None else 4 * costs.parameters
-    found["keras_ms"] = costs.latency.median if costs.latency else None
-    found["confidence"] = _confidence(task, teacher.predict(few.x))
+    found["confidence"] = _confidence(task, outputs)
     return found, list(_warnings(task, found, below))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from keras_kd._core.files import replacing
+from keras_kd._core.files import check_page, replacing
 from keras_kd.report import _html, _plots, _rows, _tables
 from keras_kd.report._results import Results
 
@@ -70,10 +70,7 @@ class Report(Results):
             ValueError: If `path` does not end in `.html`.
             ModuleNotFoundError: If matplotlib is not installed.
         """
-        if os.fspath(path).rpartition(".")[2].lower() not in ("html", "htm"):
-            raise ValueError(
-                f"A report is saved as a page: `path` must end in .html. Received: {path}"
-            )
+        check_page(path)
         page = _html.page(self)
         with replacing(path) as unfinished:
             unfinished.write_text(page, encoding="utf-8")

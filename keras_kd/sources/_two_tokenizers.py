@@ -1,6 +1,6 @@
 """Texts for a student and a teacher of which each has a tokenizer of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -160,7 +160,7 @@ class TwoTokenizers(keras.utils.PyDataset):
 
 
 def _listed(texts: Any) -> list[Any]:
-    if isinstance(texts, (str, bytes)) or not hasattr(texts, "__iter__"):
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
         raise TypeError(
             "`texts` must be a list of texts, or of lists of the student's token numbers. Received: "
             f"{texts!r:.80}."

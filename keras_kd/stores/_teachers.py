@@ -5,36 +5,13 @@ from typing import Any, TypeAlias
 import keras
 
 from keras_kd._core.external import ExternalTeacher
-from keras_kd._core.function_teacher import FunctionTeacher
-from keras_kd._core.models import looks_like_a_model, no_model
+from keras_kd._core.function_teacher import Teacher
 from keras_kd._examples._batches import Batch
 from keras_kd.stores._external_outputs import ExternalOutputs
 from keras_kd.stores._fingerprint import fingerprint, weights_hash
 from keras_kd.stores._teacher_outputs import TeacherOutputs
 
-Teacher: TypeAlias = keras.Model | ExternalTeacher
 Outputs: TypeAlias = TeacherOutputs | ExternalOutputs
-
-
-def as_teacher(teacher: Any, name: str | None) -> Teacher:
-    """A teacher to run; a function becomes one by its `name`.
-
-    Raises:
-        TypeError: If it is a model of another framework, or nothing that can be called.
-        ValueError: If it is a function and `name` is missing.
-    """
-    if isinstance(teacher, (keras.Model, ExternalTeacher)):
-        return teacher
-    if looks_like_a_model(teacher) or not callable(teacher):
-        raise no_model(
-            teacher, "teacher", "a keras.Model, a teacher of keras_kd.sources or a function"
-        )
-    if name is None:
-        raise ValueError(
-            "A function has no weights that identify it: give the name by which the store knows "
-            "it, such as name='forest-2026', and another one whenever it changes."
-        )
-    return FunctionTeacher(teacher, name=name)
 
 
 def outputs_of(teacher: Teacher, *settings: Any) -> Outputs:

@@ -11,6 +11,7 @@ import numpy as np
 from keras_kd._core.addresses import OUTPUT
 from keras_kd._core.deprecated import warn
 from keras_kd._core.external import ExternalTeacher
+from keras_kd._core.function_teacher import Teacher, as_teacher
 from keras_kd._core.positions import fits_positions
 from keras_kd._examples._batches import Batch, batches_of
 from keras_kd._examples._ids import shown
@@ -25,7 +26,7 @@ from keras_kd.stores._manifest import Manifest, Path
 from keras_kd.stores._probe import EXAMPLES, TOLERANCE
 from keras_kd.stores._ragged import Ragged, prepared, within
 from keras_kd.stores._store import Store
-from keras_kd.stores._teachers import Outputs, Teacher, as_teacher, outputs_of
+from keras_kd.stores._teachers import Outputs, outputs_of
 
 
 @dataclass(frozen=True)

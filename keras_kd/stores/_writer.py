@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_kd._core.files import check_folder, named
+from keras_kd._core.function_teacher import as_teacher
 from keras_kd._examples._batches import batches_of, count_of
 from keras_kd._examples._part import Part
 from keras_kd._examples._pool import pool_of
@@ -28,7 +29,6 @@ from keras_kd.stores._probe import probe_of
 from keras_kd.stores._progress import progress, size
 from keras_kd.stores._shard_writer import ShardWriter
 from keras_kd.stores._teachers import (
-    as_teacher,
     fingerprint_of,
     inputs_for,
     outputs_of,

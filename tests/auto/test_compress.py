@@ -275,7 +275,10 @@ def test_other_tasks_and_teachers(task, tmp_path):
     assert result.comparison.task == names.get(task, "classification")
     assert result.best.test_score > (0.2 if task in ("regression", "multi_label") else 0.5)
     assert result.score_name == ("R²" if task == "regression" else "accuracy")
-    assert result.best.file.exists() and result.control is not None
+    again = kd.sources.LiteRTTeacher(result.best.file, kind="values")(x[300:])
+    kept = keras.saving.load_model(result.best.student_file, compile=False)
+    np.testing.assert_allclose(again, kept.predict(x[300:], verbose=0), atol=0.1, rtol=0.1)
+    assert result.control.epochs == result.best.epochs  # at equal budget
 
 
 def test_the_smallest_that_keeps_an_accuracy(teacher, tmp_path):

@@ -131,7 +131,7 @@ def told_of(function, count=300):
     data = data_of((x, y), blobs(200, seed=1), None)
     teacher = teacher_of(sources.FunctionTeacher(function, name="t"))
     task, _ = task_of(y, teacher.predict(x[:2]))
-    return measured(teacher, task, data)
+    return measured(teacher, task, data, teacher.predict(data.validation.x))
 
 
 def test_a_teacher_is_measured():
@@ -158,7 +158,7 @@ def test_a_teacher_that_knows_its_data_by_heart_is_warned_about():
 
     teacher = teacher_of(nearest)
     task, _ = task_of(noisy, teacher.predict(x[:2]))
-    about, warnings = measured(teacher, task, data)
+    about, warnings = measured(teacher, task, data, teacher.predict(data.validation.x))
     assert about["train_score"] == 1.0
     assert any("by heart" in w or "not worth" in w for w in warnings)
 
@@ -171,8 +171,11 @@ def test_a_teacher_of_nan_is_an_error():
 
 
 def test_what_is_no_teacher():
-    with pytest.raises(TypeError, match="SklearnTeacher"):
+    with pytest.raises(TypeError, match=r"a teacher of keras_kd.sources or a function.*an array"):
         teacher_of(np.zeros(3))
+    linear = pytest.importorskip("sklearn.linear_model")
+    with pytest.raises(TypeError, match="SklearnTeacher"):
+        teacher_of(linear.LogisticRegression())
 
 
 def test_a_softmax_is_taken_off():

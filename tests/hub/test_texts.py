@@ -252,4 +252,7 @@ def test_a_classifier_of_texts_in_a_report(tmp_path):
     assert found.models["student"].scores["accuracy"] == [pytest.approx(expected)]
     part = keras_kd.data.Part(x, y, np.arange(18))
     keras_kd.stores.write(student, part, tmp_path / "store")
-    assert keras_kd.stores.verify(tmp_path / "store", student, part) is not None
+    checked = keras_kd.stores.verify(tmp_path / "store", part, student)
+    assert checked.examples == 18 and checked.largest["output"] < 1e-2
+    held = keras_kd.stores.Store(tmp_path / "store")(part.ids, np.zeros(18, int))
+    np.testing.assert_allclose(held["teacher:output"], logits, rtol=2e-3, atol=2e-3)

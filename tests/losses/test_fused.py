@@ -1,6 +1,7 @@
 """Fused losses in several blocks of rows, the last of which goes beyond the end: value and gradients
 are those of the loss inside on whole logits."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -47,6 +48,7 @@ def whole(side):
 def in_blocks(request, monkeypatch):
     monkeypatch.setattr(_row_sums, "_BLOCK", request.param * CLASSES)
     monkeypatch.setattr(_row_sums, "_FEWEST", 1)
+    monkeypatch.setattr(_row_sums, "_PART", 2 * CLASSES)  # the formula sees two rows at a time
     return request.param
 
 
@@ -73,6 +75,21 @@ def test_blocks_are_the_whole(name, in_blocks):
     )
     for got, want in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(
+    keras.config.backend() != "torch", reason="gradients are changed in place there"
+)
+def test_a_second_gradient_is_the_first(in_blocks):
+    import torch
+
+    fused = losses.Fused(losses.SoftTarget(2.0))
+    pred = [torch.tensor(x, requires_grad=True) for x in factors(1)]
+    scaled = 3.0 * fused(factors(2), losses.Factors(*pred), WEIGHTS)
+    first = [x.clone() for x in torch.autograd.grad(scaled, pred, retain_graph=True)]
+    for again, once in zip(torch.autograd.grad(scaled, pred), first, strict=True):
+        assert once.abs().max() > 0
+        np.testing.assert_allclose(again, once, rtol=1e-6)
 
 
 def test_a_block_is_as_small_as_is_asked(monkeypatch):
