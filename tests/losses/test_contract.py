@@ -151,6 +151,20 @@ def test_a_gradient_that_is_written_out_does_not_reach_the_target(case):
     np.testing.assert_allclose(slope, want, rtol=1e-4, atol=1e-6 * np.abs(want).max())
 
 
+def test_spans_hold_the_teacher_still():
+    case = next(c for c in CASES if c.loss is losses.SpanTarget)
+    (_, spans), pred = inputs(case)
+    loss = case.build()
+
+    def teacher(s):  # five positions and tokens, made of the student's three and seven
+        return ops.take(2.0 * s[..., :5], np.array([0, 1, 1, 2, 0]), axis=1)
+
+    held = ops.convert_to_numpy(teacher(ops.convert_to_tensor(pred)))
+    _, want = value_and_gradient(lambda _, s: loss((held, spans), s), held, pred)
+    _, slope = value_and_gradient(lambda _, s: loss((teacher(s), spans), s), held, pred)
+    np.testing.assert_allclose(slope, want, rtol=1e-4, atol=1e-6 * np.abs(want).max())
+
+
 def mean(case, target, pred):
     return result(contract_of(case), target, pred).mean
 

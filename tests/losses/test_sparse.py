@@ -84,3 +84,25 @@ def test_what_fills_a_row_up_counts_for_nothing(loss, dense, constants):
     ]
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
     np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-6)
+
+
+@pytest.mark.parametrize("gap", [0.0, 60.0, 75.0, 120.0, 1e4])
+def test_a_student_that_rules_the_rest_out_still_learns_of_it(gap):
+    """In some rows of a batch: a sum of exponentials that far below would be none in float32."""
+    t, s = both(5, 1.0)
+    loss, target = losses.SparseSoftTarget(1.0), largest_of(t, 2, 1.0)
+    rows = np.arange(3)[:, None]
+    s[:2][rows[:2], target[1][:2]] += np.float32(gap)
+    value, slope = value_and_gradient(lambda t, s: loss(target, s), t, s)
+    p = np.exp(np.asarray(target[0], "float64") - target[2][:, None])
+    known = np.zeros(s.shape, bool)
+    known[rows, target[1]] = True
+    apart = [np.where(known, -np.inf, s.astype("float64")), s.astype("float64")]
+    of_rest, of_all = (np.logaddexp.reduce(x, axis=1, keepdims=True) for x in apart)
+    p_rest = 1.0 - p.sum(axis=1, keepdims=True)
+    log_q = np.take_along_axis(apart[1], target[1], 1) - of_all
+    both_parts = (p * (np.log(p) - log_q)).sum(1), p_rest * (np.log(p_rest) - of_rest + of_all)
+    np.testing.assert_allclose(value, np.mean(both_parts[0] + both_parts[1][:, 0]), rtol=1e-5)
+    expected = np.exp(apart[1] - of_all) - p_rest * np.exp(apart[0] - of_rest)
+    expected[rows, target[1]] -= p
+    np.testing.assert_allclose(slope, expected / 3, rtol=1e-4, atol=1e-6)
