@@ -1,6 +1,8 @@
 """Stores: a teacher's outputs, computed once and read by every later run.
 
 Names:
+    cross_fit
+        Writes a store of out-of-fold answers: each from a teacher that did not see the example.
     fingerprint
         A hash of all of a model's weights and of its layers.
     from_answers
@@ -33,6 +35,7 @@ from keras_kd._core.largest import Largest as Largest
 from keras_kd._core.sampled import Sampled as Sampled
 from keras_kd.stores._beam import write_with_beam as write_with_beam
 from keras_kd.stores._codecs import StoreError as StoreError
+from keras_kd.stores._cross_fit import cross_fit as cross_fit
 from keras_kd.stores._fingerprint import fingerprint as fingerprint
 from keras_kd.stores._from_answers import from_answers as from_answers
 from keras_kd.stores._index import merge as merge
@@ -44,6 +47,6 @@ from keras_kd.stores._verify import verify as verify
 from keras_kd.stores._writer import write as write
 
 __all__ = [
-    "Largest", "Manifest", "Sampled", "Store", "StoreError", "Verified", "fingerprint",
-    "from_answers", "merge", "read", "verify", "write", "write_with_beam",
+    "Largest", "Manifest", "Sampled", "Store", "StoreError", "Verified", "cross_fit",
+    "fingerprint", "from_answers", "merge", "read", "verify", "write", "write_with_beam",
 ]  # fmt: skip
