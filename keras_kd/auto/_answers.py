@@ -68,6 +68,11 @@ class Answers:
             return f'kd.stores.read("{self.folders[views].as_posix()}", train, {order})'
         if not self.teacher.is_keras:
             return f"kd.sources.live(teacher, train, {order})"
+        return self.plain_code(views, batch_size, seed)
+
+    def plain_code(self, views: int, batch_size: int, seed: int) -> str:
+        """The same of `plain`."""
+        order = f"batch_size={batch_size}, shuffle=True, seed={seed}"
         changed = "" if views == 1 else f", augment={_code(self.augment)}, views={views}"
         return f"kd.data.feed(train, {order}{changed})"
 

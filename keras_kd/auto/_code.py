@@ -10,7 +10,7 @@ _HEAD = "import keras\nimport keras_kd as kd\n\n# `train`{teacher} as given to c
 
 def code_of(finished: Finished, trainer: Trainer, candidate: Any, format: str) -> str:
     """A program on `train`, the `keras_kd.data.Part` of the training examples, and `teacher`."""
-    values = finished.trial.values
+    values = finished.values
     lines = trainer.code(candidate, values, finished.epochs)
     student = "student"
     if finished.aware:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_kd import stores
@@ -27,7 +28,7 @@ from keras_kd.auto._importance import importance
 from keras_kd.auto._limits import Limits, seconds
 from keras_kd.auto._progress import Progress
 from keras_kd.auto._result import Best, Result
-from keras_kd.auto._space import Space
+from keras_kd.auto._space import ALONE, Space
 from keras_kd.auto._task import Labels, Numbers, Task, task_of
 from keras_kd.auto._teacher import Teacher, check_outputs, measured, teacher_of
 from keras_kd.auto._training import OutOfTime, Trainer
@@ -75,7 +76,7 @@ def compress(
        recipe is always among them.
     5. The best is trained for twice as long, with rounding in mind where the file would lose by it,
        exported, proven by `keras_kd.export` and measured. So is the same student from the labels
-       alone, the control.
+       alone, the control. The better of the two on the validation data is the student.
     6. The result tells what was found: as a page, with the lines of Python that train the winner
        again.
 
@@ -83,7 +84,7 @@ def compress(
     that was stopped goes on where it was, and what was spent of the budget counts. With `epochs`
     and `trials` given, the search does not depend on the machine's speed, and two runs with one
     seed try the same and find the same. At any time `best.keras` in the folder is the best student
-    so far.
+    so far; Ctrl-C writes it as `best.tflite` too.
 
     Needs the extra `tune` (keras-tuner, scikit-learn, and what files and pictures need).
 
@@ -182,6 +183,9 @@ def compress(
         try:
             with progress.running(clock):
                 return run.all(students, epochs, trials, seed)
+        except KeyboardInterrupt:
+            run.leave_a_file()
+            raise
         finally:
             clock.keep()
 
@@ -203,6 +207,7 @@ class _Run:
         self.teacher, self.data, self.task, self.files = teacher, data, task, files
         self.outputs = outputs
         self.folder, self.clock, self.progress = folder, clock, progress
+        self.trials: Trials | None = None
         self.notes = list(data.notes)
         progress.score = task.score_name
 
@@ -233,21 +238,29 @@ class _Run:
         about["latency"] = self._teacher_latency(about) if thorough else None
         trainer = Trainer(self.task, answers, seed)
         space = Space(self.task, fitting, answers)
-        trials = Trials(self.folder, space, trainer, self.progress.trial)
+        self.trials = trials = Trials(self.folder, space, trainer, self.progress.trial)
         plan = self._searched(trials, epochs, most, seed)
         finish = Finish(trials, self.files, plan, self.clock, tell)
-        winner = finish.winner()
-        self.notes += winner.notes
-        control = finish.alone(winner)
+        distilled = finish.distilled()
+        control = finish.alone(distilled)
         if control is None:
             self.notes.append("There was no time for the control, the same student alone.")
-        elif control.score > winner.score:
-            self.notes.append(
-                f"On the validation data the student alone is the better one ({control.score:.4f} "
-                f"against {winner.score:.4f}): '{control.path}' keeps the limits too."
-            )
+        best = finish.best(distilled, control)
+        self.notes += best.notes
         tell("comparing")
-        return self._result(winner, control, trials, plan, about, dropped)
+        return self._result(best, distilled, control, trials, about, dropped)
+
+    def leave_a_file(self) -> None:
+        """The best student so far as a file, for whoever stops the search."""
+        path = self.folder / _folder.BEST
+        if self.trials is None or not path.exists():
+            return
+        self.progress.stage("the best student so far as a file")
+        best = max(self.trials.done.values(), key=lambda trial: trial.objective)
+        format = self.trials.space.students[best.values["student"]].format
+        with contextlib.suppress(Exception):  # the Keras model is there in any case
+            student = keras.saving.load_model(path, compile=False)
+            self.files.write(student, path.with_suffix(".tflite"), format)
 
     def _searched(
         self, trials: Trials, epochs: int | None, most: int | None, seed: int
@@ -331,17 +344,17 @@ class _Run:
 
     def _result(
         self,
-        winner: Finished,
+        best: Finished,
+        distilled: Finished,
         control: Finished | None,
         trials: Trials,
-        plan: _search.Plan,
         about: dict[str, Any],
         dropped: dict[str, str],
     ) -> Result:
         part = self.data.validation if self.data.test is None else self.data.test
         theirs = self.teacher.predict(part.x)
         outputs = {"teacher": theirs}
-        for name, one in (("student alone", control), ("winner", winner)):
+        for name, one in (("student alone", control), ("distilled", distilled)):
             if one is not None:
                 outputs[name] = (
                     outputs_of(one.path, part.x)
@@ -357,24 +370,31 @@ class _Run:
             from_logits=None if isinstance(self.task, Numbers) else True, latency=False,
         )  # fmt: skip
         assert isinstance(comparison, Report)  # of no language models
-        fitting = trials.space.students[winner.trial.values["student"]]
+        fitting = trials.space.students[best.values["student"]]
+
+        def told(one: Finished | None, name: str) -> Best | None:
+            return None if one is None else _best(one, fitting, scores[name] if tested else None)
+
+        alone = best.values["recipe"] == ALONE
+        told_best = told(best, "student alone" if alone else "distilled")
+        told_distilled = told(distilled, "distilled")
+        assert told_best is not None and told_distilled is not None
         done = tuple(trials.done.values())
         return Result(
-            best=_best(winner, fitting, scores["winner"] if tested else None),
-            control=None
-            if control is None
-            else _best(control, fitting, scores["student alone"] if tested else None),
+            best=told_best,
+            distilled=told_distilled,
+            control=told(control, "student alone"),
             teacher=about,
             trials=done,
             dropped=dropped,
             limits=self.files.limits,
             verdict=comparison.verdict,
-            default=_default(winner.trial, trials),
+            default=_default(distilled.trial, trials),
             mattered=importance(done, trials.space),
             notes=tuple(self.notes),
             seconds=self.clock.spent,
             budget=self.clock.budget,
-            code=code_of(winner, trials.trainer, fitting.candidate, fitting.format),
+            code=code_of(best, trials.trainer, fitting.candidate, fitting.format),
             score_name=self.task.score_name,
             comparison=comparison,
             folder=self.folder,
@@ -386,7 +406,7 @@ def _best(one: Finished, fitting: Fitting, test: float | None) -> Best:
         file=one.path if one.written else None,
         student_file=one.path.with_suffix(".keras"),
         format=fitting.format,
-        values=one.trial.values,
+        values=one.values,
         epochs=one.epochs,
         aware_epochs=one.aware,
         costs=one.costs,

@@ -1,4 +1,5 @@
-"""The end of a search: the winner trained long, rounded with care, written, proven and measured."""
+"""The end of a search: the best trial and its control trained long, rounded with care, written,
+proven and measured; the better of the two is the student."""
 
 import dataclasses
 import math
@@ -12,11 +13,13 @@ import keras
 import numpy as np
 
 from keras_kd import sources
+from keras_kd._core.files import replacing
 from keras_kd._core.optional import require_keras
 from keras_kd.auto import _folder
 from keras_kd.auto._files import Files
 from keras_kd.auto._folder import Clock
 from keras_kd.auto._search import Plan
+from keras_kd.auto._space import Values, alone
 from keras_kd.auto._task import Judged
 from keras_kd.auto._training import Diverged, OutOfTime
 from keras_kd.auto._trials import Trial, Trials, write_student
@@ -36,7 +39,8 @@ class Finished:
     """A student at its end.
 
     Args:
-        trial: The trial whose values it has.
+        trial: The trial that it comes from.
+        values: What it was trained with: those of the trial or, of the control, the labels alone.
         epochs: How long it was trained.
         aware: Epochs of training with rounding in mind; 0 for none.
         student: The model.
@@ -49,6 +53,7 @@ class Finished:
     """
 
     trial: Trial
+    values: Values
     epochs: int
     student: keras.Model
     path: Path
@@ -61,7 +66,8 @@ class Finished:
 
 
 class Finish:
-    """Turns the best trial into a file, and the same student alone into another one.
+    """Turns the best trial into a file, and the same student alone into another one; the better of
+    them is the student that the search ends with.
 
     Args:
         trials: What was found.
@@ -82,38 +88,68 @@ class Finish:
         self.trials, self.files, self.plan, self.clock = trials, files, plan, clock
         self.tell = tell
 
-    def winner(self) -> Finished:
+    def distilled(self) -> Finished:
         """The best trial's student, in a file that keeps the limits.
 
         Raises:
             RuntimeError: If there is none.
         """
-        if (kept := self._kept(_folder.STUDENT)) is not None:
+        if (kept := self._kept(_folder.DISTILLED)) is not None:
             return kept
         best: Finished | None = None
         why = ""
         for trial in self.ranked()[:_TRIED]:
+            student, epochs, judged = self._trained_long(trial)
             try:
-                found = self._finished(trial)
+                found = self._written(
+                    _folder.DISTILLED, trial, trial.values, epochs, student, judged
+                )
             except ExportError as error:
                 why = str(error)
                 self.tell(f"{trial.values['student']}: {why.splitlines()[0]}")
                 continue
             broken = self.files.limits.broken(found.costs)
             if not broken:
-                if (wanted := self.files.limits.accuracy) is not None and found.score < wanted:
-                    found.notes.append(
-                        f"No student has the accuracy of {wanted:.4g} on the validation data; this "
-                        f"one has {found.score:.4f}."
-                    )
-                return self._keep(_folder.STUDENT, found)
+                return self._keep(_folder.DISTILLED, found)
             found.notes.append(f"The file does not keep the limit of {', '.join(broken)}.")
             best = best or found
         if best is None:
             raise RuntimeError(
                 f"No student could be written as a file. The last one: {why or 'no trial ended'}"
             )
-        return self._keep(_folder.STUDENT, best)
+        return self._keep(_folder.DISTILLED, best)
+
+    def best(self, distilled: Finished, control: Finished | None) -> Finished:
+        """The better one on the validation data, of equal ones the distilled one; its files are
+        copied to where the student of a search lies."""
+        better = distilled
+        if control is not None and control.written and control.score > distilled.score:
+            within = not self.files.limits.broken(control.costs)
+            better = control if within or self.files.limits.broken(distilled.costs) else distilled
+        wanted = self.files.limits.accuracy
+        if wanted is not None and better.score < wanted:
+            better.notes.append(
+                f"No student has the accuracy of {wanted:.4g} on the validation data; this one has "
+                f"{better.score:.4f}."
+            )
+        return dataclasses.replace(better, path=self._copied(better.path))
+
+    def _copied(self, path: Path) -> Path:
+        """The files of a student under the name that stays, unless they are there."""
+        for each in sorted(path.parent.glob(f"{path.stem}.*")):
+            if each.suffixes in ([".json"], [".lock"]):
+                continue
+            target = each.with_name(each.name.replace(path.stem, _folder.STUDENT, 1))
+            content = each.read_bytes()
+            if each.suffixes[-1:] == [".json"]:  # the proof, which names its file
+                content = content.replace(
+                    f'"path": "{path.name}"'.encode(),
+                    f'"path": "{_folder.STUDENT}.tflite"'.encode(),
+                )
+            if not target.exists() or target.read_bytes() != content:
+                with replacing(target) as unfinished:
+                    unfinished.write_bytes(content)
+        return path.with_name(f"{_folder.STUDENT}{path.suffix}")
 
     # What is done is not done again, unless further trials were.
 
@@ -156,12 +192,20 @@ class Finish:
             return good + [t for t in full if t not in good]
         return full
 
-    # The winner.
+    # A student as a file.
 
-    def _finished(self, trial: Trial) -> Finished:
-        student, epochs, judged = self._trained_long(trial)
-        fitting = self.trials.space.students[trial.values["student"]]
-        path = self.trials.folder / f"{_folder.STUDENT}.tflite"
+    def _written(
+        self,
+        name: str,
+        trial: Trial,
+        values: Values,
+        epochs: int,
+        student: keras.Model,
+        judged: Judged,
+    ) -> Finished:
+        """Its file, with rounding in mind where that helps."""
+        fitting = self.trials.space.students[values["student"]]
+        path = self.trials.folder / f"{name}.tflite"
         aware = 0
         self.tell(f"the file of {fitting.name}")
         error: ExportError | None = None
@@ -171,7 +215,7 @@ class Finish:
         except ExportError as failed:
             error, score = failed, -math.inf
         if fitting.format in BITS and judged.score - score > _MAY_LOSE:
-            found = self._aware(trial, student, fitting.format, epochs, score, path)
+            found = self._aware(values, student, fitting.format, epochs, score, path)
             if found is not None:
                 student, aware, costs, score = found
                 error = None
@@ -180,7 +224,9 @@ class Finish:
         costs = self._measured_again(path, student, costs)
         write_student(path.with_suffix(".keras"), student)
         costs = {**fitting.costs, **{k: v for k, v in costs.items() if v is not None}}
-        return Finished(trial, epochs, student, path, True, costs, score, judged.score, aware)
+        return Finished(
+            trial, values, epochs, student, path, True, costs, score, judged.score, aware
+        )
 
     def _trained_long(self, trial: Trial) -> tuple[keras.Model, int, Judged]:
         """The student of the final training, or that of the trial where it is as good."""
@@ -213,7 +259,13 @@ class Finish:
         return kept, trial.epochs, judged
 
     def _aware(
-        self, trial: Trial, student: keras.Model, format: str, epochs: int, score: float, path: Path
+        self,
+        values: Values,
+        student: keras.Model,
+        format: str,
+        epochs: int,
+        score: float,
+        path: Path,
     ) -> Any:
         """The student trained on with rounding in mind, where its file is better for it."""
         try:
@@ -222,8 +274,8 @@ class Finish:
         except (ImportError, ValueError):
             return None
         more = max(1, round(_AWARE_SHARE * epochs))
-        self.tell(f"{trial.values['student']} with rounding in mind for {more} epochs")
-        values = {**trial.values, "learning_rate": AWARE_RATE * trial.values["learning_rate"]}
+        self.tell(f"{values['student']} with rounding in mind for {more} epochs")
+        values = {**values, "learning_rate": AWARE_RATE * values["learning_rate"]}
         reserve = 2 * self.files.seconds
         try:
             self.trials.trainer.train(aware, values, more, until=self.clock.until(reserve))
@@ -265,39 +317,40 @@ class Finish:
 
     # The control.
 
-    def alone(self, winner: Finished) -> Finished | None:
-        """The winner's student from the labels alone: as long, at the same rate, in the same format.
+    def alone(self, distilled: Finished) -> Finished | None:
+        """The same student from the labels alone: as long, at the same rate, in the same format.
 
-        `None` where there is no time for it.
+        `None` where there is no time for it. It is left a Keras model where there is no time for a
+        file, unless it is the better one.
         """
-        trial, trainer = winner.trial, self.trials.trainer
+        trial, trainer = distilled.trial, self.trials.trainer
+        values, epochs = alone(trial.values), distilled.epochs
         kept = self._kept(_folder.ALONE)
-        if kept is not None and (kept.epochs, kept.trial.key) == (winner.epochs, trial.key):
+        if kept is not None and (kept.epochs, kept.trial.key) == (epochs, trial.key):
             return kept
         fitting = self.trials.space.students[trial.values["student"]]
-        self.tell(f"the control: {fitting.name} alone for {winner.epochs} epochs")
+        self.tell(f"the control: {fitting.name} alone for {epochs} epochs")
         student = trainer.build(fitting.candidate)
-        path = self.trials.folder / f"{_folder.ALONE}.tflite"
-        notes = []
         try:
-            trainer.train(
-                student, trial.values, winner.epochs, until=self.clock.until(0.5 * self.files.seconds),
-                alone=True,
-            )  # fmt: skip
-            judged = self.trials.judged(student, fitting.format)
+            until = self.clock.until(0.5 * self.files.seconds)
+            trainer.train(student, values, epochs, until=until)
         except (OutOfTime, Diverged):
             return None
-        written, costs, score = False, dict(fitting.costs), judged.score
-        if fitting.format in BITS or self.clock.left > self.files.seconds:
+        judged = self.trials.judged(student, fitting.format)
+        notes = []
+        better = judged.score > distilled.score
+        if better or fitting.format in BITS or self.clock.left > self.files.seconds:
             try:
-                new = self.files.write(student, path, fitting.format)
-                costs, score, written = {**costs, **new}, self.score(path), True
+                found = self._written(_folder.ALONE, trial, values, epochs, student, judged)
+                return self._keep(_folder.ALONE, found)
             except ExportError as error:
                 notes.append(f"The control stays a Keras model: {str(error).splitlines()[0]}")
+        path = self.trials.folder / f"{_folder.ALONE}.tflite"
         write_student(path.with_suffix(".keras"), student)
         found = Finished(
-            trial, winner.epochs, student, path, written, costs, score, judged.score, notes=notes
-        )
+            trial, values, epochs, student, path, False, dict(fitting.costs), judged.score,
+            judged.score, notes=notes,
+        )  # fmt: skip
         return self._keep(_folder.ALONE, found)
 
 

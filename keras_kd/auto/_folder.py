@@ -11,7 +11,8 @@ from keras_kd._core.files import check_folder, named, remove_leftovers, replacin
 from keras_kd._core.locks import locked
 
 SETTINGS, CLOCK, PLAN, RESULT = "settings.json", "clock.json", "plan.json", "result.json"
-BEST, STUDENT, ALONE = "best.keras", "student", "alone"
+BEST = "best.keras"
+STUDENT, DISTILLED, ALONE = "student", "distilled", "alone"
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -62,7 +62,7 @@ def _table(headings: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -
 def _three(result: Any) -> str:
     headings = ["", f"{result.score_name}, validation", "test", "size", "one example"]
     rows = [
-        ("best" if name == "winner" else "", [name, *_cells(*values)])
+        ("best" if name.endswith("winner") else "", [name, *_cells(*values)])
         for name, *values in result.rows()
     ]
     how = (
@@ -113,7 +113,7 @@ def _trials(result: Any) -> str:
             f"{trial.seconds:.1f}",
             trial.why or ("default" if trial.part == "default" else ""),
         ]
-        same = trial.values == result.best.values and trial.why is None
+        same = trial.values == result.distilled.values and trial.why is None
         rows.append(("failed" if trial.why else "best" if same else "", cells))
     return f"<h2>All {len(rows)} trials</h2>" + _table(
         [h.replace("_", " ") for h in headings], rows

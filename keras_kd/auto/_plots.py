@@ -22,30 +22,34 @@ Point = tuple[float | None, float | None]
 
 def pareto(
     trials: Sequence[Point],
-    winner: Point,
+    distilled: Point,
     control: Point | None,
     teacher: Point,
     limit: float | None,
     cost: str,
     score: str,
+    helped: bool = True,
 ) -> Any:
     """The score against a cost: every trial, the front of the best ones, and the three that count;
-    `None` where no trial's cost is known."""
+    `None` where no trial's cost is known. `helped`: whether the winner is the distilled one."""
     known = [(c, s) for c, s in trials if c is not None and s is not None]
-    if not known or winner[0] is None:
+    if not known or distilled[0] is None:
         return None
     figure = _figure(5.6, 3.4)
     axes = figure.subplots()
     axes.plot(*zip(*known, strict=True), "o", color=_TRIAL, markersize=4, label="trial", zorder=2)
     front, best = [], float("-inf")
-    for c, s in sorted({*known, winner}, key=lambda p: (p[0] or 0, -(p[1] or 0))):
+    for c, s in sorted({*known, distilled}, key=lambda p: (p[0] or 0, -(p[1] or 0))):
         if s is not None and s > best:
             best = s
             front.append((c, s))
     axes.plot(*zip(*front, strict=True), "-", color=_TRIAL, linewidth=1, label="best for the cost",
               drawstyle="steps-post", zorder=1)  # fmt: skip
-    marks = [("teacher", teacher, _TEACHER, "s"), ("student alone", control, _CONTROL, "D"),
-             ("winner", winner, _WINNER, "*")]  # fmt: skip
+    names = (
+        ("student alone", "distilled, winner") if helped else ("student alone, winner", "distilled")
+    )
+    marks = [("teacher", teacher, _TEACHER, "s"), (names[0], control, _CONTROL, "D"),
+             (names[1], distilled, _WINNER, "*")]  # fmt: skip
     for name, point, color, marker in marks:
         if point is None or point[1] is None:
             continue

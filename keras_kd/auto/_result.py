@@ -16,8 +16,15 @@ from keras_kd import exporting
 from keras_kd._core.files import check_page, replacing
 from keras_kd.auto import _page, _plots
 from keras_kd.auto._limits import Limits, amount
+from keras_kd.auto._space import ALONE
 from keras_kd.auto._trials import Trial
 from keras_kd.report import Report as Comparison
+
+_WINNER = ", winner"
+_ALONE_IS_BETTER = (
+    "On the validation data the labels alone did better than the teacher, so the file is that of the "
+    "student alone."
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ class Result:
     """What `keras_kd.auto.compress` found; `print` shows it.
 
     Args:
-        best: The winner.
+        best: The winner: the better one, on the validation data, of the two below.
+        distilled: The best student that learned from the teacher.
         control: The same student from the labels alone; `None` where there was no time for it.
         teacher: What was measured of the teacher, by name.
         trials: A `Trial` for each training of the search, failed ones among them.
@@ -85,11 +93,12 @@ class Result:
         budget: What it might take.
         code: The lines of Python that train the winner again.
         score_name: What the score is.
-        comparison: A `keras_kd.report.Report` of teacher, control and winner.
+        comparison: A `keras_kd.report.Report` of teacher, student alone and distilled.
         folder: Where all of it lies.
     """
 
     best: Best
+    distilled: Best
     control: Best | None
     teacher: dict[str, Any]
     trials: tuple[Trial, ...]
@@ -107,6 +116,11 @@ class Result:
     folder: Path
 
     @property
+    def helped(self) -> bool:
+        """Whether the winner is one that learned from the teacher."""
+        return self.best.values["recipe"] != ALONE
+
+    @property
     def report(self) -> "Report":
         """The page."""
         return Report(self)
@@ -121,6 +135,7 @@ class Result:
         )
         lines = [
             self.verdict,
+            *(() if self.helped else (_ALONE_IS_BETTER,)),
             f"{best.file}: {best.values['student']}, {takes}. Limits: {self.limits}.",
             self.default,
             f"{len(self.trials)} trials; {self.seconds / 60:.1f} of {self.budget / 60:.1f} minutes.",
@@ -128,13 +143,15 @@ class Result:
         return [*lines, *self.notes]
 
     def rows(self) -> list[tuple[str, float | None, float | None, float | None, float | None]]:
-        """Name, score on validation and test data, size, latency: of teacher, control and winner."""
+        """Name, score on validation and test data, size, latency: of the teacher, the student alone,
+        and distilled; the winner is named so."""
         teacher = self.teacher
         found = [("teacher", teacher["score"], teacher.get("test_score"), teacher.get("size"),
                   teacher.get("latency"))]  # fmt: skip
-        for name, one in (("student alone", self.control), ("winner", self.best)):
+        for name, one in (("student alone", self.control), ("distilled", self.distilled)):
             if one is not None:
                 costs = one.costs
+                name += _WINNER if one.values == self.best.values else ""
                 found.append(
                     (name, one.score, one.test_score, costs.get("size"), costs.get("latency"))
                 )
@@ -199,12 +216,13 @@ class Report:
             control = result.control
             found[f"{result.score_name} against {cost}"] = _plots.pareto(
                 [point(t.costs, t.score) for t in finished],
-                point(result.best.costs, result.best.score),
+                point(result.distilled.costs, result.distilled.score),
                 None if control is None else point(control.costs, control.score),
                 point(result.teacher, result.teacher["score"]),
                 None if limit is None else factor * limit,
                 label,
                 f"{result.score_name} on the validation data",
+                result.helped,
             )
         found["what mattered"] = _plots.bars(result.mattered, len(finished))
         return {name: figure for name, figure in found.items() if figure is not None}

@@ -8,9 +8,12 @@ from keras_kd._training_choices import BEGINNING, GOING_ON
 from keras_kd.auto._answers import Answers
 from keras_kd.auto._files import Fitting
 from keras_kd.auto._task import Task
+from keras_kd.terms import Labels
 
 Values = dict[str, Any]
 
+#: The recipe of a student that learns from the labels alone.
+ALONE = "labels"
 _TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 _ALPHAS = (0.3, 0.5, 0.7, 0.9, 1.0)
 _RATES = (0.1, 0.3, 1.0, 3.0)  # times the learning rate that a student is trained with by default
@@ -86,16 +89,28 @@ def _default(recipe: str, setting: str) -> float:
     return _DEFAULTS.get((recipe, setting), {"temperature": 4.0, "alpha": 0.9}[setting])
 
 
+def alone(values: Values) -> Values:
+    """The same training from the labels alone."""
+    kept = ("student", "learning_rate", "views")
+    return {"recipe": ALONE, **{name: values[name] for name in kept}}
+
+
 def settings_of(values: Values) -> Values:
     """The settings of the recipe."""
+    if values["recipe"] == ALONE:
+        return {}
     return {s: values[s] for s in _SETTINGS[values["recipe"]] if s in values}
 
 
 def terms_of(values: Values) -> Any:
+    if values["recipe"] == ALONE:
+        return [Labels()]
     return getattr(recipes, values["recipe"])(**settings_of(values))
 
 
 def code_of(values: Values) -> str:
     """The terms, as they are written in Python."""
+    if values["recipe"] == ALONE:
+        return "[kd.terms.Labels()]"
     settings = ", ".join(f"{k}={v!r}" for k, v in settings_of(values).items())
     return f"kd.recipes.{values['recipe']}({settings})"

@@ -9,7 +9,7 @@ import numpy as np
 from keras_kd._training_choices import batch_size, momentum_for, rate
 from keras_kd.auto._answers import Answers
 from keras_kd.auto._candidates import Candidate
-from keras_kd.auto._space import Values, code_of, terms_of
+from keras_kd.auto._space import ALONE, Values, code_of, terms_of
 from keras_kd.auto._task import Task
 from keras_kd.distiller import Distiller
 from keras_kd.terms import Labels
@@ -88,10 +88,9 @@ class Trainer:
         epochs: int,
         *,
         until: float = float("inf"),
-        alone: bool = False,
         timing: Timing | None = None,
     ) -> Timing:
-        """Trains `student` for `epochs`; `alone` from the labels, without the teacher.
+        """Trains `student` for `epochs`.
 
         Raises:
             OutOfTime: When it is `until`, a time of `time.perf_counter`.
@@ -99,12 +98,11 @@ class Trainer:
         """
         timing = timing or Timing(until)
         views = values["views"]
+        alone = values["recipe"] == ALONE
         source = self.answers.plain if alone else self.answers.batches
         batches = source(views, self.batch_size, self.seed)
         distiller = Distiller(
-            student=student,
-            teacher=None if alone else self.answers.live,
-            terms=[Labels()] if alone else terms_of(values),
+            student=student, teacher=None if alone else self.answers.live, terms=terms_of(values)
         )
         labelled = any(isinstance(term, Labels) for term in distiller.terms)
         distiller.compile(
@@ -136,9 +134,11 @@ class Trainer:
         peak, total = values["learning_rate"], epochs * self.steps
         warming = max(1, round(0.1 * total))
         labelled = any(isinstance(term, Labels) for term in terms_of(values))
-        teacher = ", teacher=teacher" if self.answers.live is not None else ""
+        alone = values["recipe"] == ALONE
+        teacher = ", teacher=teacher" if self.answers.live is not None and not alone else ""
+        source = self.answers.plain_code if alone else self.answers.code
         return [
-            f"batches = {self.answers.code(values['views'], self.batch_size, self.seed)}",
+            f"batches = {source(values['views'], self.batch_size, self.seed)}",
             f"distiller = kd.Distiller(student={student}{teacher}, terms={code_of(values)})",
             f"rate = keras.optimizers.schedules.CosineDecay({peak / 10!r}, {max(1, total - warming)}, "
             f"warmup_target={peak!r}, warmup_steps={warming})",

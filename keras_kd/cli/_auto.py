@@ -52,8 +52,9 @@ def run(options: argparse.Namespace) -> None:
 
 def if_stopped(options: argparse.Namespace) -> str:
     """What there is, and how to go on."""
-    best = options.out / "best.keras"
-    kept = f"{best} is the best student so far. " if best.exists() else ""
+    there = [path for path in (options.out / f"best.{end}" for end in ("tflite", "keras"))
+             if path.exists()]  # fmt: skip
+    kept = f"{there[0]} is the best student so far. " if there else ""
     return f"{kept}Run the same command again to go on; what was spent of the budget counts."
 
 
@@ -77,6 +78,8 @@ def _as_dict(result: auto.Result, page: Path) -> dict[str, Any]:
     found = {
         "verdict": result.verdict,
         "best": told(result.best),
+        "helped": result.helped,
+        "distilled": told(result.distilled),
         "control": told(result.control),
         "teacher": result.teacher,
         "default": result.default,

@@ -61,13 +61,50 @@ def test_a_file_within_the_limits_that_is_proven(found):
 
 
 def test_the_control_is_the_same_student_alone(found):
-    control = found.control
+    control, distilled = found.control, found.distilled
     assert control.file.exists()
-    assert abs(control.costs["size"] - found.best.costs["size"]) < 100  # but for compressed words
-    assert control.values == found.best.values and control.epochs == found.best.epochs
+    assert abs(control.costs["size"] - distilled.costs["size"]) < 100  # but for compressed words
+    assert control.values == {
+        "recipe": "labels", **{n: distilled.values[n] for n in ("student", "learning_rate", "views")}
+    }  # fmt: skip
+    assert control.epochs == distilled.epochs
     assert not np.allclose(
-        control.student.get_weights()[0], found.best.student.get_weights()[0], atol=1e-3
+        control.student.get_weights()[0], distilled.student.get_weights()[0], atol=1e-3
     )
+
+
+def test_the_better_of_the_two_is_the_student(found):
+    better = max(found.distilled, found.control, key=lambda one: one.score)
+    same = found.distilled.score == found.control.score
+    assert found.best.values == (found.distilled if same else better).values
+    assert found.best.file.name == "student.tflite"
+    assert found.best.file.read_bytes() == (found.distilled if same else better).file.read_bytes()
+    assert found.best.proof["path"] == "student.tflite"
+
+
+def test_a_teacher_that_misleads_does_not_win(teacher, tmp_path, monkeypatch):
+    """Its answers are those for other classes; the student alone is the file."""
+
+    def misleading(x):
+        return np.roll(np.asarray(teacher(x)), 1, axis=1)
+
+    monkeypatch.chdir(tmp_path)
+    result = kd.auto.compress(misleading, **PARTS, **{**QUICK, "trials": 1}, folder="run")
+    assert not result.helped and result.best.values["recipe"] == "labels"
+    assert result.best.score == result.control.score > result.distilled.score + 0.1
+    assert "the file is that of the student alone" in " ".join(str(result).split())
+    assert result.best.file.read_bytes() == result.control.file.read_bytes()
+    assert re.search(r"student alone, winner\s", str(result))
+    x, y = PARTS["train"]
+    part = kd.data.Part(x, y, np.array([f"train/{i}" for i in range(len(y))]))
+    names = {"train": part}  # no teacher is needed
+    exec(result.code, names)
+    for ours, theirs in zip(
+        names["student"].get_weights(), result.best.student.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    result.report.save(tmp_path / "report.html")
+    assert "student alone, winner" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_the_default_recipe_is_always_tried(found):
@@ -136,8 +173,7 @@ def test_two_runs_with_one_seed_agree(found, teacher, tmp_path):
     )
 
 
-class Stop(BaseException):
-    """Ctrl-C, as it were."""
+Stop = KeyboardInterrupt
 
 
 def test_a_stopped_search_goes_on_and_finds_the_same(found, teacher, tmp_path, monkeypatch):
@@ -156,7 +192,9 @@ def test_a_stopped_search_goes_on_and_finds_the_same(found, teacher, tmp_path, m
     with pytest.raises(Stop):
         kd.auto.compress(teacher, **PARTS, **QUICK, folder=tmp_path / "run")
     best = keras.saving.load_model(tmp_path / "run" / "best.keras", compile=False)
-    assert best.output_shape == (None, 3)
+    file = kd.sources.LiteRTTeacher(tmp_path / "run" / "best.tflite", kind="values")
+    x = PARTS["test"][0]
+    np.testing.assert_allclose(file(x), best.predict(x, verbose=0), atol=1e-3)
     done = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run" / "trials").glob("*.json")}
     assert len(done) == 3
     again = kd.auto.compress(teacher, **PARTS, **QUICK, folder=tmp_path / "run")

@@ -56,7 +56,7 @@ def test_the_front_is_of_those_that_none_beats():
     )  # fmt: skip
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert list(lines["best for the cost"].get_xdata()) == [1, 3, 4]
-    assert set(lines) == {"trial", "best for the cost", "teacher", "winner", "limit"}
+    assert set(lines) == {"trial", "best for the cost", "teacher", "distilled, winner", "limit"}
     assert _plots.pareto([(None, 0.5)], (None, 0.6), None, (None, 0.9), None, "ms", "a") is None
     # A teacher whose cost is not known is a line across.
     figure = _plots.pareto([(1.0, 0.5)], (1.0, 0.6), None, (None, 0.9), None, "ms", "a")
@@ -104,15 +104,15 @@ def test_a_training_ends_when_time_is_up():
     task, _ = task_of(data.train.y, np.zeros((2, 3)))
     (candidate,), _ = candidates_of(["table-tiny"], teacher, task, data.train.x)
     trainer = Trainer(task, Answers(data, {}, None, teacher), 0)
-    values = {"views": 1, "learning_rate": 0.01, "recipe": "hinton"}
+    values = {"views": 1, "learning_rate": 0.01, "recipe": "labels"}
     student, timing = trainer.build(candidate), Timing(0.0)  # a time that is long gone
     with pytest.raises(OutOfTime):
-        trainer.train(student, values, 3, alone=True, timing=timing)
+        trainer.train(student, values, 3, timing=timing)
     assert timing.count == 1
     student, timing = trainer.build(candidate), Timing(float("inf"), 5)
-    trainer.train(student, values, 3, alone=True, timing=timing)
+    trainer.train(student, values, 3, timing=timing)
     assert timing.count == 5 and timing.start > 0 and timing.step > 0
-    trainer.train(student, values, 2, alone=True, timing=(timing := Timing(float("inf"))))
+    trainer.train(student, values, 2, timing=(timing := Timing(float("inf"))))
     assert timing.count == 2 * trainer.steps == 8
 
 
