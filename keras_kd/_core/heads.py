@@ -55,6 +55,27 @@ def _last(model: keras.Model, role: str, reader: str) -> Any:
     return operation
 
 
+def before_head(model: keras.Model) -> tuple[str, int] | None:
+    """The path of the layer whose output enters the last one, by its place, such as `"layers/3"`,
+    and how many numbers it gives; `None` where that is no layer of the model itself, or gives no
+    row of numbers for each example."""
+    try:
+        operation = head_of(model, "model", "A hint")
+        node = calls_of(operation)[0]
+        while not isinstance(operation, keras.layers.InputLayer):
+            operation, place, _ = origin(node.input_tensors[0])
+            node = calls_of(operation)[place]
+            if not isinstance(operation, keras.layers.Dropout):
+                break
+    except (ValueError, IndexError, AttributeError):
+        return None
+    places = [number for number, layer in enumerate(model.layers) if layer is operation]
+    shape = node.output_tensors[0].shape
+    if not places or len(shape) != 2 or isinstance(operation, keras.layers.InputLayer):
+        return None
+    return f"layers/{places[0]}", shape[1]
+
+
 def _no_head(model: keras.Model, role: str, reader: str, why: str, advice: str) -> ValueError:
     return ValueError(
         f"{reader} reads '{role}:factors', the factors of the logits of '{model.name}', and {why}. "

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_kd import sources, stores
+from keras_kd._core.heads import before_head
 from keras_kd._training_choices import changes_for, known_after
 from keras_kd.auto._data import Data, kind_of
 from keras_kd.auto._task import Classes, Task
@@ -26,25 +27,29 @@ class Answers:
 
     Args:
         data: The examples.
-        folders: A store's folder by its number of views; empty when there was no room.
+        folders: A store's folder by its number of views, and whether it holds the hint too; empty
+            when there was no room.
         augment: How images are changed; `None` for no views.
         teacher: The teacher, which is run in each step when nothing is stored.
+        hint: The path of what enters the teacher's last layer, where that is stored, and how many
+            numbers it has.
     """
 
     data: Data
-    folders: dict[int, Path]
+    folders: dict[tuple[int, bool], Path]
     augment: Augment | None
     teacher: Teacher
+    hint: tuple[str, int] | None = None
 
     @property
     def views(self) -> tuple[int, ...]:
         """The numbers of views to choose from."""
         return (1, VIEWS) if self.augment is not None else (1,)
 
-    def batches(self, views: int, batch_size: int, seed: int) -> Any:
+    def batches(self, views: int, batch_size: int, seed: int, hint: bool = False) -> Any:
         order: dict[str, Any] = {"batch_size": batch_size, "shuffle": True, "seed": seed}
-        if views in self.folders:
-            return stores.read(self.folders[views], self.data.train, **order)
+        if (views, hint) in self.folders:
+            return stores.read(self.folders[views, hint], self.data.train, **order)
         if not self.teacher.is_keras:
             return sources.live(self.teacher.model, self.data.train, **order)
         return self.plain(views, batch_size, seed)
@@ -61,11 +66,11 @@ class Answers:
         """The teacher that a distiller runs itself."""
         return self.teacher.model if self.teacher.is_keras and not self.folders else None
 
-    def code(self, views: int, batch_size: int, seed: int) -> str:
+    def code(self, views: int, batch_size: int, seed: int, hint: bool = False) -> str:
         """The batches, as they are written in Python."""
         order = f"batch_size={batch_size}, shuffle=True, seed={seed}"
-        if views in self.folders:
-            return f'kd.stores.read("{self.folders[views].as_posix()}", train, {order})'
+        if (views, hint) in self.folders:
+            return f'kd.stores.read("{self.folders[views, hint].as_posix()}", train, {order})'
         if not self.teacher.is_keras:
             return f"kd.sources.live(teacher, train, {order})"
         return self.plain_code(views, batch_size, seed)
@@ -111,19 +116,28 @@ def ask(
             f"No views of the images: the teacher would take {VIEWS * whole:.0f} s for them."
         )
         augment = None
-    folders: dict[int, Path] = {}
+    hint = before_head(teacher.model) if teacher.is_keras else None
+    numbers = (1, VIEWS) if augment is not None else (1,)
+    if hint is not None and 2 * sum(numbers) * whole > seconds:
+        hint = None  # a second store would take too long
+    folders: dict[tuple[int, bool], Path] = {}
     try:
-        for views in (1, VIEWS) if augment is not None else (1,):
-            path = folder / ("answers" if views == 1 else "answers_views")
+        for views in numbers:
             changed: dict[str, Any] = {} if views == 1 else {"augment": augment, "views": views}
-            stores.write(teacher.model, data.train, path, name=teacher.name, **changed)
-            folders[views] = path
+            for hinted in (False,) if hint is None else (False, True):
+                path = folder / f"answers{'_views' * (views > 1)}{'_hint' * hinted}"
+                addresses = ("output", hint[0]) if hint and hinted else ("output",)
+                stores.write(
+                    teacher.model, data.train, path, name=teacher.name, addresses=addresses,
+                    **changed,
+                )  # fmt: skip
+                folders[views, hinted] = path
     except (stores.StoreError, OSError) as error:
         if not _no_room(error):
             raise
-        folders = {}
+        folders, hint = {}, None
         notes.append(f"The answers could not be stored, so the teacher runs in each step: {error}")
-    return Answers(data, folders, augment, teacher), notes
+    return Answers(data, folders, augment, teacher, hint), notes
 
 
 def _no_room(error: Exception) -> bool:

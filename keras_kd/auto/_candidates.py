@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_kd import students
+from keras_kd._core.heads import before_head
 from keras_kd._core.messages import did_you_mean, listing
 from keras_kd.auto._data import kind_of
 from keras_kd.auto._task import Task
@@ -44,6 +45,8 @@ class Candidate:
         parameters: Number of weights.
         folded: Those that are left in a file, where BatchNormalization is folded.
         layers: Number of layers.
+        before_head: The path of the layer whose output enters the last one, and how many numbers it
+            gives; `None` for none.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Candidate:
     parameters: int
     folded: int
     layers: int
+    before_head: tuple[str, int] | None = None
 
     def flops(self, x: np.ndarray) -> float | None:
         """Operations for one example such as those of `x`; `None` where they cannot be counted."""
@@ -100,7 +104,9 @@ def candidates_of(
             if origin == "cut" and any(weights == other.parameters for other in found.values()):
                 continue  # as wide as another, after rounding
             folded = weights - _norms(model)
-            found[name] = Candidate(name, origin, build, code, weights, folded, len(model.layers))
+            found[name] = Candidate(
+                name, origin, build, code, weights, folded, len(model.layers), before_head(model)
+            )
             ended = origin != "given" and over(folded)
     if not found:
         raise ValueError(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_kd.auto._finish import AWARE_RATE, BITS, Finished
+from keras_kd.auto._space import without_hint
 from keras_kd.auto._training import Trainer
 
 _HEAD = "import keras\nimport keras_kd as kd\n\n# `train`{teacher} as given to compress()\n"
@@ -14,7 +15,8 @@ def code_of(finished: Finished, trainer: Trainer, candidate: Any, format: str) -
     lines = trainer.code(candidate, values, finished.epochs)
     student = "student"
     if finished.aware:
-        slower = {**values, "learning_rate": AWARE_RATE * values["learning_rate"]}
+        rate = AWARE_RATE * values["learning_rate"]
+        slower = {**without_hint(values), "learning_rate": rate}
         lines += [
             f"aware = kd.compression.quantize_aware(student, weight_bits={BITS[format]})",
             *trainer.fit_code("aware", slower, finished.aware),

@@ -243,10 +243,8 @@ class _Run:
         finish = Finish(trials, self.files, plan, self.clock, tell)
         distilled = finish.distilled()
         control = finish.alone(distilled)
-        if control is None:
-            self.notes.append("There was no time for the control, the same student alone.")
         best = finish.best(distilled, control)
-        self.notes += best.notes
+        self.notes += [*best.notes, *finish.notes]
         tell("comparing")
         return self._result(best, distilled, control, trials, about, dropped)
 

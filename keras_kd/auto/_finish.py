@@ -19,7 +19,7 @@ from keras_kd.auto import _folder
 from keras_kd.auto._files import Files
 from keras_kd.auto._folder import Clock
 from keras_kd.auto._search import Plan
-from keras_kd.auto._space import Values, alone
+from keras_kd.auto._space import Values, alone, without_hint
 from keras_kd.auto._task import Judged
 from keras_kd.auto._training import Diverged, OutOfTime
 from keras_kd.auto._trials import Trial, Trials, write_student
@@ -31,6 +31,7 @@ _MAY_LOSE = 0.005
 _AWARE_SHARE, AWARE_RATE = 0.25, 0.1
 BITS = {"int8": 8, "int4": 4}
 _MEASURED_AGAIN = 3
+_DIVERGED = "There is no control: the same student alone diverged at the winner's learning rate."
 _TRIED = 3
 
 
@@ -87,6 +88,7 @@ class Finish:
     ):
         self.trials, self.files, self.plan, self.clock = trials, files, plan, clock
         self.tell = tell
+        self.notes: list[str] = []
 
     def distilled(self) -> Finished:
         """The best trial's student, in a file that keeps the limits.
@@ -275,7 +277,7 @@ class Finish:
             return None
         more = max(1, round(_AWARE_SHARE * epochs))
         self.tell(f"{values['student']} with rounding in mind for {more} epochs")
-        values = {**values, "learning_rate": AWARE_RATE * values["learning_rate"]}
+        values = {**without_hint(values), "learning_rate": AWARE_RATE * values["learning_rate"]}
         reserve = 2 * self.files.seconds
         try:
             self.trials.trainer.train(aware, values, more, until=self.clock.until(reserve))
@@ -320,7 +322,7 @@ class Finish:
     def alone(self, distilled: Finished) -> Finished | None:
         """The same student from the labels alone: as long, at the same rate, in the same format.
 
-        `None` where there is no time for it. It is left a Keras model where there is no time for a
+        `None`, and a line in `notes`, where there is no time for it or it diverges. It is left a Keras model where there is no time for a
         file, unless it is the better one.
         """
         trial, trainer = distilled.trial, self.trials.trainer
@@ -334,9 +336,16 @@ class Finish:
         try:
             until = self.clock.until(0.5 * self.files.seconds)
             trainer.train(student, values, epochs, until=until)
-        except (OutOfTime, Diverged):
+        except OutOfTime:
+            self.notes.append("There was no time for the control, the same student alone.")
+            return None
+        except Diverged:
+            self.notes.append(_DIVERGED)
             return None
         judged = self.trials.judged(student, fitting.format)
+        if not np.isfinite(judged.loss):
+            self.notes.append(_DIVERGED)
+            return None
         notes = []
         better = judged.score > distilled.score
         if better or fitting.format in BITS or self.clock.left > self.files.seconds:

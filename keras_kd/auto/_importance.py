@@ -34,6 +34,7 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
         "temperature": [t.values.get("temperature", -1.0) for t in done],
         "alpha": [t.values.get("alpha", -1.0) for t in done],
         "learning rate": [math.log10(t.values["learning_rate"]) for t in done],
+        "hint": [t.values.get("hint", 0.0) for t in done],
         "views": [t.values["views"] for t in done],
         "epochs": [math.log10(t.epochs) for t in done],
     }

@@ -98,7 +98,7 @@ def _teacher(result: Any) -> str:
 
 
 def _trials(result: Any) -> str:
-    names = ("recipe", "temperature", "alpha", "learning_rate", "views")
+    names = ("recipe", "temperature", "alpha", "hint", "learning_rate", "views")
     headings = ["student", *names, "epochs", result.score_name, "size", "s", ""]
     rows = []
     for trial in sorted(result.trials, key=lambda t: -t.objective):

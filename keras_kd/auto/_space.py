@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from keras_kd import recipes
 from keras_kd._training_choices import BEGINNING, GOING_ON
 from keras_kd.auto._answers import Answers
@@ -16,6 +18,8 @@ Values = dict[str, Any]
 ALONE = "labels"
 _TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 _ALPHAS = (0.3, 0.5, 0.7, 0.9, 1.0)
+#: Weights of a hint: what enters the last layer of the student regresses what enters the teacher's.
+_HINTS = (0.0, 1.0, 10.0, 100.0)
 _RATES = (0.1, 0.3, 1.0, 3.0)  # times the learning rate that a student is trained with by default
 #: The settings of each recipe that are searched over, beside its paper's other ones.
 _SETTINGS = {
@@ -66,6 +70,8 @@ class Space:
         hp.Choice("student", list(self.students))
         hp.Choice("rate", list(_RATES), default=1.0)
         hp.Choice("views", list(self.answers.views), default=1)
+        if self.answers.hint is not None:
+            hp.Choice("hint", list(_HINTS), default=0.0)
         hp.Choice("recipe", list(self.task.recipes))
         for recipe in self.task.recipes:
             with hp.conditional_scope("recipe", [recipe]):
@@ -82,7 +88,16 @@ class Space:
             "learning_rate": self.rate(drawn["student"], drawn["rate"]),
             "views": drawn["views"],
             **{s: drawn[f"{recipe}_{s}"] for s in _SETTINGS[recipe]},
+            **self._hinted(drawn),
         }
+
+    def _hinted(self, drawn: Any) -> Values:
+        """The hint and its pair of layers, where one was drawn and both have such a layer."""
+        ours, theirs = self.students[drawn["student"]].candidate.before_head, self.answers.hint
+        if theirs is None or ours is None or not drawn["hint"]:
+            return {}
+        pair = [f"student:{ours[0]}", f"teacher:{theirs[0]}", theirs[1]]
+        return {"hint": drawn["hint"], "pair": pair}
 
 
 def _default(recipe: str, setting: str) -> float:
@@ -95,6 +110,11 @@ def alone(values: Values) -> Values:
     return {"recipe": ALONE, **{name: values[name] for name in kept}}
 
 
+def without_hint(values: Values) -> Values:
+    """The same training by outputs alone."""
+    return {name: value for name, value in values.items() if name not in ("hint", "pair")}
+
+
 def settings_of(values: Values) -> Values:
     """The settings of the recipe."""
     if values["recipe"] == ALONE:
@@ -105,7 +125,15 @@ def settings_of(values: Values) -> Values:
 def terms_of(values: Values) -> Any:
     if values["recipe"] == ALONE:
         return [Labels()]
-    return getattr(recipes, values["recipe"])(**settings_of(values))
+    terms = getattr(recipes, values["recipe"])(**settings_of(values))
+    if "hint" in values:
+        pred, target, width = values["pair"]
+        hint = recipes.fitnets(
+            pred=pred, target=target, projector=keras.layers.Dense(width), weight=values["hint"],
+            labels_weight=0.0,
+        )  # fmt: skip
+        return [*terms, *hint]
+    return terms
 
 
 def code_of(values: Values) -> str:
@@ -113,4 +141,11 @@ def code_of(values: Values) -> str:
     if values["recipe"] == ALONE:
         return "[kd.terms.Labels()]"
     settings = ", ".join(f"{k}={v!r}" for k, v in settings_of(values).items())
-    return f"kd.recipes.{values['recipe']}({settings})"
+    outputs = f"kd.recipes.{values['recipe']}({settings})"
+    if "hint" not in values:
+        return outputs
+    pred, target, width = values["pair"]
+    return (
+        f'{outputs} + kd.recipes.fitnets(pred="{pred}", target="{target}", '
+        f"projector=keras.layers.Dense({width}), weight={values['hint']!r}, labels_weight=0.0)"
+    )

@@ -99,8 +99,11 @@ class Trainer:
         timing = timing or Timing(until)
         views = values["views"]
         alone = values["recipe"] == ALONE
-        source = self.answers.plain if alone else self.answers.batches
-        batches = source(views, self.batch_size, self.seed)
+        order = self.batch_size, self.seed
+        if alone:
+            batches = self.answers.plain(views, *order)
+        else:
+            batches = self.answers.batches(views, *order, hint="hint" in values)
         distiller = Distiller(
             student=student, teacher=None if alone else self.answers.live, terms=terms_of(values)
         )
@@ -136,9 +139,13 @@ class Trainer:
         labelled = any(isinstance(term, Labels) for term in terms_of(values))
         alone = values["recipe"] == ALONE
         teacher = ", teacher=teacher" if self.answers.live is not None and not alone else ""
-        source = self.answers.plain_code if alone else self.answers.code
+        order = self.batch_size, self.seed
+        if alone:
+            batches = self.answers.plain_code(values["views"], *order)
+        else:
+            batches = self.answers.code(values["views"], *order, hint="hint" in values)
         return [
-            f"batches = {source(values['views'], self.batch_size, self.seed)}",
+            f"batches = {batches}",
             f"distiller = kd.Distiller(student={student}{teacher}, terms={code_of(values)})",
             f"rate = keras.optimizers.schedules.CosineDecay({peak / 10!r}, {max(1, total - warming)}, "
             f"warmup_target={peak!r}, warmup_steps={warming})",

@@ -240,6 +240,7 @@ def test_candidates_that_crash_or_diverge_stay_in_the_table(teacher, tmp_path, m
     whys = " ".join(t.why for t in failed)
     assert "no such luck" in whys or "NaN" in whys
     assert result.best.values["recipe"] == "hinton"
+    assert result.control is None and "the same student alone diverged" in " ".join(result.notes)
     result.report.save(tmp_path / "report.html")
     assert "failed" in (tmp_path / "report.html").read_text()
 

@@ -400,3 +400,70 @@ def test_when_it_is_late_only_what_is_certain_is_taken(digits, monkeypatch):
     found, dropped = chosen(files, every, False, lambda text: None, until=0.0)
     assert [f.measured for f in found] == [True, False]  # one is needed, and the other is certain
     assert "not tried: no time to measure it" in dropped.values()
+
+
+# Hints.
+
+
+def test_a_hint_pairs_what_enters_the_last_layers(tmp_path):
+    """Stored beside the outputs; the student's features follow the teacher's for it."""
+    from keras_kd.auto._answers import ask
+    from keras_kd.auto._space import Space, code_of, terms_of, without_hint
+    from keras_kd.auto._training import Trainer
+
+    keras.utils.set_random_seed(0)
+    teacher = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(
+                6, "tanh", kernel_initializer=keras.initializers.RandomNormal(stddev=1)
+            ),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(3),
+        ],
+        name="teacher",
+    )
+    data = data_of(blobs(200), blobs(60, seed=1), None)
+    task, _ = task_of(data.train.y, np.zeros((200, 3)))
+    answers, _ = ask(teacher_of(teacher), task, data, tmp_path, 60.0, 0)
+    assert answers.hint == ("layers/0", 6) and set(answers.folders) == {(1, False), (1, True)}
+    (candidate,), _ = candidates_of(["table-tiny"], teacher_of(teacher), task, data.train.x)
+    space = Space(task, [Fitting(candidate, "float32")], answers)
+    (student,) = space.students
+    drawn = {"student": student, "recipe": "hinton", "rate": 1.0, "views": 1, "hint": 100.0,
+             "hinton_temperature": 2.0, "hinton_alpha": 0.5}  # fmt: skip
+    values = space.values(drawn)
+    assert [term.name for term in terms_of(values)] == ["labels", "soft_target", "hint"]
+    assert "hint" not in space.values({**drawn, "hint": 0.0})
+    trainer = Trainer(task, answers, 0)
+    far = {}
+    for name, these in (("hinted", values), ("plain", without_hint(values))):
+        model = trainer.build(candidate)
+        trainer.train(model, these, 30)
+        features = keras.Model(model.input, model.layers[int(candidate.before_head[0][7:])].output)
+        ours, theirs = features.predict(data.train.x), teacher.layers[0](data.train.x)
+        _, left, *_ = np.linalg.lstsq(
+            np.c_[ours, np.ones(len(ours))],
+            np.asarray(keras.ops.convert_to_numpy(theirs)),
+            rcond=None,
+        )
+        far[name] = left.sum()
+    assert far["hinted"] < 0.9 * far["plain"]
+    names = {"kd": __import__("keras_kd"), "keras": keras}
+    assert eval(code_of(values), names)[-1].weight == 100.0
+    assert 'answers_hint"' in trainer.code(candidate, values, 2)[-5]
+
+
+def test_no_hint_where_there_is_no_row_of_features():
+    from keras_kd._core.heads import before_head
+
+    layers = keras.layers
+    for model in (
+        keras.Sequential([keras.Input((4,)), layers.Dense(3)]),
+        keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(3, 8)]),
+        keras.Sequential([keras.Input((4, 5)), layers.Dense(6), layers.Dense(3)]),
+    ):
+        assert before_head(model) is None
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(6), layers.Dense(3)])
+    assert before_head(keras.Sequential([keras.Input((4,)), inner])) is None
+    assert before_head(inner) == ("layers/0", 6)
