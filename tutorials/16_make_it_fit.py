@@ -96,20 +96,14 @@ print(result)
 # from the labels alone, for as many epochs, on the test images, with its interval. The better of the two
 # on the validation data is the file. Where a teacher does not help, it says so.
 #
-# ## The picture
+# ## The pictures
 #
-# Each dot is a training. To the left is small, up is good; the line is what nothing smaller beats.
+# Each dot is a training. To the left is small or fast, up is good; the line is what nothing cheaper
+# beats. The bars tell what went with good scores among these trainings. Of few trainings they say nothing
+# and are left out, and they are no law: the search looks where it is good.
 
 # %%
-figures = result.report.figures()
-figures["accuracy against size"]
-
-# %% [markdown]
-# What went with good scores among these trainings. Of few trainings nothing is said, and it is no law:
-# the search looks where it is good.
-
-# %%
-figures.get("what mattered")
+result.report  # in a notebook its pictures; as a program, nothing
 
 # %% [markdown]
 # ## All of it as a page

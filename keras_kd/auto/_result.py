@@ -238,10 +238,20 @@ class Report:
             ModuleNotFoundError: If matplotlib is not installed.
         """
         check_page(path)
-        pictures = {name: _plots.as_uri(figure) for name, figure in self.figures().items()}
-        page = _page.page(self.result, pictures)
+        page = _page.page(self.result, self._pictures())
         with replacing(path) as unfinished:
             unfinished.write_text(page, encoding="utf-8")
+
+    def _pictures(self) -> dict[str, str]:
+        return {name: _plots.as_uri(figure) for name, figure in self.figures().items()}
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the pictures."""
+        return "".join(
+            f'<p>{html.escape(name.capitalize())}</p><img alt="{html.escape(name)}" width="560" '
+            f'src="{uri}">'
+            for name, uri in self._pictures().items()
+        )
 
     def __str__(self) -> str:
         return str(self.result)

@@ -142,6 +142,8 @@ def test_the_page_needs_nothing_else(found, tmp_path):
     assert page.count("data:image/png") >= 2
     assert set(found.report.figures()) >= {"accuracy against size", "accuracy against latency"}
     assert page.count("<td>table-tiny, float32</td>") == len(found.trials)
+    shown = found.report._repr_html_()  # in a notebook
+    assert shown.count("data:image/png") == page.count("data:image/png")
     with pytest.raises(ValueError, match=r"must end in \.html"):
         found.report.save(tmp_path / "report.pdf")
 
