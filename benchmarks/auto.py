@@ -66,12 +66,10 @@ class Benchmark:
             return None
         if self.quick:
             more = {"epochs": 1, "trials": 1, "students": ["mlp-16"], **more}
-        began = time.perf_counter()
         found = kd.auto.compress(
             teacher, data, limits=limits, budget=budget, seed=seed,
             folder=self.folder / f"{part}_{seed}", **more,
         )  # fmt: skip
-        took = time.perf_counter() - began
         found.report.save(self.folder / f"{part}_{seed}.html")
         self.keep(part, seed, "teacher", found.teacher["test_score"])
         if found.control is not None:
@@ -79,7 +77,7 @@ class Benchmark:
         self.keep(part, seed, "distilled", found.distilled.test_score)
         costs = found.best.costs
         self.keep(
-            part, seed, "auto", found.best.test_score, seconds=f"{took:.1f}", limit=str(limits),
+            part, seed, "auto", found.best.test_score, seconds=f"{found.seconds:.1f}", limit=str(limits),
             size=int(costs["size"]), latency=f"{costs['latency']:.5f}",
             note=f"{found.best.values['student']}, {found.best.values['recipe']}; {found.verdict} "
             f"{found.default}; {len(found.trials)} trials",
@@ -199,7 +197,6 @@ def photos(bench, seed):
     ]  # fmt: skip
     if bench.quick:
         command += ["--epochs", "1", "--trials", "1", "--students", "mlp-16", "--no-check"]
-    began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -210,7 +207,7 @@ def photos(bench, seed):
     bench.keep("photos", seed, "distilled", found["distilled"]["test_score"])
     best = found["best"]
     bench.keep(
-        "photos", seed, "auto", best["test_score"], seconds=f"{time.perf_counter() - began:.1f}",
+        "photos", seed, "auto", best["test_score"], seconds=f"{found['seconds']:.1f}",
         size=int(best["costs"]["size"]), latency=f"{best['costs']['latency']:.5f}", limit="100 kB",
         note=f"{best['values']['student']}, {best['values']['recipe']}; {found['verdict']} "
         f"{found['default']}; {found['trials']} trials",

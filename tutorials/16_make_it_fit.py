@@ -93,8 +93,8 @@ print(result)
 
 # %% [markdown]
 # The first line is the verdict: the best student that learned from the teacher beside the same student
-# from the labels alone, for as many epochs, on the test images, with its interval. The better of the two
-# on the validation data is the file. Where a teacher does not help, it says so.
+# from the labels alone, for as many epochs, on the test images, with its interval. Where the student alone
+# is clearly better on the validation data, it is the file, and that is said.
 #
 # ## The pictures
 #

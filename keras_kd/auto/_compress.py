@@ -76,7 +76,9 @@ def compress(
        recipe is always among them.
     5. The best is trained for twice as long, with rounding in mind where the file would lose by it,
        exported, proven by `keras_kd.export` and measured. So is the same student from the labels
-       alone, the control. The better of the two on the validation data is the student.
+       alone, the control; it is the student where it is better on the validation data by more than
+       one standard error of the difference (the rule of Breiman et al., "Classification and
+       Regression Trees", 1984, section 3.4.3).
     6. The result tells what was found: as a page, with the lines of Python that train the winner
        again.
 

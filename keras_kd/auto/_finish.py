@@ -122,12 +122,22 @@ class Finish:
         return self._keep(_folder.DISTILLED, best)
 
     def best(self, distilled: Finished, control: Finished | None) -> Finished:
-        """The better one on the validation data, of equal ones the distilled one; its files are
-        copied to where the student of a search lies."""
+        """The distilled one, unless the control is better on the validation data by more than one
+        standard error of the difference; its files are copied to where the student of a search
+        lies."""
         better = distilled
         if control is not None and control.written and control.score > distilled.score:
             within = not self.files.limits.broken(control.costs)
-            better = control if within or self.files.limits.broken(distilled.costs) else distilled
+            if self._clearly(control, distilled) and (
+                within or self.files.limits.broken(distilled.costs)
+            ):
+                better = control
+            else:
+                self.notes.append(
+                    f"On the validation data the student alone has {control.score:.4f} and the "
+                    f"distilled one {distilled.score:.4f}, a difference within its standard error. "
+                    f"'{control.path.name}' is the student alone."
+                )
         wanted = self.files.limits.accuracy
         if wanted is not None and better.score < wanted:
             better.notes.append(
@@ -135,6 +145,17 @@ class Finish:
                 f"{better.score:.4f}."
             )
         return dataclasses.replace(better, path=self._copied(better.path))
+
+    def _clearly(self, one: Finished, other: Finished) -> bool:
+        """Whether the first file is better by more than one standard error of the paired
+        difference."""
+        held = self.trials.trainer.answers.data.validation
+        first, second = (
+            self.trials.trainer.task.judge(outputs_of(each.path, held.x), held.y).wrong
+            for each in (one, other)
+        )
+        gain = second - first
+        return bool(gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)))
 
     def _copied(self, path: Path) -> Path:
         """The files of a student under the name that stays, unless they are there."""

@@ -22,8 +22,8 @@ from keras_kd.report import Report as Comparison
 
 _WINNER = ", winner"
 _ALONE_IS_BETTER = (
-    "On the validation data the labels alone did better than the teacher, so the file is that of the "
-    "student alone."
+    "On the validation data the labels alone did clearly better than the teacher, so the file is that "
+    "of the student alone."
 )
 
 
@@ -78,7 +78,8 @@ class Result:
     """What `keras_kd.auto.compress` found; `print` shows it.
 
     Args:
-        best: The winner: the better one, on the validation data, of the two below.
+        best: The winner: the distilled student, unless the control is clearly better on the
+            validation data.
         distilled: The best student that learned from the teacher.
         control: The same student from the labels alone; `None` where there was no time for it.
         teacher: What was measured of the teacher, by name.

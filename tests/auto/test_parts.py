@@ -467,3 +467,48 @@ def test_no_hint_where_there_is_no_row_of_features():
     inner = keras.Sequential([keras.Input((4,)), layers.Dense(6), layers.Dense(3)])
     assert before_head(keras.Sequential([keras.Input((4,)), inner])) is None
     assert before_head(inner) == ("layers/0", 6)
+
+
+# The end of a search.
+
+
+@pytest.mark.parametrize(
+    "more, alone_wins", [(0, False), (2, False), (12, True)], ids=["equal", "by chance", "clearly"]
+)
+def test_the_control_wins_by_more_than_a_standard_error(tmp_path, monkeypatch, more, alone_wins):
+    """Of 100 examples the distilled one misses 10, the control 10 others but for `more`."""
+    from types import SimpleNamespace
+
+    from keras_kd.auto import _finish
+
+    task, y = task_of(np.zeros(100, int), np.zeros((100, 2)))
+    missed = {"distilled": range(10), "alone": range(10 + more, 20)}
+
+    def outputs(path, x):
+        right = ~np.isin(np.arange(100), list(missed[path.stem]))
+        return np.where(right, 1.0, -1.0)[:, None] * [1.0, -1.0]
+
+    monkeypatch.setattr(_finish, "outputs_of", outputs)
+    held = SimpleNamespace(x=np.zeros((100, 1)), y=y)
+    answers = SimpleNamespace(data=SimpleNamespace(validation=held))
+    trials = SimpleNamespace(trainer=SimpleNamespace(task=task, answers=answers), folder=tmp_path)
+    files = SimpleNamespace(limits=Limits(size=100))
+    finish = _finish.Finish(trials, files, None, None, print)
+    found = {}
+    for name, values in (("distilled", {"recipe": "hinton"}), ("alone", {"recipe": "labels"})):
+        for end in ("keras", "tflite"):
+            (tmp_path / f"{name}.{end}").write_text(name)
+        (tmp_path / f"{name}.tflite.json").write_text(f'{{"path": "{name}.tflite"}}')
+        (tmp_path / f"{name}.json").write_text("{}")  # what a search keeps for itself
+        found[name] = _finish.Finished(
+            None, values, 3, None, tmp_path / f"{name}.tflite", True, {"size": 9.0},
+            1 - len(missed[name]) / 100, 0.0,
+        )  # fmt: skip
+    best = finish.best(found["distilled"], found["alone"])
+    assert best.values["recipe"] == ("labels" if alone_wins else "hinton")
+    name = "alone" if alone_wins else "distilled"
+    assert best.path.name == "student.tflite" and best.path.read_text() == name
+    assert (tmp_path / "student.keras").read_text() == name
+    assert (tmp_path / "student.tflite.json").read_text() == '{"path": "student.tflite"}'
+    assert not (tmp_path / "student.json").exists()
+    assert bool(finish.notes) == (more == 2)
