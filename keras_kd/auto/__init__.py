@@ -6,17 +6,29 @@ Names:
     compress
         A teacher made to fit: the best student within limits, as a file that is proven and
         measured.
+    Forecast
+        What students that were not trained will reach, from short runs of others.
+    forecast
+        What students will reach that were not trained, from a few short runs of others.
     Limits
         What the file may take at most, and how good it has to be.
+    Prediction
+        What is forecast: `low` and `high` are the ends of the interval.
     Report
         The page of a result.
     Result
         What `keras_kd.auto.compress` found; `print` shows it.
+    Run
+        One short training of a forecast.
     Trial
         One training of a search.
 """
 
 from keras_kd.auto._compress import compress as compress
+from keras_kd.auto._forecasting._forecast import Forecast as Forecast
+from keras_kd.auto._forecasting._forecast import Prediction as Prediction
+from keras_kd.auto._forecasting._make import forecast as forecast
+from keras_kd.auto._forecasting._runs import Run as Run
 from keras_kd.auto._limits import Limits as Limits
 from keras_kd.auto._result import Best as Best
 from keras_kd.auto._result import Report as Report
@@ -24,5 +36,6 @@ from keras_kd.auto._result import Result as Result
 from keras_kd.auto._trials import Trial as Trial
 
 __all__ = [
-    "Best", "Limits", "Report", "Result", "Trial", "compress",
+    "Best", "Forecast", "Limits", "Prediction", "Report", "Result", "Run", "Trial",
+    "compress", "forecast",
 ]  # fmt: skip

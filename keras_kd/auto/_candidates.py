@@ -94,7 +94,7 @@ def candidates_of(
                 continue
             try:
                 model = build()
-                _check(model, name, task, x)
+                check_student(model, name, task, x)
             except (ValueError, TypeError) as error:
                 if origin == "given":
                     raise
@@ -225,7 +225,7 @@ def _built(function: Callable[..., Any]) -> Iterator[_Offer]:
         yield f"{name} {width:g}", "given", build, f"{name}({width:g})"
 
 
-def _check(model: Any, name: str, task: Task, x: np.ndarray) -> None:
+def check_student(model: Any, name: str, task: Task, x: np.ndarray) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(f"The student '{name}' is no keras.Model: {type(model).__name__}.")
     shape = tuple(model.output_shape) if not isinstance(model.output_shape, list) else None

@@ -10,7 +10,7 @@ from keras_kd._core.optional import require
 _WINNER, _CONTROL, _TEACHER, _TRIAL = "#1565a8", "#9a5b13", "#555555", "#9db8cf"
 
 
-def _figure(width: float, height: float) -> Any:
+def figure_of(width: float, height: float) -> Any:
     require("matplotlib", extra="tune", purpose="keras_kd.auto draws")
     from matplotlib.figure import Figure
 
@@ -35,7 +35,7 @@ def pareto(
     known = [(c, s) for c, s in trials if c is not None and s is not None]
     if not known or distilled[0] is None:
         return None
-    figure = _figure(5.6, 3.4)
+    figure = figure_of(5.6, 3.4)
     axes = figure.subplots()
     axes.plot(*zip(*known, strict=True), "o", color=_TRIAL, markersize=4, label="trial", zorder=2)
     front, best = [], float("-inf")
@@ -77,7 +77,7 @@ def bars(shares: Mapping[str, float], trials: int) -> Any:
     """What mattered; `None` for nothing."""
     if not shares:
         return None
-    figure = _figure(5.6, 0.6 + 0.28 * len(shares))
+    figure = figure_of(5.6, 0.6 + 0.28 * len(shares))
     axes = figure.subplots()
     names = list(shares)[::-1]
     axes.barh(names, [shares[name] for name in names], color=_WINNER)
