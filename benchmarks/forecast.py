@@ -19,6 +19,7 @@ they come; run again, it goes on. What the forecasts write is kept beside it.
 """
 
 import argparse
+import itertools
 import math
 import pathlib
 import statistics
@@ -63,7 +64,7 @@ def split(x, y, train, held, seed):
     """Three parts of arrays: so many, and twice as many as are held out."""
     order = np.random.default_rng([seed, 11]).permutation(len(x))
     ends = (0, train, train + held, train + 2 * held)
-    return [(x[order[a:b]], y[order[a:b]]) for a, b in zip(ends, ends[1:], strict=False)]
+    return [(x[order[a:b]], y[order[a:b]]) for a, b in itertools.pairwise(ends)]
 
 
 def taught(model, train, epochs, loss=LOSS, rate=1e-3):
@@ -265,7 +266,7 @@ def table(rows) -> str:
         gains = [r for r in these if r["what"] == "gain"]
         if not runs:
             continue
-        width = statistics.mean(100 * (float(r["high"]) - float(r["low"])) for r in runs)
+        width = statistics.mean(100 * (min(1, float(r["high"])) - float(r["low"])) for r in runs)
         off = statistics.mean(
             100 * math.fabs(float(r["forecast"]) - float(r["measured"])) for r in runs
         )

@@ -44,8 +44,8 @@ def design(
         for share in cube:
             point = (
                 int(np.abs(logs - _between(logs.min(), logs.max(), share[0])).argmin()),
-                round(np.exp(_between(*np.log(examples), share[1]))),
-                round(np.exp(_between(*np.log(epochs), share[2]))),
+                round(np.exp(_between(np.log(examples[0]), np.log(examples[1]), share[1]))),
+                round(np.exp(_between(np.log(epochs[0]), np.log(epochs[1]), share[2]))),
             )
             points.add(point)
             found.append(point)

@@ -22,6 +22,7 @@ from keras_kd.auto._forecasting._runs import Run
 
 #: Fewer points say nothing about a law's level, three exponents and their scatter.
 FEWEST = 6
+FEWEST_OF_ALL = 4
 #: An error is at least so far from chance, for the logarithm.
 _UNLEARNED = 0.97
 _AXES = ("size", "examples", "epochs")
@@ -70,6 +71,9 @@ class Forecast:
         tested: Number of validation examples.
         seed: Of the draws.
         notes: What else there is to say.
+
+    Raises:
+        ValueError: If fewer than four points are left of the runs.
     """
 
     runs: tuple[Run, ...]
@@ -79,6 +83,13 @@ class Forecast:
     tested: int
     seed: int = 0
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(pairs(self.done)) < FEWEST_OF_ALL:
+            raise ValueError(
+                f"A forecast needs runs at {FEWEST_OF_ALL} points or more that did not fail. "
+                f"Received {len(pairs(self.done))}."
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Forecast":
@@ -141,7 +152,7 @@ class Forecast:
         errors = self._errors(size, examples, epochs)[:, int(distilled)]
         rng = np.random.default_rng([self.seed, 1])
         errors = errors + math.sqrt(2) * self._deviation(errors) * rng.normal(size=len(errors))
-        return _interval(1 - errors, level)
+        return _interval(1 - np.maximum(errors, 0), level)
 
     def gain(
         self, *, size: float, examples: float, epochs: float, level: float = 0.9

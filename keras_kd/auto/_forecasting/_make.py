@@ -20,7 +20,11 @@ from keras_kd.auto._data import data_of, kind_of
 from keras_kd.auto._folder import Clock
 from keras_kd.auto._forecasting._design import Point, design
 from keras_kd.auto._forecasting._forecast import (
-    FEWEST, Forecast, chance_of, check_runs, pairs,
+    FEWEST,
+    Forecast,
+    chance_of,
+    check_runs,
+    pairs,
 )  # fmt: skip
 from keras_kd.auto._forecasting._runs import Run, Runs
 from keras_kd.auto._limits import seconds

@@ -13,8 +13,8 @@ from keras_kd._training_choices import batch_size
 from keras_kd.auto import _folder
 from keras_kd.auto._answers import Answers
 from keras_kd.auto._candidates import Candidate
-from keras_kd.auto._forecasting._design import Point
 from keras_kd.auto._files import Fitting
+from keras_kd.auto._forecasting._design import Point
 from keras_kd.auto._space import Space, Values
 from keras_kd.auto._task import Judged, Task
 from keras_kd.auto._training import OutOfTime, Timing, Trainer
