@@ -36,6 +36,7 @@ from keras_kd.auto._answers import ask
 from keras_kd.auto._candidates import Candidate
 from keras_kd.auto._data import data_of
 from keras_kd.auto._forecasting._runs import Runs
+from keras_kd.auto._space import alone
 from keras_kd.auto._task import task_of
 from keras_kd.auto._teacher import teacher_of
 
@@ -184,7 +185,7 @@ class Larger:
         runs = Runs(self.folder, self.task, self.answers, [student], self.seed, lambda *_: None)
         trainer = runs.trainer(examples, number)
         model = trainer.build(student)
-        trainer.train(model, runs.values[0], epochs, alone=not distilled)
+        trainer.train(model, runs.values[0] if distilled else alone(runs.values[0]), epochs)
         part = self.data.test
         outputs = np.asarray(model.predict(part.x, batch_size=256, verbose=0))
         return self.task.judge(outputs, part.y).score

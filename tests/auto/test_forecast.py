@@ -259,13 +259,16 @@ def test_a_forecast_that_was_stopped_goes_on_and_comes_to_the_same(made, digits,
     forecast, folder = made
     trained = []
     train = Trainer.train
-    monkeypatch.setattr(
-        Trainer, "train", lambda self, *a, **k: trained.append(k["alone"]) or train(self, *a, **k)
-    )
+
+    def seen(self, student, values, *arguments, **settings):
+        trained.append(values["recipe"])
+        return train(self, student, values, *arguments, **settings)
+
+    monkeypatch.setattr(Trainer, "train", seen)
     for path in sorted((folder / "trials").glob("*.json"))[-3:]:
         path.unlink()
     again = kd.auto.forecast(*digits, **QUICK, folder=folder)
-    assert trained == [False, True, False]  # the last three, and no others
+    assert trained == ["hinton", "labels", "hinton"]  # the last three, and no others
     for before, after in zip(forecast.runs, again.runs, strict=True):
         assert after.error == pytest.approx(before.error, abs=0.01)
         assert (after.size, after.examples, after.epochs) == (
@@ -295,10 +298,10 @@ def test_a_budget_that_is_spent_is_said_and_more_of_it_goes_on(digits, tmp_path,
 def test_runs_that_fail_are_an_error_when_too_few_are_left(digits, tmp_path, monkeypatch):
     train = Trainer.train
 
-    def dies(self, *arguments, **settings):
-        if settings.get("alone") is False:
+    def dies(self, student, values, *arguments, **settings):
+        if values["recipe"] == "hinton" and "timing" not in settings:
             raise RuntimeError("no good")
-        return train(self, *arguments, **settings)
+        return train(self, student, values, *arguments, **settings)
 
     monkeypatch.setattr(Trainer, "train", dies)
     with pytest.raises(RuntimeError, match=r"Of 6 points 0 are left.*RuntimeError: no good"):

@@ -15,7 +15,7 @@ from keras_kd.auto._answers import Answers
 from keras_kd.auto._candidates import Candidate
 from keras_kd.auto._files import Fitting
 from keras_kd.auto._forecasting._design import Point
-from keras_kd.auto._space import Space, Values
+from keras_kd.auto._space import Space, Values, alone
 from keras_kd.auto._task import Judged, Task
 from keras_kd.auto._training import OutOfTime, Timing, Trainer
 from keras_kd.auto._trials import Trial
@@ -111,26 +111,27 @@ class Runs:
         place, examples, epochs = point
         student = self.students[place]
         way = "distilled" if distilled else "alone"
-        values = {**self.values[place], "student": f"{student.name}, {examples:,} examples, {way}"}
-        self.tell(values, epochs, None)
+        values = self.values[place] if distilled else alone(self.values[place])
+        shown = {**values, "student": f"{student.name}, {examples:,} examples, {way}"}
+        self.tell(shown, epochs, None)
         began = time.perf_counter()
-        judged, why = self._trained(number, point, distilled, until)
+        judged, why = self._trained(number, point, values, until)
         took = time.perf_counter() - began
         error = None if judged is None else 1 - judged.score
         run = Run(student.name, student.parameters, examples, epochs, distilled, error, took, why)
         _folder.write_json(self._path(number, distilled), dataclasses.asdict(run))
         score, loss = (None, None) if judged is None else (judged.score, judged.loss)
-        self.tell(values, epochs, Trial(values, epochs, score, loss, took, why, "forecast", {}))
+        self.tell(shown, epochs, Trial(shown, epochs, score, loss, took, why, "forecast", {}))
         return run
 
     def _trained(
-        self, number: int, point: Point, distilled: bool, until: float
+        self, number: int, point: Point, values: Values, until: float
     ) -> tuple[Judged | None, str | None]:
         place, examples, epochs = point
         trainer = self.trainer(examples, number)
         try:
             student = trainer.build(self.students[place])
-            trainer.train(student, self.values[place], epochs, until=until, alone=not distilled)
+            trainer.train(student, values, epochs, until=until)
         except (OutOfTime, MemoryError, OSError):
             raise
         except Exception as error:  # the others may still tell enough
