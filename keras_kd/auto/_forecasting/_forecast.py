@@ -158,7 +158,10 @@ class Forecast:
         self, *, size: float, examples: float, epochs: float, level: float = 0.9
     ) -> Prediction:
         """What distilling adds to the score: that of the distilled student less that of the same
-        student alone, both measured on the same examples.
+        student alone.
+
+        The interval is of one pair of trainings and of as many examples as one likes: a difference
+        that is measured on a finite test set scatters more.
 
         Args:
             size: Number of weights.
