@@ -25,7 +25,11 @@ class _OfTokens(ClassifierMean):
         """What each token adds to the divisor."""
         return ops.ones_like(tokens, dtype=self.dtype)
 
-    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
+    def of_tokens(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """For each position: minus the log of its token's probability, what it adds to the divisor,
+        and its weight."""
         outputs = ops.convert_to_tensor(y_pred, dtype=self.dtype)
         given = ops.convert_to_tensor(y_true)
         if len(given.shape) == len(outputs.shape) and given.shape[-1] == 1:
@@ -47,8 +51,12 @@ class _OfTokens(ClassifierMean):
         if self.ignore_class is not None:
             weights = weights * ops.cast(given != self.ignore_class, self.dtype)
         nats = ops.where(weights != 0, nats, 0.0)  # whatever stands at padding, NaN as well
-        self.total.assign_add(ops.sum(ops.cast(nats, self.dtype) * weights))
-        self.count.assign_add(ops.sum(self.size(tokens) * weights))
+        return ops.cast(nats, self.dtype), self.size(tokens), weights
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
+        nats, sizes, weights = self.of_tokens(y_true, y_pred, sample_weight)
+        self.total.assign_add(ops.sum(nats * weights))
+        self.count.assign_add(ops.sum(sizes * weights))
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "ignore_class": self.ignore_class}
@@ -137,14 +145,16 @@ class BitsPerByte(_OfTokens):
     def size(self, tokens: Tensor) -> Tensor:
         return ops.take(ops.convert_to_tensor(self.token_bytes, dtype=self.dtype), tokens, axis=0)
 
-    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
+    def of_tokens(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         predicted = shape_of(ops.convert_to_tensor(y_pred))[-1]
         if isinstance(predicted, int) and predicted != len(self.token_bytes):
             raise ValueError(
                 f"`token_bytes` has {len(self.token_bytes)} numbers, and {predicted} tokens are "
                 "predicted: one for each is expected."
             )
-        super().update_state(y_true, y_pred, sample_weight)
+        return super().of_tokens(y_true, y_pred, sample_weight)
 
     def result(self) -> Any:
         return super().result() / math.log(2.0)

@@ -135,13 +135,16 @@ def compare(
     batch_size = count(batch_size, "batch_size") if batch_size is not None else 8 if causal else 128
     if causal is not None:
         others = {
-            "baseline": baseline, "judged": judged, "output": output, "task": task,
+            "output": output, "task": task,
             "from_logits": from_logits is not None, "class_names": class_names,
             "temperature": temperature != 1, "slices": slices, "histories": histories,
             "importance": importance, "similarity": similarity, "memory": memory,
         }  # fmt: skip
         check_no_other_settings(others)
-        return compare_language(*causal, teacher=teacher, batch_size=batch_size, latency=latency)
+        return compare_language(
+            *causal, teacher=teacher, baseline=baseline, judged=judged, batch_size=batch_size,
+            latency=latency,
+        )  # fmt: skip
     runs = runs_by_name(models)
     teacher, baseline, judged = choose_roles(list(runs), teacher, baseline, judged)
     importance_layer = model_and_layer(importance, runs)

@@ -96,7 +96,7 @@ def paired(
     bootstrap-t interval.
     """
     difference = _differences(before, after, "seeds")
-    return _studentized_interval(difference, resamples, seed)
+    return studentized_interval(difference, resamples, seed)
 
 
 def bootstrap(
@@ -136,7 +136,7 @@ def bootstrap(
         lost, won = int((difference > 0).sum()), int((difference < 0).sum())
         low, high = error_change_interval(lost, won, len(difference))
         return Paired(float(difference.mean()), low, high, len(difference))
-    return _studentized_interval(difference, resamples, seed)
+    return studentized_interval(difference, resamples, seed)
 
 
 def _differences(before: Sequence[float], after: Sequence[float], what: str) -> np.ndarray:
@@ -154,7 +154,8 @@ def _differences(before: Sequence[float], after: Sequence[float], what: str) -> 
     return difference
 
 
-def _studentized_interval(difference: np.ndarray, resamples: int, seed: int) -> Paired:
+def studentized_interval(difference: np.ndarray, resamples: int = 10_000, seed: int = 0) -> Paired:
+    """The mean of numbers with its interval, as `paired` says."""
     n, mean = len(difference), float(difference.mean())
     centered = difference - mean
     # Deviations of equal numbers from their mean are rounding alone.

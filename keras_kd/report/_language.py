@@ -1,6 +1,7 @@
 """Language models side by side: what a text costs under each, and how like the teacher each is."""
 
 import io
+import math
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,9 @@ from keras_kd import metrics
 from keras_kd._core.scalars import count
 from keras_kd._core.texts import predict_on_batch
 from keras_kd._core.vocabularies import padded_alike
-from keras_kd.report._models import check_name
+from keras_kd.report._intervals import Paired, studentized_interval
+from keras_kd.report._models import choose_roles
+from keras_kd.report._verdict import verdict
 
 _CALLS = 7
 
@@ -58,11 +61,35 @@ class LanguageReport:
         models: The scores of each model by name.
         teacher: Name of the teacher, or `None`.
         tokens: How many tokens counted.
+        texts: How many texts.
+        baseline: Name of the model that the judged one is compared with, or `None`.
+        judged: Name of the model that the verdict is about.
+        change: From the baseline to the judged model, in bits per byte (per token without
+            `token_bytes`), with its 95 % interval over the texts; `None` without a baseline.
     """
 
     models: dict[str, LanguageScores]
     teacher: str | None
     tokens: int
+    texts: int
+    baseline: str | None
+    judged: str
+    change: Paired | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the judged model is better than the baseline, and by how much, in one sentence."""
+        by_byte = all(s.bits_per_byte is not None for s in self.models.values())
+        bits = {
+            name: s.bits_per_byte if by_byte and s.bits_per_byte is not None else s.bits_per_token
+            for name, s in self.models.items()
+        }
+        return verdict(
+            judged=self.judged, baseline=self.baseline, teacher=self.teacher, change=self.change,
+            errors=bits, parameters={name: s.parameters for name, s in self.models.items()},
+            examples=self.texts, runs=0, counts_errors=False,
+            bits_per="byte" if by_byte else "token",
+        )  # fmt: skip
 
     def __str__(self) -> str:
         drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{self.tokens:,} tokens")
@@ -81,6 +108,7 @@ class LanguageReport:
         console = Console(
             file=text, width=120, color_system=None, highlight=False, force_jupyter=False
         )
+        console.print(self.verdict, markup=False)
         console.print(drawn)
         return text.getvalue()
 
@@ -90,6 +118,8 @@ def compare_language(
     data: Any,
     *,
     teacher: str | None = None,
+    baseline: str | None = None,
+    judged: str | None = None,
     token_bytes: Sequence[int] | None = None,
     drafted: int = 4,
     batch_size: int = 8,
@@ -108,6 +138,10 @@ def compare_language(
         data: `(x, y)` or `(x, y, weights)`, as for `fit`: `y` is the next token at each position.
             Arrays, or batches of them.
         teacher: Name of the teacher. Defaults to `"teacher"` when there is one of that name.
+        baseline: Name of the model that the verdict compares with. Defaults to the last that is
+            neither the teacher nor `judged`, and to the teacher if there is none.
+        judged: Name of the model that the verdict is about. Defaults to the last that is not the
+            teacher.
         token_bytes: The bytes of each token, `keras_kd.metrics.token_bytes(tokenizer)`. Defaults
             to `None`: no bits per byte.
         drafted: Tokens drafted at a time, for the acceptance length. Defaults to `4`.
@@ -116,7 +150,9 @@ def compare_language(
             `True`.
 
     Returns:
-        A `LanguageReport`.
+        A `LanguageReport`, whose `verdict` says in one sentence whether the judged model needs fewer
+        bits than the baseline. Its interval is over the texts (batches of which a row is a text): that
+        of a ratio, `Σ bits / Σ bytes`, by its first-order expansion and the bootstrap-t of `keras_kd.report.paired`.
 
     Raises:
         ValueError: If a name, the data or a model's outputs are not of that form.
@@ -133,11 +169,10 @@ def compare_language(
     (4.0, 1.6)
     """
     batch_size = count(batch_size, "batch_size")
-    if teacher is None and "teacher" in models:
-        teacher = "teacher"
-    if teacher is not None:
-        check_name(teacher, "teacher", models)
-    measures = {name: _measures(token_bytes, drafted, name != teacher) for name in models}
+    teacher, baseline, judged = choose_roles(list(models), teacher, baseline, judged)
+    costs = metrics.Perplexity() if token_bytes is None else metrics.BitsPerByte(token_bytes)
+    sums: dict[str, list[np.ndarray]] = {name: [] for name in models}
+    measures = {name: _measures(drafted, name != teacher) for name in models}
     first, tokens = None, 0.0
     for x, y, weight in _batches(data, batch_size):
         first = x if first is None else first
@@ -148,6 +183,7 @@ def compare_language(
         for name in order:
             logits = _logits(models[name], name, x, y)
             target = logits if name == teacher else target
+            sums[name].append(_by_text(costs, y, logits, weight))
             for key, metric in measures[name].items():
                 if key not in _WITH_TEACHER:
                     metric.update_state(y, logits, sample_weight=weight)
@@ -157,36 +193,54 @@ def compare_language(
     if first is None or tokens == 0:
         raise ValueError("`data` has no token that counts: no batch, or weights of 0 alone.")
     text = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[:1], first)
-    scores = {}
+    scores, by_text = {}, {name: np.concatenate(rows) for name, rows in sums.items()}
     for name, model in models.items():
+        nats, sizes, counted = by_text[name].sum(axis=0)
         found = {key: float(metric.result()) for key, metric in measures[name].items()}
         if teacher is None:
             found = {key: value for key, value in found.items() if key not in _WITH_TEACHER}
         scores[name] = LanguageScores(
             parameters=model.count_params(),
-            bits_per_token=float(np.log2(found["perplexity"])),
-            bits_per_byte=found.get("bits_per_byte"),
-            perplexity=found["perplexity"],
+            bits_per_token=float(nats / counted / math.log(2)),
+            bits_per_byte=None if token_bytes is None else float(nats / sizes / math.log(2)),
+            perplexity=float(np.exp(nats / counted)),
             accuracy=found["accuracy"],
             agreement=found.get("agreement"),
             teacher_kl=found.get("teacher_kl"),
             acceptance_length=found.get("acceptance_length"),
             milliseconds=_milliseconds(model, text) if latency else None,
         )
-    return LanguageReport(scores, teacher, int(tokens))
+    change = None if baseline is None else _change(by_text[baseline], by_text[judged])
+    texts = len(by_text[judged])
+    return LanguageReport(scores, teacher, int(tokens), texts, baseline, judged, change)
+
+
+def _by_text(costs: Any, y: Any, logits: Any, weight: np.ndarray) -> np.ndarray:
+    """For each text that counts its nats, its bytes or tokens, and its tokens, `(texts, 3)`."""
+    nats, sizes, weights = (
+        np.asarray(keras.ops.convert_to_numpy(each), "float64")
+        for each in costs.of_tokens(y, logits, sample_weight=weight)
+    )
+    rows = np.stack([(nats * weights).sum(1), (sizes * weights).sum(1), weights.sum(1)], axis=1)
+    return rows[rows[:, 2] > 0]
+
+
+def _change(before: np.ndarray, after: np.ndarray) -> Paired:
+    """The difference of two ratios with one divisor, bits over bytes, with its interval over texts:
+    that of a mean of as many numbers, by the first-order expansion of a ratio."""
+    bits, sizes = (after[:, 0] - before[:, 0]) / math.log(2), before[:, 1]
+    if not sizes.sum():
+        return Paired(0.0, -math.inf, math.inf, len(bits))
+    ratio = bits.sum() / sizes.sum()
+    return studentized_interval(ratio + (bits - ratio * sizes) / sizes.mean())
 
 
 _DATASET = keras.utils.PyDataset
 _WITH_TEACHER = ("agreement", "teacher_kl", "acceptance_length")
 
 
-def _measures(token_bytes: Any, drafted: int, with_teacher: bool) -> dict[str, Any]:
-    measures: dict[str, Any] = {
-        "perplexity": metrics.Perplexity(),
-        "accuracy": keras.metrics.SparseCategoricalAccuracy(),
-    }
-    if token_bytes is not None:
-        measures["bits_per_byte"] = metrics.BitsPerByte(token_bytes)
+def _measures(drafted: int, with_teacher: bool) -> dict[str, Any]:
+    measures: dict[str, Any] = {"accuracy": keras.metrics.SparseCategoricalAccuracy()}
     if with_teacher:
         measures |= {
             "agreement": metrics.Agreement(),

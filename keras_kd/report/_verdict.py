@@ -1,5 +1,7 @@
 """The verdict of a report, as one sentence."""
 
+from typing import ClassVar
+
 from keras_kd.report._intervals import FEWEST_PAIRS, Paired
 
 
@@ -14,6 +16,7 @@ def verdict(
     examples: int,
     runs: int,
     counts_errors: bool,
+    bits_per: str | None = None,
 ) -> str:
     """Whether the judged model is better than the baseline, by how much, and at what size.
 
@@ -27,13 +30,16 @@ def verdict(
         examples: Number of examples.
         runs: Number of runs of both, when `change` is over them; 0 when it is over the examples.
         counts_errors: Whether predictions are right or wrong; otherwise they have a distance.
+        bits_per: Of language models, whose examples are texts and whose errors are bits: of what.
     """
     words = _ErrorWords(examples) if counts_errors else _DistanceWords(examples)
+    if bits_per is not None:
+        words = _BitsWords(examples, bits_per)
     if change is None or baseline is None:
         return f"{judged} {words.single_model(errors[judged])}."
     of_runs = f", the mean of {runs} runs" if runs else ""
     if change.too_few and change.mean:
-        pairs = f"{runs} runs" if runs else f"{examples:,} examples"
+        pairs = f"{runs} runs" if runs else f"{examples:,} {words.things}"
         why = "too few" if change.pairs < FEWEST_PAIRS else "too much alike"
         return (
             f"{judged} and {baseline}: {pairs} are {why} to say which is better "
@@ -42,7 +48,7 @@ def verdict(
     if change.direction == "unclear":
         within = f" over {runs} runs" if runs else ""
         if change.too_few:
-            return f"{judged} and {baseline}: no difference on {examples:,} examples{within}."
+            return f"{judged} and {baseline}: no difference {words.test_set()}{within}."
         return (
             f"{judged} and {baseline}: no difference that this test set can show{within} "
             f"({words.difference(change.mean)} {words.test_set()}, 95 % interval from {words.difference(change.low)} to "
@@ -94,6 +100,8 @@ def _percent(share: float) -> str:
 class _ErrorWords:
     """The words for a task whose predictions are right or wrong."""
 
+    things: ClassVar[str] = "examples"
+
     def __init__(self, examples: int):
         self.examples = examples
 
@@ -115,7 +123,7 @@ class _ErrorWords:
         )
 
     def test_set(self) -> str:
-        return f"on {self.examples:,} examples"
+        return f"on {self.examples:,} {self.things}"
 
 
 class _DistanceWords(_ErrorWords):
@@ -133,3 +141,27 @@ class _DistanceWords(_ErrorWords):
 
     def single_model(self, per_example: float) -> str:
         return f"has a mean absolute error of {self.amount(per_example)} {self.test_set()}"
+
+
+class _BitsWords(_ErrorWords):
+    """The words for language models, which need bits for each token or byte of a text."""
+
+    things: ClassVar[str] = "texts"
+
+    def __init__(self, examples: int, bits_per: str):
+        super().__init__(examples)
+        self.unit = f"bits per {bits_per}"
+
+    def amount(self, per_example: float) -> str:
+        return f"{per_example:.3f}" if abs(per_example) >= 0.0005 else f"{per_example:.1g}"
+
+    def difference(self, per_example: float) -> str:
+        return (
+            f"{self.amount(abs(per_example))} {'fewer' if per_example <= 0 else 'more'} {self.unit}"
+        )
+
+    def comparison(self, per_example: float) -> str:
+        return f"needs {self.difference(per_example)}"
+
+    def single_model(self, per_example: float) -> str:
+        return f"needs {self.amount(per_example)} {self.unit} {self.test_set()}"

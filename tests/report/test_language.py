@@ -92,7 +92,7 @@ def test_words_of_what_cannot_be():
     with pytest.raises(ValueError, match=r"compare_language"):  # no next tokens: of a tagger
         kd.report.compare({"a": model, "b": model}, (x, (y + 1) % VOCABULARY), latency=False)
     for given, word in (({"slices": {"a": y}}, "'slices'"), ({"temperature": 2.0}, "'temperature'"),
-                        ({"judged": "a"}, "'judged'")):  # fmt: skip
+                        ({"memory": True}, "'memory'")):  # fmt: skip
         with pytest.raises(ValueError, match=f"compare_language: it has no {word}. Leave it out"):
             kd.report.compare({"a": model, "b": model}, (x, y), latency=False, **given)
     with pytest.raises(ValueError, match=r"'a' are several runs. Give each run a name"):
@@ -148,3 +148,46 @@ def test_a_vocabulary_that_is_padded():
     m = x["padding_mask"] > 0
     wanted = (np.exp(p) * (p - q)).sum(-1)[m].mean()
     assert report.models["s"].teacher_kl == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_verdict_and_its_interval():
+    """Bits of all texts over bytes of all texts; the interval is over texts."""
+    ids = np.random.default_rng(3).integers(1, VOCABULARY, (60, LENGTH)).astype("int32")
+    x = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+    y, sizes = np.roll(ids, -1, axis=1), [0, 1, 2, 3, 4, 5, 6]
+    models = {
+        "teacher": language_model(0),
+        "alone": language_model(1),
+        "distilled": language_model(2),
+    }
+    report = compare_language(models, (x, y), token_bytes=sizes, latency=False)
+    assert (report.baseline, report.judged, report.texts) == ("alone", "distilled", 60)
+    bits = {
+        name: -np.take_along_axis(
+            log_softmax(model.predict(x, verbose=0)), y[..., None], -1
+        )[..., 0].sum(1) / np.log(2)
+        for name, model in models.items()
+    }  # fmt: skip
+    of_text = np.array(sizes)[y].sum(1)
+    difference = bits["distilled"] - bits["alone"]
+    mean = difference.sum() / of_text.sum()
+    assert report.change.mean == pytest.approx(mean, rel=1e-4)
+    rng = np.random.default_rng(0)
+    drawn = [
+        difference[i].sum() / of_text[i].sum()
+        for i in (rng.integers(0, 60, 60) for _ in range(4000))
+    ]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    assert report.change.low == pytest.approx(low, abs=0.15 * (high - low))
+    assert report.change.high == pytest.approx(high, abs=0.15 * (high - low))
+    word = "fewer" if mean < 0 else "more"
+    clear = report.change.direction != "unclear"
+    start = f"distilled needs {abs(mean):.3f} {word} bits per byte than alone on 60 texts (95 % interval"
+    assert report.verdict.startswith(start) == clear
+    assert str(report).startswith(report.verdict.split(" (")[0])
+    swapped = kd.report.compare(models, (x, y), baseline="distilled", judged="alone", latency=False)
+    assert swapped.change.mean * report.change.mean < 0 and "bits per token" in swapped.verdict
+    alone = compare_language({"a": models["alone"]}, (x, y), latency=False)
+    assert alone.change is None and alone.verdict.startswith("a needs ")
+    same = compare_language({"a": models["alone"], "b": models["alone"]}, (x, y), latency=False)
+    assert same.verdict == "b and a: no difference on 60 texts."
