@@ -24,6 +24,7 @@ from keras_kd.auto._data import Data, data_of
 from keras_kd.auto._files import Files, Fitting, chosen, spread
 from keras_kd.auto._finish import Finish, Finished, outputs_of
 from keras_kd.auto._folder import Clock
+from keras_kd.auto._forecasting._prune import prune
 from keras_kd.auto._importance import importance
 from keras_kd.auto._limits import Limits, seconds
 from keras_kd.auto._progress import Progress
@@ -71,9 +72,10 @@ def compress(
        the limits are left out before anything is trained, by their number of weights and
        operations, and by the file of the untrained student in the most exact number format that
        keeps the limits.
-    4. Students, recipes, temperatures, learning rates and views are searched by Hyperband
+    4. Students, recipes, temperatures, learning rates, hints and views are searched by Hyperband
        (`keras-tuner`): short trainings for many, longer ones for the best of these. The default
-       recipe is always among them.
+       recipe is always among them. Students that a forecast from the first trainings
+       (`keras_kd.auto.forecast`) rules out are left out.
     5. The best is trained for twice as long, with rounding in mind where the file would lose by it,
        exported, proven by `keras_kd.export` and measured. So is the same student from the labels
        alone, the control; it is the student where it is better on the validation data by more than
@@ -241,7 +243,8 @@ class _Run:
         trainer = Trainer(self.task, answers, seed)
         space = Space(self.task, fitting, answers)
         self.trials = trials = Trials(self.folder, space, trainer, self.progress.trial)
-        plan = self._searched(trials, epochs, most, seed)
+        plan = self._searched(trials, epochs, most, seed, about["score"])
+        dropped |= space.hopeless
         finish = Finish(trials, self.files, plan, self.clock, tell)
         distilled = finish.distilled()
         control = finish.alone(distilled)
@@ -263,9 +266,9 @@ class _Run:
             self.files.write(student, path.with_suffix(".tflite"), format)
 
     def _searched(
-        self, trials: Trials, epochs: int | None, most: int | None, seed: int
+        self, trials: Trials, epochs: int | None, most: int | None, seed: int, teacher: float
     ) -> _search.Plan:
-        """The search itself; returns how long its trials were."""
+        """The search itself; returns how long its trials were. `teacher`: its score."""
         plan = _search.kept_plan(self.folder)
         first = next(iter(trials.space.students))
         self.progress.stage("how long a trial takes")
@@ -287,9 +290,23 @@ class _Run:
             self._defaults_in_full(trials, plan, best.values["student"], 2.2 * export)
         self.clock.keep()
         if plan.units:
+            trials.space.hopeless = self._hopeless(trials, teacher, plan)
             _search.search(trials, plan, seed, most, until)
         self.clock.keep()
         return plan
+
+    def _hopeless(self, trials: Trials, teacher: float, plan: _search.Plan) -> dict[str, str]:
+        """Students that a forecast from the trials so far rules out, and why. What was found at first
+        is kept: a search that goes on is over the same students."""
+        if self.files.limits.accuracy is not None:  # the smallest is looked for
+            return {}
+        path = self.folder / _folder.HOPELESS
+        found = _folder.read_json(path)
+        if found is None:
+            students = list(trials.space.students.values())
+            _, found = prune(students, trials, teacher, plan.full)
+            _folder.write_json(path, found)
+        return found
 
     def _defaults_in_full(
         self, trials: Trials, plan: _search.Plan, best: str, reserve: float

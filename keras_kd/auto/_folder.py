@@ -11,6 +11,7 @@ from keras_kd._core.files import check_folder, named, remove_leftovers, replacin
 from keras_kd._core.locks import locked
 
 SETTINGS, CLOCK, PLAN, RESULT = "settings.json", "clock.json", "plan.json", "result.json"
+HOPELESS = "hopeless.json"
 #: The share of a budget that is not planned with.
 _SPARE = 0.04
 BEST = "best.keras"
@@ -49,7 +50,7 @@ def held(folder: Any, settings: dict[str, Any]) -> Iterator[Path]:
     check_folder(path)
     (path / "trials").mkdir(parents=True, exist_ok=True)
     with locked(path / ".running.lock", refusal):
-        for name in (SETTINGS, CLOCK, PLAN, RESULT, BEST):
+        for name in (SETTINGS, CLOCK, PLAN, RESULT, HOPELESS, BEST):
             remove_leftovers(path / name)
         begun = read_json(path / SETTINGS)
         if begun is None:

@@ -124,4 +124,4 @@ def _dropped(result: Any) -> str:
     if not result.dropped:
         return ""
     rows = [("", [name, why]) for name, why in result.dropped.items()]
-    return "<h2>Students that were not trained</h2>" + _table(["student", "why"], rows)
+    return "<h2>Students that were left out</h2>" + _table(["student", "why"], rows)

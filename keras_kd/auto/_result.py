@@ -84,7 +84,7 @@ class Result:
         control: The same student from the labels alone; `None` where there was no time for it.
         teacher: What was measured of the teacher, by name.
         trials: A `Trial` for each training of the search, failed ones among them.
-        dropped: Students that were not trained, and why.
+        dropped: Students that were left out, before training or by a forecast, and why.
         limits: What was asked for.
         verdict: Whether distilling was worth it, in one sentence with its interval.
         default: How the winner does against the default recipe, in one sentence.

@@ -48,6 +48,7 @@ class Space:
     def __init__(self, task: Task, students: Sequence[Fitting], answers: Answers):
         self.task, self.answers = task, answers
         self.students = {one.name: one for one in students}
+        self.hopeless: dict[str, str] = {}  # those that are not searched among, and why
 
     def default(self, student: str) -> Values:
         """The task's first recipe at its own defaults."""
@@ -67,7 +68,7 @@ class Space:
 
     def declare(self, hp: Any) -> None:
         """The same for `keras_tuner.HyperParameters`."""
-        hp.Choice("student", list(self.students))
+        hp.Choice("student", [name for name in self.students if name not in self.hopeless])
         hp.Choice("rate", list(_RATES), default=1.0)
         hp.Choice("views", list(self.answers.views), default=1)
         if self.answers.hint is not None:

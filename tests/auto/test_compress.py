@@ -416,3 +416,25 @@ def test_a_killed_search_leaves_whole_files(tmp_path):
     before = len(list(folder.glob("trials/*.json")))
     result = kd.auto.compress(dense(32, name="teacher"), **PARTS, **given, folder=folder)
     assert len(result.trials) > before
+
+
+def test_students_without_hope_are_not_searched_among(teacher, tmp_path, monkeypatch):
+    """Decided once: a search that goes on is over the same students."""
+    from keras_kd.auto import _compress
+
+    asked = []
+
+    def ruled_out(students, trials, score, epochs):
+        asked.append((score, epochs, len(trials.done)))
+        name = next(s.name for s in students if s.name.startswith("table-small"))
+        return [s for s in students if s.name != name], {name: "at most 0.5 by the forecast"}
+
+    monkeypatch.setattr(_compress, "prune", ruled_out)
+    given = {**QUICK, "students": ["table-tiny", "table-small"], "trials": 6}
+    result = kd.auto.compress(teacher, **PARTS, **given, folder=tmp_path / "run")
+    assert len(asked) == 1 and asked[0][:2] == (result.teacher["score"], 3) and asked[0][2] >= 3
+    searched = {t.values["student"] for t in result.trials if t.part == "search"}
+    assert searched == {"table-tiny, float32"}
+    assert result.dropped["table-small, float32"] == "at most 0.5 by the forecast"
+    again = kd.auto.compress(teacher, **PARTS, **given, folder=tmp_path / "run")
+    assert len(asked) == 1 and told(again) == told(result)
