@@ -1,5 +1,6 @@
 """Probabilities where terms read logits: which signals are checked, and the error messages."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,11 @@ from keras_kd._checks._classes import read_as_logits
 from keras_kd._core.addresses import LABELS, OUTPUT, parse
 from keras_kd._core.last_activation import PROBABILITIES, ending, last_activation
 from keras_kd._core.messages import see
-from keras_kd._core.probabilities import Looks, looks, read
+from keras_kd._core.probabilities import ENOUGH, Looks, looks, read
 from keras_kd.taps import Signals
+
+#: About so many numbers of a signal are looked at.
+_MOST = 2**18
 
 
 def logits_among(terms: Iterable[Any]) -> dict[str, str]:
@@ -30,7 +34,19 @@ def looked_at(signals: Signals, addresses: Iterable[str]) -> Any:
     outputs = [keras.tree.flatten(signals.get(address, 0.0)) for address in addresses]
     # Two are the weights and classes of draws, of which there are no logits.
     outputs = [[0.0] if len(leaves) == 2 else leaves for leaves in outputs]
-    return ops.stack([looks(leaves[0]) for leaves in outputs] or [looks(0.0)])
+    return ops.stack([looks(_some(leaves[0])) for leaves in outputs] or [looks(0.0)])
+
+
+def _some(x: Any) -> Any:
+    """`x`, or of a large one the first examples, and at each of them some positions that lie evenly:
+    to look at a number costs as much as to compute with it."""
+    shape = tuple(getattr(x, "shape", ()))
+    if len(shape) < 2 or None in shape[1:]:
+        return x
+    each = max(1, math.prod(shape[1:]))
+    examples = max(ENOUGH, _MOST // each)
+    x = x[:examples]
+    return x if len(shape) == 2 else x[:, :: max(1, examples * each // _MOST)]
 
 
 def check_looks(counts: Sequence[Any], logits: Mapping[str, str]) -> None:

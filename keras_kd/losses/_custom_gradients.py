@@ -23,20 +23,30 @@ _LARGE, _BLOCK = 2**24, 2**19
 Formula = tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]
 
 
-def with_gradient(formula: Formula, target: Tensor, pred: Tensor) -> Tensor:
-    """The value of each row, with the gradient that the formula states."""
+def with_gradient(
+    formula: Formula, target: Tensor, pred: Tensor, at_once: Callable[..., Any] | None = None
+) -> Tensor:
+    """The value of each row, with the gradient that the formula states; `at_once`, if given, makes
+    both of logits that need no blocks (see `RowLoss`)."""
     value, gradient = formula
     target = keras.tree.map_structure(ops.stop_gradient, target)
 
     @ops.custom_gradient
     def rows(pred: Tensor) -> Tensor:
+        kept = at_once is not None and _rows_at_once(tuple(pred.shape)) is None
+        values, slope = at_once(target, pred) if kept and at_once else (None, None)
+
         def grad(*args: Any, upstream: Any = None) -> Any:
             up = args[0] if upstream is None else upstream
+            if slope is not None:
+                return slope(up)
             return in_blocks(
                 lambda s, t, up: ops.expand_dims(up, -1) * gradient(t, s), pred, target, up
             )
 
-        return in_blocks(lambda s, t: value(t, s), pred, target), grad
+        if values is None:
+            values = in_blocks(lambda s, t: value(t, s), pred, target)
+        return values, grad
 
     return rows(pred)
 

@@ -1,5 +1,6 @@
 """Losses of logits, row by row, of which the formula and its gradient stand written."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -27,6 +28,12 @@ class RowLoss(Loss):
         """The target as the formula takes it, for logits of this shape."""
         return y_true
 
+    #: `at_once(target, logits)`: the values, and a function that makes the gradient of what comes from
+    #: above, where both need the same of the logits. It is computed once and kept, unless the logits
+    #: are large.
+    at_once: Callable[[Any, Any], tuple[Tensor, Callable[[Any], Any]]] | None = None
+
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         logits = keras.KerasTensor(y_pred.shape, self.dtype)
-        return with_gradient(self.formula(), self.prepared(y_true, logits), y_pred)
+        target = self.prepared(y_true, logits)
+        return with_gradient(self.formula(), target, y_pred, self.at_once)

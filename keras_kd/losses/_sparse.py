@@ -1,6 +1,7 @@
 """Targets of which only the largest logits are known."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -18,6 +19,16 @@ from keras_kd.losses._rows import RowLoss
 _FAINT = 1e-7
 #: A sum of exponentials below this, as a part of the largest, is taken by its logarithm.
 _FAR = 1e-30
+
+
+class _Shares(NamedTuple):
+    """What value and gradient need of the student's logits."""
+
+    others: Tensor  # exponentials, as parts of the largest one: 0 at known classes, if not all are
+    rest: Any  # the sum of these; `None` if all are known
+    every: Tensor  # the sum over all classes
+    log_q: Tensor  # of the known classes
+    softened: Tensor
 
 
 class _Sparse(RowLoss):
@@ -84,63 +95,82 @@ class SparseSoftTarget(_Sparse):
         self.temperature = positive(temperature, "temperature")
 
     def formula(self) -> Formula:
-        return scaled((self._value, self._gradient), self.temperature**2)
+        def value(target: Tensor, logits: Tensor) -> Tensor:
+            return self._value(target, self._shares(target, logits))
 
-    def _value(self, target: Tensor, logits: Tensor) -> Tensor:
-        log_p, classes = target
+        def gradient(target: Tensor, logits: Tensor) -> Tensor:
+            return self._gradient(target, self._shares(target, logits), 1.0)
+
+        return scaled((value, gradient), self.temperature**2)
+
+    def at_once(self, target: Tensor, logits: Tensor) -> tuple[Tensor, Callable[[Any], Any]]:
+        shares, square = self._shares(target, logits), self.temperature**2
+        return square * self._value(target, shares), (
+            lambda upstream: self._gradient(
+                target, shares, ops.expand_dims(square * upstream, axis=-1)
+            )
+        )
+
+    def _shares(self, target: Tensor, logits: Tensor) -> _Shares:
+        classes = target[1]
         s = _softened(logits, self.temperature)
-        if classes.shape[-1] == logits.shape[-1]:  # nothing is left
-            log_q = _taken(s, classes) - ops.logsumexp(s, axis=-1, keepdims=True)
-            return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
         most = ops.max(s, axis=-1, keepdims=True)
-        rest = ops.sum(_of_rest(s, most, classes), axis=-1)
+        above, each = _taken(s, classes) - most, _exponentials(s, most)
+        if classes.shape[-1] == logits.shape[-1]:  # nothing is left
+            every = ops.sum(each, axis=-1, keepdims=True)
+            return _Shares(each, None, every, above - ops.log(every), s)
+        others = _changed(each, classes, 0.0, give_way=True)
+        rest = ops.sum(others, axis=-1, keepdims=True)
+        again = ops.cast(ops.equal(classes[..., 1:], classes[..., :1]), s.dtype)
+        known = ops.exp(above) * ops.concatenate([ops.ones_like(above[..., :1]), 1.0 - again], -1)
+        every = rest + ops.sum(known, axis=-1, keepdims=True)
+        return _Shares(others, rest, every, above - ops.log(every), s)
+
+    def _value(self, target: Tensor, shares: _Shares) -> Tensor:
+        log_p, classes = target
+        _, rest, every, log_q, s = shares
+        known = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+        if rest is None:
+            return known
 
         def of_logs() -> Tensor:
-            return ops.logsumexp(_changed(s, classes, NEVER), axis=-1)
+            apart = ops.logsumexp(_changed(s, classes, NEVER), axis=-1)
+            return apart - ops.logsumexp(s, axis=-1)
 
         def of_sum() -> Tensor:
-            return most[..., 0] + ops.log(ops.maximum(rest, _FAR))
+            return ops.log(ops.maximum(rest, _FAR)[..., 0]) - ops.log(every[..., 0])
 
-        s_rest = ops.cond(ops.any(rest < _FAR), of_logs, of_sum)
-        s_sum = most[..., 0] + ops.log(rest + _of_known(s, most, classes))
-        log_q = _taken(s, classes) - ops.expand_dims(s_sum, -1)
-        known = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+        log_q_rest = ops.cond(ops.any(rest < _FAR), of_logs, of_sum)
         p_rest = _rest(log_p)
         # 0 · log 0 is 0; the floor keeps the logarithm finite.
         log_p_rest = ops.log(ops.maximum(p_rest, 1e-30))
-        return known + p_rest * (log_p_rest - (s_rest - s_sum))
+        return known + p_rest * (log_p_rest - log_q_rest)
 
-    def _gradient(self, target: Tensor, logits: Tensor) -> Tensor:
+    def _gradient(self, target: Tensor, shares: _Shares, upstream: Any) -> Tensor:
         """`q · Σp - p` at the known classes; elsewhere the rest, shared as the logits share it."""
         log_p, classes = target
-        s = _softened(logits, self.temperature)
+        others, rest, every, log_q, s = shares
+        upstream = upstream / self.temperature
         p = ops.exp(log_p)
         total = ops.sum(p, axis=-1, keepdims=True)
         # What fills a row up has the first class's gradient as well: it is written to one place.
         p = ops.where(ops.equal(classes, classes[..., :1]), p[..., :1], p)
-        if classes.shape[-1] == logits.shape[-1]:
-            return self._written(total * ops.softmax(s, axis=-1), classes, p)
-        p_rest = ops.expand_dims(_rest(log_p), -1)
-        total = total + p_rest
-        most = ops.max(s, axis=-1, keepdims=True)
-        others = _of_rest(s, most, classes)
-        rest = ops.sum(others, axis=-1, keepdims=True)
-        every = rest + ops.expand_dims(_of_known(s, most, classes), -1)
+        if rest is None:
+            gradient = others * (total / every * upstream)
+        else:
+            p_rest = ops.expand_dims(_rest(log_p), -1)
+            total = total + p_rest
 
-        def of_logs() -> Tensor:
-            shares = p_rest * ops.softmax(_changed(s, classes, NEVER), axis=-1)
-            return total * ops.softmax(s, axis=-1) - shares
+            def of_logs() -> Tensor:
+                of_rest = ops.softmax(_changed(s, classes, NEVER), axis=-1)
+                return (total * ops.softmax(s, axis=-1) - p_rest * of_rest) * upstream
 
-        def of_sums() -> Tensor:
-            return others * (total / every - p_rest / ops.maximum(rest, _FAR))
+            def of_sum() -> Tensor:
+                return others * ((total / every - p_rest / ops.maximum(rest, _FAR)) * upstream)
 
-        gradient = ops.cond(ops.any(rest < _FAR), of_logs, of_sums)
-        known = total * ops.exp(_taken(s, classes) - most) / every - p
-        return _changed(gradient, classes, known) / self.temperature
-
-    def _written(self, gradient: Tensor, classes: Tensor, p: Tensor) -> Tensor:
-        known = ops.take_along_axis(gradient, classes, axis=-1) - p
-        return _changed(gradient, classes, known) / self.temperature
+            gradient = ops.cond(ops.any(rest < _FAR), of_logs, of_sum)
+        known = (total * ops.exp(log_q) - p) * upstream
+        return _changed(gradient, classes, known, give_way=True)
 
 
 @serializable
@@ -294,23 +324,21 @@ def _taken(s: Tensor, classes: Tensor) -> Tensor:
     return ops.take_along_axis(s, classes, axis=-1)
 
 
-def _of_rest(s: Tensor, most: Tensor, classes: Tensor) -> Tensor:
-    """The exponentials, as parts of the largest one, with zeros at the known classes."""
-    return _changed(ops.exp(s - most), classes, 0.0)
+def _exponentials(s: Tensor, most: Tensor) -> Tensor:
+    apart = s - most
+    return apart.exp_() if keras.config.backend() == "torch" else ops.exp(apart)
 
 
-def _of_known(s: Tensor, most: Tensor, classes: Tensor) -> Tensor:
-    """The sum of those of the known classes, each once."""
-    again = ops.cast(ops.equal(classes[..., 1:], classes[..., :1]), s.dtype)
-    each = ops.exp(_taken(s, classes) - most)
-    return each[..., 0] + ops.sum(each[..., 1:] * (1.0 - again), axis=-1)
-
-
-def _changed(rows: Tensor, classes: Any, to: Any) -> Tensor:
-    """`rows` `(..., classes)` with other numbers at the known classes."""
+def _changed(rows: Tensor, classes: Any, to: Any, *, give_way: bool = False) -> Tensor:
+    """`rows` `(..., classes)` with other numbers at the known classes; `rows` itself may `give_way`,
+    where arrays are changed in place."""
     flat = ops.reshape(rows, (-1, rows.shape[-1]))
     row = ops.repeat(ops.arange(ops.shape(flat)[0], dtype="int32"), classes.shape[-1])
-    where = ops.stack([row, ops.reshape(classes, (-1,))], axis=1)
+    column = ops.reshape(classes, (-1,))
     new = ops.broadcast_to(ops.cast(to, rows.dtype), ops.shape(classes))
+    if give_way and keras.config.backend() == "torch":
+        flat[row, column] = ops.reshape(new, (-1,))
+        return ops.reshape(flat, ops.shape(rows))
+    where = ops.stack([row, column], axis=1)
     changed = ops.scatter_update(flat, where, ops.reshape(new, (-1,)))
     return ops.reshape(changed, ops.shape(rows))

@@ -9,6 +9,7 @@ from keras import ops
 
 import keras_kd as kd
 from keras_kd import stores
+from keras_kd._checks import _logits
 from keras_kd._core.probabilities import looks, read
 from keras_kd.losses import BinarySoftTarget, LogitMatch, SoftTarget
 from tests.models import CLASSES, cross_entropy, data, mlp
@@ -242,6 +243,33 @@ def test_looking_ends_with_the_first_examples():
     made = distiller()
     made.fit(given(np.log(P)), batch_size=8, shuffle=False, verbose=0)
     assert read(ops.convert_to_numpy(made._value_check.looks[1])).numbers == 8 * CLASSES
+
+
+@pytest.mark.parametrize(
+    ("shape", "looked"),
+    [
+        ((64, 10), (64, 10)),
+        ((64, 40), (25, 40)),
+        ((64, 1000), (8, 1000)),  # never fewer than make an accident impossible
+        ((64, 5, 10), (20, 5, 10)),
+        ((64, 50, 10), (8, 13, 10)),
+        ((64, 50, 1000), (8, 1, 1000)),
+        ((64,), (64,)),
+        ((64, 0), (64, 0)),
+    ],
+)
+def test_of_large_outputs_a_part_is_looked_at(monkeypatch, shape, looked):
+    sizes = []
+    monkeypatch.setattr(_logits, "_MOST", 1000)
+    monkeypatch.setattr(_logits, "looks", lambda x: sizes.append(tuple(x.shape)) or ops.sum(x))
+    _logits.looked_at({"student:output": ops.zeros(shape)}, ["student:output"])
+    assert sizes == [looked]
+
+
+def test_what_is_looked_at_of_large_outputs_is_enough(monkeypatch):
+    monkeypatch.setattr(_logits, "_MOST", 3 * CLASSES)
+    with says("all 8 rows looked at are nowhere negative and sum to 1"):
+        distiller().fit(given(P), batch_size=16, verbose=0)
 
 
 # Stores.

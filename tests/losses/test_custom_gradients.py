@@ -7,9 +7,9 @@ from keras import ops
 
 from keras_kd import losses
 from keras_kd._trainers._programs import value_and_gradient
-from keras_kd.losses import _custom_gradients
+from keras_kd.losses import _custom_gradients, _sparse
 
-from .cases import CASES, contract_of
+from .cases import CASES, contract_of, largest_of
 from .test_contract import inputs
 
 IN_BLOCKS = ["SoftTarget", "SoftTarget-positions", "ReverseKL", "JensenShannon-0.5", "SkewKL",
@@ -39,6 +39,19 @@ def test_blocks_give_what_the_whole_gives(case, monkeypatch):
     assert len(seen) == TIMES.get(case.loss.__name__, 2)
     np.testing.assert_allclose(value, whole[0], rtol=1e-6)
     np.testing.assert_allclose(slope, whole[1], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("large", "times"), [(2**24, 1), (10, 2)])
+def test_exponentials_of_the_logits_are_taken_once_and_kept(monkeypatch, large, times):
+    """Value and gradient need the same ones; of large logits none are kept."""
+    taken, exponentials = [], _sparse._exponentials
+    monkeypatch.setattr(_custom_gradients, "_LARGE", large)
+    monkeypatch.setattr(_sparse, "_exponentials", lambda *x: taken.append(1) or exponentials(*x))
+    monkeypatch.setattr(_custom_gradients, "_mapped", lambda f, xs: f(xs))
+    t, s = np.random.default_rng(0).normal(size=(2, 4, 7)).astype("float32")
+    loss = losses.SparseSoftTarget(2.0)
+    value_and_gradient(lambda t, s: loss(t, s), largest_of(t, 3, 2.0), s)
+    assert len(taken) == times
 
 
 @pytest.mark.parametrize(
