@@ -268,7 +268,7 @@ def test_the_front_door():
     }
     assert expected <= names
     later = {
-        "ClassMap", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput",
+        "ClassMap", "ConvertInput", "Ensemble", "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput",
         "StackedEnsemble", "auto", "callbacks", "compat", "compression", "metrics", "report", "schedules", "sources", "stores", "students", "teachers", "testing",
         "with_logits",
     }  # fmt: skip

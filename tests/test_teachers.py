@@ -155,6 +155,40 @@ def test_classes_in_another_order():
         teachers.ClassMap(model, [-1])
 
 
+@pytest.mark.parametrize(
+    "given, wanted, flip, expected",
+    [
+        ((0, 255), (0, 1), False, [0.0, 1 / 255, 1.0]),
+        ((0, 255), (-1, 1), True, [1.0, 2 / 255 - 1, -1.0]),
+        ((0, 255), "imagenet", False, [-0.485 / 0.229, (1 / 255 - 0.456) / 0.224, 0.594 / 0.225]),
+        ((0, 255), "caffe", True, [255 - 103.939, 1 - 116.779, -123.68]),
+        (([0, 0, 5], [1, 2, 255]), (0, 1), True, [1.0, 0.5, 0.0]),
+    ],
+)
+def test_inputs_in_another_range(given, wanted, flip, expected):
+    model = keras.Sequential([keras.layers.Rescaling(1.0)])
+    view = teachers.ConvertInput(model, given, wanted, flip_channels=flip)
+    found = view(np.array([[0, 1, 255]], "uint8"))
+    np.testing.assert_allclose(values([found])[0][0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_imagenet_and_back():
+    there = teachers.ConvertInput(
+        keras.Sequential([keras.layers.Rescaling(1.0)]), (0, 1), "imagenet", flip_channels=True
+    )
+    back = teachers.ConvertInput(there, "imagenet", (0, 1))
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    np.testing.assert_allclose(values([back(x)])[0], x[:, ::-1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wanted", ["imagenett", (1, 0), (0, 1, 2), ([0, 0], [1, 0]), 3, (0, np.inf)]
+)
+def test_a_range_that_is_none(wanted):
+    with pytest.raises(ValueError, match=r"`wanted` must be a pair \(low, high\)"):
+        teachers.ConvertInput(mlp("a"), wanted=wanted)
+
+
 def test_probabilities_become_logits_again():
     x, _ = data()
     soft = ending("softmax")
@@ -292,6 +326,7 @@ def every_teacher():
         "logits": teachers.LogitEnsemble([mlp("a"), noisy("b")]),
         "stacked": teachers.StackedEnsemble([mlp("a"), mlp("b")], head),
         "classes": teachers.ClassMap(mlp("a"), [2, 1, 0]),
+        "range": teachers.ConvertInput(mlp("a"), (0, 1), (-1, 2), flip_channels=True),
         "soft": teachers.FromProbabilities(soft),
         "binary": teachers.FromBinaryProbabilities(binary),
         "nested": teachers.Ensemble([teachers.FromProbabilities(ending("softmax")), mlp("a")]),
@@ -351,6 +386,7 @@ def wrapped_ends():
     head = [keras.Input((CLASSES,)), keras.layers.Dense(CLASSES, activation="softmax")]
     yield "head", teachers.StackedEnsemble([mlp("a")], keras.Sequential(head))
     yield "view", teachers.ClassMap(ending("softmax"), [0, 1, 2])
+    yield "range", teachers.ConvertInput(ending("softmax"))
 
 
 @pytest.mark.parametrize("model", [pytest.param(m, id=n) for n, m in wrapped_ends()])

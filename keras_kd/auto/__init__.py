@@ -6,6 +6,12 @@ Names:
     compress
         A teacher made to fit: the best student within limits, as a file that is proven and
         measured.
+    Examination
+        What `keras_kd.auto.examine` found; `print` shows it.
+    examine
+        Finds in seconds why distilling will not help, and what to do about it.
+    Finding
+        One thing that was looked at.
     Forecast
         What students that were not trained will reach, from short runs of others.
     forecast
@@ -25,6 +31,9 @@ Names:
 """
 
 from keras_kd.auto._compress import compress as compress
+from keras_kd.auto._doctor._findings import Examination as Examination
+from keras_kd.auto._doctor._findings import Finding as Finding
+from keras_kd.auto._examine import examine as examine
 from keras_kd.auto._forecasting._forecast import Forecast as Forecast
 from keras_kd.auto._forecasting._forecast import Prediction as Prediction
 from keras_kd.auto._forecasting._make import forecast as forecast
@@ -36,6 +45,6 @@ from keras_kd.auto._result import Result as Result
 from keras_kd.auto._trials import Trial as Trial
 
 __all__ = [
-    "Best", "Forecast", "Limits", "Prediction", "Report", "Result", "Run", "Trial",
-    "compress", "forecast",
+    "Best", "Examination", "Finding", "Forecast", "Limits", "Prediction", "Report",
+    "Result", "Run", "Trial", "compress", "examine", "forecast",
 ]  # fmt: skip

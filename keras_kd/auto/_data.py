@@ -81,7 +81,7 @@ def part_of(data: Any, argument: str) -> Part:
         raise ValueError(f"`{argument}` has no labels, by which students are compared.")
     if not isinstance(found.x, np.ndarray):
         raise ValueError(
-            f"compress() is for models of one input. `{argument}` has "
+            f"keras_kd.auto is for models of one input. `{argument}` has "
             f"{len(keras.tree.flatten(found.x))}."
         )
     return found

@@ -130,7 +130,7 @@ def task_of(y: np.ndarray, outputs: np.ndarray) -> tuple[Task, np.ndarray]:
     """
     if outputs.ndim != 2 or y.ndim > 2:
         raise ValueError(
-            "compress() is for classification, multi-label classification and regression: a "
+            "keras_kd.auto is for classification, multi-label classification and regression: a "
             f"teacher that gives a row of numbers for each example. This one gives "
             f"{(None, *outputs.shape[1:])} for labels of shape {(None, *y.shape[1:])}. For other "
             "tasks put the parts together yourself: the guides for language models and detection "

@@ -11,7 +11,7 @@ from keras_kd._core.function_teacher import as_teacher
 from keras_kd._core.last_activation import PROBABILITIES
 from keras_kd._core.texts import predict
 from keras_kd._training_choices import teaching
-from keras_kd.auto._data import Data
+from keras_kd.auto._data import Data, kind_of
 from keras_kd.auto._task import Judged, Numbers, Task
 from keras_kd.report import Report, bootstrap, compare
 
@@ -73,15 +73,14 @@ def measured(
     sample = data.train.take(np.arange(min(len(data.train), _SAMPLE)))
     judged = task.judge(outputs, data.validation.y)
     inside = task.judge(teacher.predict(sample.x), sample.y).score
-    linear = _linear(task, data)
+    linear = task.judge(linear_outputs(task, data), data.validation.y)
     found: dict[str, Any] = {
         "name": teacher.name,
         "score": judged.score,
         "train_score": inside,
         "linear_score": linear.score,
     }
-    change = bootstrap(list(linear.wrong), list(judged.wrong))
-    below = not change.too_few and change.direction == "more"
+    below = is_below(judged, linear)
     few = data.validation.take(np.arange(min(len(data.validation), 2000)))
     asked = teacher.model if teacher.is_keras else outputs[: len(few)]  # its costs, if it has any
     report = compare({"teacher": asked}, (few.x, few.y), task=_REPORT.get(task.name), latency=False)
@@ -94,6 +93,12 @@ def measured(
     found["size"] = None if costs.parameters is None else 4 * costs.parameters
     found["confidence"] = _confidence(task, outputs)
     return found, list(_warnings(task, found, below))
+
+
+def is_below(judged: Judged, linear: Judged) -> bool:
+    """Whether one is worse than a linear model, by more than chance."""
+    change = bootstrap(list(linear.wrong), list(judged.wrong))
+    return not change.too_few and change.direction == "more"
 
 
 _REPORT = {"classification": "classification", "multi_label": None, "regression": "regression"}
@@ -130,8 +135,9 @@ def _shown(score: float) -> str:
     return f"{score:.3f}"
 
 
-def _linear(task: Task, data: Data) -> Judged:
-    """Ridge regression on the inputs, or on random projections of wide ones."""
+def linear_outputs(task: Task, data: Data) -> np.ndarray:
+    """What ridge regression on the inputs, or on random projections of wide ones, predicts for the
+    validation data."""
     train = data.train.take(
         np.random.default_rng(0).permutation(len(data.train))[: min(len(data.train), _SAMPLE)]
     )
@@ -139,7 +145,7 @@ def _linear(task: Task, data: Data) -> Judged:
         train.x.reshape(len(train), -1),
         data.validation.x.reshape(len(data.validation), -1),
     )
-    if seen.dtype.kind in "iu":  # token ids: which words occur
+    if kind_of(data.train.x) == "tokens":  # which words occur
         seen, held = _words(seen), _words(held)
     seen, held = seen.astype("float64"), held.astype("float64")
     if seen.shape[1] > _COLUMNS:
@@ -151,7 +157,7 @@ def _linear(task: Task, data: Data) -> Judged:
     held = np.pad((held - mean) / scale, ((0, 0), (0, 1)), constant_values=1.0)
     square = seen.T @ seen + 0.1 * len(seen) ** 0.5 * np.eye(seen.shape[1])
     weights = np.linalg.solve(square, seen.T @ task.targets(train.y))
-    return task.judge(held @ weights, data.validation.y)
+    return held @ weights
 
 
 def _words(x: np.ndarray) -> np.ndarray:

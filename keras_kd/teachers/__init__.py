@@ -7,6 +7,9 @@ the inner model's name first: `"teacher:resnet50/conv4"`.
 Names:
     ClassMap
         A model whose classes stand in another order, or are more than are wanted.
+    ConvertInput
+        A model that sees its inputs in the range that it was trained on, while the student sees
+        others.
     Ensemble
         Several models as one teacher: the mean of their probabilities.
     FromBinaryProbabilities
@@ -26,6 +29,7 @@ Names:
 """
 
 from keras_kd._core.deprecated import moved as _moved
+from keras_kd.teachers._convert_input import ConvertInput as ConvertInput
 from keras_kd.teachers._ensembles import Ensemble as Ensemble
 from keras_kd.teachers._ensembles import LogitEnsemble as LogitEnsemble
 from keras_kd.teachers._ensembles import StackedEnsemble as StackedEnsemble
@@ -41,6 +45,6 @@ _FORMER = {"OnInput": "SelectInput", "Stacked": "StackedEnsemble"}
 __getattr__ = _moved(__name__, {old: f"keras_kd.teachers.{new}" for old, new in _FORMER.items()})
 
 __all__ = [
-    "ClassMap", "Ensemble", "FromBinaryProbabilities", "FromFunction", "FromProbabilities",
-    "LogitEnsemble", "Momentum", "SelectInput", "StackedEnsemble",
+    "ClassMap", "ConvertInput", "Ensemble", "FromBinaryProbabilities", "FromFunction",
+    "FromProbabilities", "LogitEnsemble", "Momentum", "SelectInput", "StackedEnsemble",
 ]  # fmt: skip
