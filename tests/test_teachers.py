@@ -169,16 +169,16 @@ def test_inputs_in_another_range(given, wanted, flip, expected):
     model = keras.Sequential([keras.layers.Rescaling(1.0)])
     view = teachers.ConvertInput(model, given, wanted, flip_channels=flip)
     found = view(np.array([[0, 1, 255]], "uint8"))
-    np.testing.assert_allclose(values([found])[0][0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_imagenet_and_back():
     there = teachers.ConvertInput(
-        keras.Sequential([keras.layers.Rescaling(1.0)]), (0, 1), "imagenet", flip_channels=True
+        keras.Sequential([keras.layers.Rescaling(1.0)]), (0, 1), "imagenet"
     )
     back = teachers.ConvertInput(there, "imagenet", (0, 1))
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    np.testing.assert_allclose(values([back(x)])[0], x[:, ::-1], atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(back(x)), x, atol=1e-5)
 
 
 @pytest.mark.parametrize(

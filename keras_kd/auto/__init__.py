@@ -3,6 +3,8 @@
 Names:
     Best
         A student that a search ended with.
+    Choice
+        One choice of a suggestion.
     compress
         A teacher made to fit: the best student within limits, as a file that is proven and
         measured.
@@ -26,6 +28,10 @@ Names:
         What `keras_kd.auto.compress` found; `print` shows it.
     Run
         One short training of a forecast.
+    suggest
+        A first recipe for a teacher and examples, each choice with its reason and paper.
+    Suggestion
+        A first recipe; `print` shows it with its reasons.
     Trial
         One training of a search.
 """
@@ -42,9 +48,13 @@ from keras_kd.auto._limits import Limits as Limits
 from keras_kd.auto._result import Best as Best
 from keras_kd.auto._result import Report as Report
 from keras_kd.auto._result import Result as Result
+from keras_kd.auto._suggest import Choice as Choice
+from keras_kd.auto._suggest import Suggestion as Suggestion
+from keras_kd.auto._suggest import suggest as suggest
 from keras_kd.auto._trials import Trial as Trial
 
 __all__ = [
-    "Best", "Examination", "Finding", "Forecast", "Limits", "Prediction", "Report",
-    "Result", "Run", "Trial", "compress", "examine", "forecast",
+    "Best", "Choice", "Examination", "Finding", "Forecast", "Limits", "Prediction",
+    "Report", "Result", "Run", "Suggestion", "Trial", "compress", "examine", "forecast",
+    "suggest",
 ]  # fmt: skip

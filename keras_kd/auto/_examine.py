@@ -1,6 +1,7 @@
 """Why distilling will not help, and what to do, before anything is trained."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -100,6 +101,28 @@ def examine(
     >>> found["input_scale"].severity, found["input_scale"].remedy
     ('error', 'teacher = kd.teachers.ConvertInput(teacher, given=(0, 1), wanted=(0, 255))')
     """
+    return made(
+        CHECKS, teacher, student, train, validation=validation, store=store, augment=augment,
+        batches=batches, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, seed=seed,
+    )  # fmt: skip
+
+
+def made(
+    checks: Sequence[Any],
+    teacher: Any,
+    student: keras.Model | None = None,
+    train: Any = None,
+    *,
+    validation: Any = None,
+    store: Any = None,
+    augment: Augment | None = None,
+    batches: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 10,
+    learning_rate: float | None = None,
+    seed: int = 0,
+) -> Examination:
+    """An examination of some checks; the other arguments are those of `examine`."""
     began = time.perf_counter()
     if train is None:
         raise ValueError(
@@ -147,7 +170,7 @@ def examine(
         learning_rate=learning_rate, seed=seed,
     )  # fmt: skip
     findings: list[Finding] = []
-    for check in CHECKS:
+    for check in checks:
         found = check(facts)
         if found is not None:
             findings += found if isinstance(found, list) else [found]

@@ -32,6 +32,7 @@ from keras_kd.cli._options import (
 _EPILOG = f"""\
 examples:
   keras-kd demo
+  keras-kd doctor teacher.keras --student mlp-16 --data digits
   keras-kd auto teacher.keras --data photos/ --size 300kB --latency 5ms --budget 30min --out run
   keras-kd distill teacher.keras mlp-16 --data digits --set temperature=4 --out run
   keras-kd pretrain teacher.keras small --data photos/ --out pretrained
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=RAW,
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _auto, _pretrain, _distill, _store, _report, _export, _recipes):
+    for add in (_demo, _doctor, _auto, _pretrain, _distill, _store, _report, _export, _recipes):
         add(commands)
     return made
 
@@ -142,8 +143,9 @@ def _distill(commands: Any) -> None:
     add("teacher", type=place, metavar="TEACHER", help="a .keras file, or a folder of its answers")
     add("student", metavar="STUDENT", help="a .keras file, or the name of a small network")
     takes_data(made, default="digits")
-    add("--recipe", default="hinton", metavar="NAME",
-        help="how to distil; see keras-kd recipes (default: hinton)")  # fmt: skip
+    add("--recipe", metavar="NAME",
+        help="how to distil; see keras-kd recipes (default: hinton, its settings as the teacher's "
+        "answers for some images suggest them; what is chosen is printed with its reasons)")  # fmt: skip
     add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
         help="a setting of the recipe; may be given several times")  # fmt: skip
     add("--validation", type=share, default=0.1, metavar="F",
@@ -159,6 +161,48 @@ def _distill(commands: Any) -> None:
         augment="none; or auto: those after which the teacher knows the validation images nearly "
         "as well as before (default: none, which small students learnt best with)",
     )  # fmt: skip
+
+
+_DOCTOR = """\
+Finds, in seconds to a minute and before any long training, why distilling will not help, and what to
+do: a teacher that is shown images of another scale or order of colors than it was trained on, classes
+in another order, answers that are the labels again, a teacher that is surer than it is right, wrong
+labels, few examples, running averages that lag, a student that cannot learn, a learning rate that is
+too high. Each finding comes with what was measured and a line of Python.
+
+TEACHER is a .keras file. Exit code 1 when something has to be mended first.
+"""
+_DOCTOR_EXAMPLES = """\
+  keras-kd doctor teacher.keras --data photos/
+  keras-kd doctor teacher.keras --student mlp-16 --data digits --epochs 30
+  keras-kd doctor teacher.keras --data mnist --store answers --json
+
+"""
+
+
+def _doctor(commands: Any) -> None:
+    made = command(
+        commands, "doctor", description=_DOCTOR, examples=_DOCTOR_EXAMPLES,
+        help="find why distilling will not help",
+    )  # fmt: skip
+    add = made.add_argument
+    add("teacher", type=place, metavar="TEACHER", help="a .keras file")
+    takes_data(made, default="digits")
+    add("--student", metavar="STUDENT",
+        help="a .keras file, or the name of a small network (default: the student is not looked at)")  # fmt: skip
+    add("--store", type=place, metavar="DIR", help="stored answers that training will read")
+    add("--epochs", type=whole, default=20, metavar="N",
+        help="how long training is planned (default: 20)")  # fmt: skip
+    add("--batch-size", type=whole, metavar="N",
+        help="images in one step (default: 32 of fewer than 4,000 training images, otherwise 64)")  # fmt: skip
+    add("--learning-rate", type=above_zero, metavar="R",
+        help="the highest of Adam (default: 0.01, or 0.001 for a student from a file)")  # fmt: skip
+    add("--validation", type=share, default=0.15, metavar="F",
+        help="share of the training images held out, for a set without validation images of its "
+        "own; of images that the teacher was trained on less can be said (default: 0.15)")  # fmt: skip
+    add("--seed", type=from_zero, default=0, metavar="N", help="of draws (default: 0)")
+    add("--out", type=place, metavar="FILE.html", help="also write a page")
+    takes_json(made)
 
 
 _AUTO = """\

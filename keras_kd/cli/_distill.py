@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_kd import callbacks, metrics, stores
+from keras_kd import auto, callbacks, metrics, stores
 from keras_kd._core.files import check_folder, replacing
 from keras_kd._core.last_activation import last_activation
 from keras_kd._core.messages import listing
@@ -27,6 +27,9 @@ from keras_kd.data import Augment, Dataset, feed
 from keras_kd.distiller import Distiller
 from keras_kd.report import proportion
 from keras_kd.terms import Labels
+
+#: The recipe when nobody says, and how many images of a kind its settings follow from.
+_DEFAULT, _ASKED = "hinton", 500
 
 
 class _Run(NamedTuple):
@@ -92,6 +95,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> _Run:
         _class_order.check_order(options, teacher, data)
     augment, why = _training.augmentation(options, teacher, data)
     train, validation = _batches(options, data, augment)
+    _suggest(options, teacher, data)
     terms = terms_of(
         options.recipe, dict(options.set), student=student, teacher=teacher, classes=classes,
         steps=len(train),
@@ -105,6 +109,28 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> _Run:
         train.on_epoch_end()  # each epoch has an order of its own
     _run_folder.trim(options.out / _run_folder.LOG, done)
     return _Run(data, teacher, distiller, train, validation, done, why)
+
+
+def _suggest(options: argparse.Namespace, teacher: keras.Model | None, data: Dataset) -> None:
+    """Puts a recipe into options that name none, and says why it is this one."""
+    if options.recipe is not None:
+        return
+    options.recipe = _DEFAULT
+    if teacher is None:  # of stored answers alone less is known
+        return
+    some = (
+        part.take(np.sort(np.random.default_rng(0).permutation(len(part))[:_ASKED]))
+        for part in (data["train"], data["validation"])
+    )
+    train, validation = some
+    try:
+        found = auto.suggest(teaching(teacher), train=train, validation=validation)
+    except ValueError:  # said in its own words when it trains
+        return
+    options.recipe, asked = found.recipe, dict(options.set)
+    settings = {name: f"{value:g}" for name, value in found.settings.items()} | asked
+    options.set = list(settings.items())
+    tell(f"No --recipe was given: {found}")
 
 
 def _shape(path: Path, teacher: keras.Model | None, student: keras.Model | None) -> Any:

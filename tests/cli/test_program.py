@@ -11,7 +11,7 @@ import pytest
 from keras_kd.cli import _main, _options, _students, main
 from tests.cli.program import ROOT, started
 
-COMMANDS = ("demo", "distill", "store", "report", "export", "recipes")
+COMMANDS = ("demo", "doctor", "distill", "store", "report", "export", "recipes")
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS])

@@ -25,6 +25,10 @@ from keras_kd.auto._doctor._training_plan import (
     teacher_averages,
 )
 
+#: What a first recipe follows from: the teacher predicts each example once.
+FOR_A_RECIPE: tuple[Callable[[Any], Any], ...] = (
+    logits, worth_it, store, memorised, calibration, noisy_labels, gap,
+)  # fmt: skip
 CHECKS: tuple[Callable[[Any], Any], ...] = (
     logits, input_scale, class_order, teacher_averages, worth_it, store, memorised, calibration,
     noisy_labels, enough_examples, leak, data_order, gap, student_averages, student_learns,
