@@ -197,3 +197,23 @@ def recovered(colors):
     figure.axes[0].set_ylabel("accuracy, %")
     figure.axes[-1].legend(fontsize=8)
     return figure
+
+
+def forecasts(colors):
+    """Each larger run: its interval, what was forecast and what it came to, task by task."""
+    table = [row for row in rows("forecast.csv") if row["what"] != "gain"]
+    tasks = list(dict.fromkeys(row["task"] for row in table))
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    for axes, task in zip(figure.subplots(1, len(tasks)), tasks, strict=True):
+        mine = [row for row in table if row["task"] == task]
+        for place, row in enumerate(mine):
+            low, high, told, came = (float(row[n]) for n in ("low", "high", "forecast", "measured"))
+            axes.plot([place] * 2, [low, min(1, high)], color=colors[1], linewidth=3)
+            axes.plot(place, told, "_", color=colors[0], markersize=9, markeredgewidth=2)
+            inside = row["inside"] == "1"
+            axes.plot(place, came, "o", color=colors[0] if inside else colors[2], markersize=5)
+        axes.set_title(task, fontsize=10)
+        axes.set_xticks([])
+        axes.tick_params(labelsize=8)
+    figure.axes[0].set_ylabel("accuracy; of friedman R²")
+    return figure

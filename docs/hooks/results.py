@@ -59,6 +59,11 @@ PAGES = {
             "Beside tfmot",
         ],
     ),
+    "forecast": (
+        "Forecasts",
+        "how often the intervals of a forecast hold what larger runs come to",
+        ["Forecasts"],
+    ),
     "peers": (
         "Beside other packages",
         "time, gradients, accuracy and memory of other ways to distil in Keras",
@@ -83,6 +88,7 @@ PLOTS = {
     "Recovering without labels": [
         ("recovered", "Accuracy after rounding to few bits, by the number of images")
     ],
+    "Forecasts": [("forecasts", "The interval of each larger run, and what it came to")],
     "Students as files": [("files", "Size and agreement of each form of file")],
 }
 

@@ -15,7 +15,7 @@ from keras_kd.auto._data import data_of
 from keras_kd.auto._files import Fitting
 from keras_kd.auto._forecasting._design import design, information
 from keras_kd.auto._forecasting._forecast import chance_of, pairs
-from keras_kd.auto._forecasting._law import Seen, fit, forms, left_out
+from keras_kd.auto._forecasting._law import Law, Seen, fit, forms, left_out
 from keras_kd.auto._forecasting._prune import prune
 from keras_kd.auto._task import task_of
 from keras_kd.auto._training import Trainer
@@ -103,6 +103,14 @@ def test_intervals_hold_what_they_say_they_hold():
     assert 0.8 <= inside / 100 <= 0.98  # of 150 laws .887
 
 
+def test_a_new_run_scatters_as_the_runs_did():
+    form = forms(math.log(0.06), 0.0)[0]
+    constants = np.tile([*form.means[:-2], math.log(0.2), math.log(0.1)], (20_000, 1))
+    drawn = Law(form, constants).draws(np.zeros(3), np.random.default_rng(0))
+    assert drawn.mean(axis=1).std() == pytest.approx(0.2, rel=0.05)
+    assert (drawn[:, 0] - drawn[:, 1]).std() == pytest.approx(0.1, rel=0.05)
+
+
 def test_of_two_laws_the_one_that_the_runs_follow_is_the_likelier():
     rng, points = np.random.default_rng(1), designed(1, runs=10)
     product, total = forms(math.log(0.06), -1.0)
@@ -147,6 +155,8 @@ def test_predictions_lie_about_the_truth_and_widen_with_level_and_distance(told)
     wider = told.predict(**AT, level=0.99)
     assert wider.low < told.predict(**AT).low and wider.high > told.predict(**AT).high
     assert told.predict(**AT) == told.predict(**AT)
+    nothing = told.predict(size=10, examples=2, epochs=1)
+    assert nothing.value == pytest.approx(0.1, abs=0.02)  # guessing, and no worse
     assert str(found).startswith(f"{found.value:.4f} ({found.low:.4f} to ")
 
 
@@ -186,7 +196,9 @@ def test_what_it_prints_and_draws(told, tmp_path):
     figure = told.plot(tmp_path / "f.png")
     assert (tmp_path / "f.png").stat().st_size > 10_000 and len(figure.axes) == 6
     assert set(told.exponents) == {"size", "examples", "epochs"}
-    assert told.likelihoods.keys() == {form.name for form in forms(-2.0, -2.0)}
+    formulas = {form.name: form.formula for form in forms(-2.0, -2.0)}
+    assert told.likelihoods.keys() == formulas.keys()
+    assert told.law == formulas[max(told.likelihoods, key=told.likelihoods.get)]
 
 
 def test_a_teacher_that_is_worse_than_a_student_is_told():
@@ -382,6 +394,10 @@ def test_students_that_cannot_be_the_best_go():
     kept, dropped = prune(fitting, trials, teacher=0.97, epochs=9)
     assert [one.candidate.name for one in kept][-1] == "large"
     assert "small, float32" in dropped and "by the forecast" in dropped["small, float32"]
+    name = fitting[-1].name
+    worse = Trial({"student": name}, 3, 0.3, 2.0, 1.0, None, "search", {})
+    trials.done["worse"] = worse  # another recipe, of the best student
+    assert prune(fitting, trials, teacher=0.97, epochs=9) == (kept, dropped)
     few = {key: scores[key] for key in list(scores)[:3]}
     fitting, trials = trials_of(few, sizes)
     assert prune(fitting, trials, teacher=0.97, epochs=9) == (fitting, {})
