@@ -23,7 +23,7 @@ _CUTS = (
     tuple((width, 0.5) for width in (0.25, 0.5, 1.0)),
 )
 #: Between cnn-small and cnn-medium, of which the one has ten times as many weights as the other.
-_CNNS = ("cnn 8-16-32-32", "cnn 11-23-45-45", "cnn 13-26-52-52")
+_CNNS = tuple(f"cnn {n}-{2 * n}-{4 * n}-{4 * n}" for n in (8, 9, 10, 11, 12, 13, 14))
 _LADDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "images": (("mlp-16", "mlp-64"), ("cnn-small", *_CNNS, "cnn-medium"), ("resnet8",),
                ("tiny", "small", "medium", "large")),

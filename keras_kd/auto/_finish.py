@@ -100,7 +100,11 @@ class Finish:
             return kept
         best: Finished | None = None
         why = ""
-        for trial in self.ranked()[:_TRIED]:
+        tried, too_large = 0, set()
+        for trial in self.ranked():
+            if trial.values["student"] in too_large or tried == _TRIED:
+                continue
+            tried += 1
             student, epochs, judged = self._trained_long(trial)
             try:
                 found = self._written(
@@ -113,6 +117,7 @@ class Finish:
             broken = self.files.limits.broken(found.costs)
             if not broken:
                 return self._keep(_folder.DISTILLED, found)
+            too_large.add(trial.values["student"])
             found.notes.append(f"The file does not keep the limit of {', '.join(broken)}.")
             best = best or found
         if best is None:

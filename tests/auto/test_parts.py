@@ -218,7 +218,7 @@ def test_students_come_from_the_teacher_and_the_ladder(digits):
     names = {c.name: c for c in found}
     assert {"cut 0.5", "tiny", "small", "medium", "large", "cnn-small", "mlp-16"} <= set(names)
     between = [names[n].parameters for n in names if n.startswith("cnn ")]
-    assert len(between) == 3
+    assert len(between) == 7
     assert (
         names["cnn-small"].parameters < min(between) < max(between) < names["cnn-medium"].parameters
     )
@@ -512,3 +512,34 @@ def test_the_control_wins_by_more_than_a_standard_error(tmp_path, monkeypatch, m
     assert (tmp_path / "student.tflite.json").read_text() == '{"path": "student.tflite"}'
     assert not (tmp_path / "student.json").exists()
     assert bool(finish.notes) == (more == 2)
+
+
+def test_the_size_is_that_of_a_trained_file(tmp_path):
+    """A file stores equal weights once, so one of biases of zeros is smaller than it will be."""
+    pytest.importorskip("ai_edge_litert")
+    from keras_kd.auto._candidates import Candidate
+
+    def build():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((8, 8, 1))
+        h = inputs
+        for _ in range(6):
+            h = keras.layers.Conv2D(24, 3, padding="same", use_bias=False)(h)
+            h = keras.layers.ReLU()(keras.layers.BatchNormalization()(h))
+        h = keras.layers.GlobalAveragePooling2D()(h)
+        return keras.Model(inputs, keras.layers.Dense(4)(h))
+
+    rng = np.random.default_rng(0)
+    x = rng.random((80, 8, 8, 1)).astype("float32")
+    y = rng.integers(0, 4, 80)
+    files = Files(
+        Limits(size="1 MB"), data_of((x[:60], y[:60]), (x[60:], y[60:]), None), None, None
+    )
+    told = files.measured(Candidate("c", "given", build, "", 0, 0, 0), "float32")["size"]
+    student = build()
+    student.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    student.fit(x, y, epochs=1, verbose=0)
+    trained = files.write(student, tmp_path / "s.tflite", "float32", proven=False)["size"]
+    fresh = files.write(build(), tmp_path / "f.tflite", "float32", proven=False)["size"]
+    assert fresh < trained - 200  # else this shows nothing
+    assert abs(told - trained) < 50
