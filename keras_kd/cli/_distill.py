@@ -95,7 +95,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> _Run:
         _class_order.check_order(options, teacher, data)
     augment, why = _training.augmentation(options, teacher, data)
     train, validation = _batches(options, data, augment)
-    _suggest(options, teacher, data)
+    suggested = _suggest(options, teacher, data)
     terms = terms_of(
         options.recipe, dict(options.set), student=student, teacher=teacher, classes=classes,
         steps=len(train),
@@ -108,16 +108,18 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> _Run:
     for _ in range(done):
         train.on_epoch_end()  # each epoch has an order of its own
     _run_folder.trim(options.out / _run_folder.LOG, done)
-    return _Run(data, teacher, distiller, train, validation, done, why)
+    return _Run(
+        data, teacher, distiller, train, validation, done, "\n".join(filter(None, (why, suggested)))
+    )
 
 
-def _suggest(options: argparse.Namespace, teacher: keras.Model | None, data: Dataset) -> None:
-    """Puts a recipe into options that name none, and says why it is this one."""
+def _suggest(options: argparse.Namespace, teacher: keras.Model | None, data: Dataset) -> str:
+    """Puts a recipe into options that name none; returns why it is this one."""
     if options.recipe is not None:
-        return
+        return ""
     options.recipe = _DEFAULT
     if teacher is None:  # of stored answers alone less is known
-        return
+        return ""
     some = (
         part.take(np.sort(np.random.default_rng(0).permutation(len(part))[:_ASKED]))
         for part in (data["train"], data["validation"])
@@ -126,11 +128,11 @@ def _suggest(options: argparse.Namespace, teacher: keras.Model | None, data: Dat
     try:
         found = auto.suggest(teaching(teacher), train=train, validation=validation)
     except ValueError:  # said in its own words when it trains
-        return
+        return ""
     options.recipe, asked = found.recipe, dict(options.set)
     settings = {name: f"{value:g}" for name, value in found.settings.items()} | asked
     options.set = list(settings.items())
-    tell(f"No --recipe was given: {found}")
+    return f"No --recipe was given: {found}"
 
 
 def _shape(path: Path, teacher: keras.Model | None, student: keras.Model | None) -> Any:

@@ -90,6 +90,12 @@ def test_calibration_finds_the_temperature_that_was_planted():
     assert eight == pytest.approx(8 * one, rel=0.1)
 
 
+def test_a_slow_machine_is_no_fault_of_the_student(monkeypatch, tmp_path):
+    monkeypatch.setattr("keras_kd.auto._doctor._student._SECONDS", 0.0)
+    found = kd.auto.examine(**faults.one_unit(tmp_path))["student_learns"]
+    assert found.severity == "fine" and found.evidence.startswith("Not looked at to the end")
+
+
 def test_print_page_and_dict(tmp_path):
     found = kd.auto.examine(**faults.wants_255(tmp_path))
     text = str(found)

@@ -142,7 +142,7 @@ def test_stopped_before_there_is_anything(folder, tmp_path, monkeypatch, capsys)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(keras_kd.Distiller, "fit", stop)
-    assert distill(folder / "teacher.keras", tmp_path / "out") == 130
+    assert distill(folder / "teacher.keras", tmp_path / "out", "--recipe", "hinton") == 130
     assert capsys.readouterr().err.splitlines()[1:] == [
         "keras-kd: stopped. No epoch was done, so nothing was written. Run the same command to "
         "start again."
@@ -156,7 +156,7 @@ def test_a_full_disk_is_one_sentence(folder, tmp_path, monkeypatch, capsys):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "student.keras")
 
     monkeypatch.setattr(keras_kd.Distiller, "fit", full)
-    assert distill(folder / "teacher.keras", tmp_path / "out") == 1
+    assert distill(folder / "teacher.keras", tmp_path / "out", "--recipe", "hinton") == 1
     assert capsys.readouterr().err.splitlines()[1:] == [
         "keras-kd distill: [Errno 28] No space left on device: 'student.keras'"
     ]
