@@ -1,6 +1,9 @@
 """Losses: each compares a target with the learner's signal, and depends on nothing else.
 
 Names:
+    AlphaBetaDivergence
+        Alpha-beta divergence: how much a large error counts, and how much what the student is sure
+        of.
     AngleRelation
         Difference of the angles between all triples of a batch's examples.
     AttentionMap
@@ -115,6 +118,8 @@ Names:
         One loss, summed over several pairs of signals.
     TotalVariation
         Half the sum of the absolute differences of two distributions.
+    TransformedTeacher
+        Soft target between the softened teacher and the student as it is.
     UniversalLogit
         Sum of the absolute differences of two distributions, each sorted downwards.
     VariationalMatch
@@ -128,6 +133,7 @@ Names:
 from keras_kd._core.deprecated import moved as _moved
 from keras_kd._core.factors import CappedFactors as CappedFactors
 from keras_kd._core.factors import Factors as Factors
+from keras_kd.losses._alpha_beta import AlphaBetaDivergence as AlphaBetaDivergence
 from keras_kd.losses._attention import AttentionMap as AttentionMap
 from keras_kd.losses._attention import FlowMatch as FlowMatch
 from keras_kd.losses._attention import HierarchicalContext as HierarchicalContext
@@ -182,6 +188,7 @@ from keras_kd.losses._sparse import SparseJensenShannon as SparseJensenShannon
 from keras_kd.losses._sparse import SparseReverseKL as SparseReverseKL
 from keras_kd.losses._sparse import SparseSoftTarget as SparseSoftTarget
 from keras_kd.losses._total_variation import TotalVariation as TotalVariation
+from keras_kd.losses._transformed import TransformedTeacher as TransformedTeacher
 from keras_kd.losses._transformers import AttentionScoreMatch as AttentionScoreMatch
 from keras_kd.losses._transformers import HiddenStateMatch as HiddenStateMatch
 from keras_kd.losses._transformers import RelationMatch as RelationMatch
@@ -196,18 +203,19 @@ _FORMER = {
 __getattr__ = _moved(__name__, {old: f"keras_kd.losses.{new}" for old, new in _FORMER.items()})
 
 __all__ = [
-    "AngleRelation", "AttentionMap", "AttentionScoreMatch", "BinarySoftTarget",
-    "BoundaryMatch", "CappedFactors", "ClassifierReuse", "ConfidenceWeighted",
-    "ConfidenceWeightedFeatures", "ContrastiveMatch", "CorrelationCongruence",
-    "CorrelationTarget", "CurriculumTarget", "DecoupledSoftTarget", "DirectionMatch",
-    "DistanceRelation", "Diversity", "FactorMatch", "Factors", "FeatureMatch", "FlowMatch",
-    "Fused", "FutureReverseKL", "HardTarget", "HiddenStateMatch", "HierarchicalContext",
-    "JacobianMatch", "JensenShannon", "LabelTarget", "LabelledTarget", "LogPowerDistance",
-    "LogitMatch", "Loss", "LowVarianceReverseKL", "MarginReLUMatch", "MaskedGeneration",
-    "MaximumMeanDiscrepancy", "NeighborDistribution", "NoiseContrastive",
-    "NormalizedTarget", "RegressionMatch", "RelationMatch", "ReverseKL", "SampledReverseKL",
-    "SampledSoftTarget", "SimilarityMatrix", "SkewKL", "SkewReverseKL", "SoftTarget",
-    "SpanTarget", "SparseJensenShannon", "SparseReverseKL", "SparseSoftTarget",
-    "StandardizedSoftTarget", "SumOf", "TotalVariation", "UniversalLogit",
-    "VariationalMatch", "VirtualTarget", "WeightedSoftTarget",
+    "AlphaBetaDivergence", "AngleRelation", "AttentionMap", "AttentionScoreMatch",
+    "BinarySoftTarget", "BoundaryMatch", "CappedFactors", "ClassifierReuse",
+    "ConfidenceWeighted", "ConfidenceWeightedFeatures", "ContrastiveMatch",
+    "CorrelationCongruence", "CorrelationTarget", "CurriculumTarget", "DecoupledSoftTarget",
+    "DirectionMatch", "DistanceRelation", "Diversity", "FactorMatch", "Factors",
+    "FeatureMatch", "FlowMatch", "Fused", "FutureReverseKL", "HardTarget",
+    "HiddenStateMatch", "HierarchicalContext", "JacobianMatch", "JensenShannon",
+    "LabelTarget", "LabelledTarget", "LogPowerDistance", "LogitMatch", "Loss",
+    "LowVarianceReverseKL", "MarginReLUMatch", "MaskedGeneration", "MaximumMeanDiscrepancy",
+    "NeighborDistribution", "NoiseContrastive", "NormalizedTarget", "RegressionMatch",
+    "RelationMatch", "ReverseKL", "SampledReverseKL", "SampledSoftTarget",
+    "SimilarityMatrix", "SkewKL", "SkewReverseKL", "SoftTarget", "SpanTarget",
+    "SparseJensenShannon", "SparseReverseKL", "SparseSoftTarget", "StandardizedSoftTarget",
+    "SumOf", "TotalVariation", "TransformedTeacher", "UniversalLogit", "VariationalMatch",
+    "VirtualTarget", "WeightedSoftTarget",
 ]  # fmt: skip

@@ -11,6 +11,8 @@ learns and of what it learns from. Recipes on logits have them by default, `"stu
 Names:
     ab
         Activation boundaries: the student's neurons fire where the teacher's do.
+    abkd
+        ABKD: a divergence whose weight on large errors and on sure classes is chosen apart.
     attention_transfer
         Attention transfer: the student's layers are active where the teacher's are.
     binary
@@ -89,10 +91,14 @@ Names:
         Teacher-free distillation: soft targets of a virtual teacher that is nearly always right.
     tinybert
         TinyBERT: hidden states and attention scores of a transformer, layer by layer.
+    ttm
+        TTM: the teacher is softened, and the student is not.
     vid
         Variational information distillation: a Gaussian likelihood of the teacher's features.
     wsld
         Weighted soft labels: soft targets count less where the student is the better one.
+    wttm
+        Weighted TTM: examples count the more, the softer the teacher is on them.
 """
 
 from keras_kd._core.deprecated import moved as _moved
@@ -110,6 +116,7 @@ from keras_kd.recipes._feature_regression import ab as ab
 from keras_kd.recipes._feature_regression import fitnets as fitnets
 from keras_kd.recipes._feature_regression import ofd as ofd
 from keras_kd.recipes._feature_regression import vid as vid
+from keras_kd.recipes._logits import abkd as abkd
 from keras_kd.recipes._logits import ctkd as ctkd
 from keras_kd.recipes._logits import deit as deit
 from keras_kd.recipes._logits import dist as dist
@@ -117,6 +124,8 @@ from keras_kd.recipes._logits import gkd as gkd
 from keras_kd.recipes._logits import hinton as hinton
 from keras_kd.recipes._logits import logit_standardization as logit_standardization
 from keras_kd.recipes._logits import sobolev as sobolev
+from keras_kd.recipes._logits import ttm as ttm
+from keras_kd.recipes._logits import wttm as wttm
 from keras_kd.recipes._on_policy import minillm as minillm
 from keras_kd.recipes._on_policy import opd as opd
 from keras_kd.recipes._reconstruction import ft as ft
@@ -145,9 +154,10 @@ _MOVED = ("assistant", "born_again", "hint_layers", "reused_classifier")
 __getattr__ = _moved(__name__, {name: f"keras_kd.procedures.{name}" for name in _MOVED})
 
 __all__ = [
-    "ab", "attention_transfer", "binary", "ca_mkd", "cc", "crd", "crd_memory", "ctkd",
-    "deit", "dist", "dkd", "draft", "fitnets", "fsp", "ft", "gkd", "gold", "hinton",
+    "ab", "abkd", "attention_transfer", "binary", "ca_mkd", "cc", "crd", "crd_memory",
+    "ctkd", "deit", "dist", "dkd", "draft", "fitnets", "fsp", "ft", "gkd", "gold", "hinton",
     "logit_standardization", "mean_teacher", "mgd", "minillm", "minilm", "mutual", "nkd",
     "nst", "ofd", "opd", "own_teacher", "pkt", "regression", "representation", "review_kd",
-    "rkd", "simkd", "sobolev", "sp", "srd", "tf_kd", "tinybert", "vid", "wsld",
+    "rkd", "simkd", "sobolev", "sp", "srd", "tf_kd", "tinybert", "ttm", "vid", "wsld",
+    "wttm",
 ]  # fmt: skip

@@ -90,6 +90,127 @@ def logit_standardization(
 
 
 @recipe
+def ttm(
+    *,
+    temperature: Number = 10.0,
+    weight: Number = 45.0,
+    labels_weight: Number = 1.0,
+    pred: str = "student:output",
+    target: str = "teacher:output",
+) -> Terms:
+    """TTM: the teacher is softened, and the student is not.
+
+    `loss = cross_entropy(labels) + 45 · KL(softmax(teacher / T) ‖ softmax(student))`
+
+    Args:
+        temperature: `T`; a float or a schedule. Defaults to `10.0`, the authors' for VGG networks on
+            CIFAR-100, as the weight.
+        weight: Weight of the teacher. Defaults to `45.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.ttm()
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('transformed_teacher', 45.0)]
+
+    Reference: Zheng, Yang, "Knowledge Distillation Based on Transformed Teacher Matching", ICLR 2024,
+    arXiv:2402.11148, section 3.
+    """
+    loss = losses.TransformedTeacher(temperature)
+    soft = Term(loss, pred=pred, target=target, weight=weight)
+    return [*labels(labels_weight, pred), soft]
+
+
+@recipe
+def wttm(
+    *,
+    temperature: Number = 5.0,
+    weight: Number = 4.0,
+    labels_weight: Number = 1.0,
+    pred: str = "student:output",
+    target: str = "teacher:output",
+) -> Terms:
+    """Weighted TTM: examples count the more, the softer the teacher is on them.
+
+    `loss = cross_entropy(labels) + 4 · U · KL(softmax(teacher / T) ‖ softmax(student))`, with
+    `U = Σ_c softmax(teacher)_c^(1/T)` of each example
+
+    Args:
+        temperature: `T`; a float or a schedule. Defaults to `5.0`, the authors' example on CIFAR-100,
+            as the weight.
+        weight: Weight of the teacher. Defaults to `4.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `1.0`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.wttm()
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 1.0), ('transformed_teacher', 4.0)]
+
+    Reference: Zheng, Yang, "Knowledge Distillation Based on Transformed Teacher Matching", ICLR 2024,
+    arXiv:2402.11148, section 4.
+    """
+    loss = losses.TransformedTeacher(temperature, weighted=True)
+    soft = Term(loss, pred=pred, target=target, weight=weight)
+    return [*labels(labels_weight, pred), soft]
+
+
+@recipe
+def abkd(
+    *,
+    temperature: Number = 1.0,
+    alpha: float = 0.2,
+    beta: float = 0.7,
+    weight: Number = 1.0,
+    labels_weight: Number = 0.0,
+    pred: str = "student:output",
+    target: str = "teacher:output",
+) -> Terms:
+    """ABKD: a divergence whose weight on large errors and on sure classes is chosen apart.
+
+    `loss = D_αβ(softmax(teacher / T) ‖ softmax(student / T))`, which is the forward divergence at
+    `α=1, β=0` and the reverse one at `α=0, β=1`
+
+    Args:
+        temperature: `T`; a float or a schedule. Defaults to `1.0`.
+        alpha: Power of the teacher's probabilities; smaller, and large errors count more. Defaults to
+            `0.2`, the paper's for language models, as `beta`.
+        beta: Power of the student's; larger, and classes count more of which the student is sure.
+            Defaults to `0.7`.
+        weight: Weight of the teacher. Defaults to `1.0`.
+        labels_weight: Weight of the labels; 0 leaves them out. Defaults to `0.0`.
+        pred: Address of the logits that learn. Defaults to `"student:output"`.
+        target: Address of the logits to learn from. Defaults to `"teacher:output"`.
+
+    Returns:
+        A list of terms.
+
+    Example:
+
+    >>> terms = keras_kd.recipes.abkd(labels_weight=0.5)
+    >>> [(term.name, term.weight) for term in terms]
+    [('labels', 0.5), ('alpha_beta_divergence', 1.0)]
+
+    Reference: Wang et al., "ABKD: Pursuing a Proper Allocation of the Probability Mass in Knowledge
+    Distillation via α-β-Divergence", ICML 2025, arXiv:2505.04560, section 4.
+    """
+    loss = losses.AlphaBetaDivergence(alpha, beta, temperature)
+    soft = Term(loss, pred=pred, target=target, weight=weight)
+    return [*labels(labels_weight, pred), soft]
+
+
+@recipe
 def dist(
     *,
     temperature: Number = 4.0,

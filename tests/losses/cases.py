@@ -284,6 +284,22 @@ CASES = [
         )
         for beta in (0.0, 0.1, 0.5, 1.0)
     ),
+    *(
+        Case(
+            losses.TransformedTeacher, sequences, oracles.per_row(oracles.transformed),
+            {"temperature": 2.0, "weighted": weighted}, T, shape=(3,),
+            identity=lambda target: target / 2.0, note=f"weighted={weighted}",
+        )
+        for weighted in (False, True)
+    ),
+    *(
+        Case(
+            losses.AlphaBetaDivergence, sequences, oracles.per_row(oracles.alpha_beta),
+            {"alpha": alpha, "beta": beta, "temperature": 1.5}, T, shape=(3,),
+            note=f"{alpha},{beta}",
+        )
+        for alpha, beta in ((0.2, 0.7), (1.0, 0.0), (0.4, 0.0), (0.0, 1.0), (0.0, 0.6), (0.0, 0.0))
+    ),
     Case(
         losses.SkewKL, sequences, oracles.per_row(oracles.skew_kl),
         {"lam": 0.1, "temperature": 1.5}, ("lam", "temperature"), shape=(3,),

@@ -195,6 +195,27 @@ def skew_reverse_kl(t, s, lam, temperature):
     return kl(q, (1 - lam) * p + lam * q)
 
 
+def transformed(t, s, temperature, weighted=False):
+    p = softmax(t)
+    powers = p ** (1 / temperature)
+    found = kl(powers / powers.sum(), softmax(s))
+    return powers.sum() * found if weighted else found
+
+
+def alpha_beta(t, s, alpha, beta, temperature):
+    p, q = softmax(t / temperature), softmax(s / temperature)
+    if alpha and beta:
+        both = alpha + beta
+        terms = alpha / both * p**both + beta / both * q**both - p**alpha * q**beta
+        return terms.sum() / (alpha * beta)
+    if alpha:
+        a, b = p**alpha, q**alpha
+        return (a * np.log(a / b) - a + b).sum() / alpha**2
+    if beta:
+        return alpha_beta(s, t, beta, 0.0, temperature)
+    return 0.5 * ((np.log(p) - np.log(q)) ** 2).sum()
+
+
 def buckets(target, s, temperature):
     """Both sides' probabilities of the known classes, and of the rest as one."""
     largest, classes, log_sum_exp = target
