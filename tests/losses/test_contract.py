@@ -183,7 +183,7 @@ def test_a_table_row_would_fail_with_the_sides_swapped():
         if np.isclose(mean(case, target, pred), mean(case, pred, target), rtol=1e-4):
             symmetrical.add(case.loss.__name__)
     assert symmetrical == {
-        "AttentionMap", "AttentionScoreMatch", "ClassifierReuse", "CorrelationTarget",
+        "AlphaBetaDivergence", "AttentionMap", "AttentionScoreMatch", "ClassifierReuse", "CorrelationTarget",
         "DirectionMatch", "FactorMatch", "FeatureMatch", "HiddenStateMatch", "HierarchicalContext", "JacobianMatch",
         "JensenShannon", "LogitMatch",
         "MaskedGeneration", "LogPowerDistance", "TotalVariation", "UniversalLogit",
