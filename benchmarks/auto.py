@@ -278,8 +278,8 @@ def latency(bench, seed):
         share = (number + 1) / bench.size["searches"]
         limit = 1.3 * fastest + share * max(0.0, slowest - fastest)
         found = bench.search(
-            "latency", at, teacher, data, kd.auto.Limits(latency=limit), "10 min", students=names,
-            epochs=1, trials=1,
+            "latency", at, teacher, data, kd.auto.Limits(latency=limit), "3 min", students=names,
+            formats=["float32"], epochs=1, trials=1,
         )  # fmt: skip
         if found is None:  # only the row below is missing
             path = bench.folder / f"latency_{at}"
