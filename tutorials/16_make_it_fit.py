@@ -67,6 +67,27 @@ teacher.fit(
 print(f"{teacher.count_params():,} weights, {4e-3 * teacher.count_params():,.0f} kB in float32")
 
 # %% [markdown]
+# ## Is there something to learn?
+#
+# Before minutes are spent: the doctor looks for what makes distilling useless. Wrong scale of the inputs,
+# classes in another order, probabilities for logits, answers that were learned by heart, and more. Each
+# finding has what was measured and a line of Python that mends it.
+
+# %%
+print(kd.auto.examine(teacher, train=train, validation=validation))
+
+# %% [markdown]
+# The same teacher, whose classes somebody sorted otherwise:
+
+
+# %%
+def sorted_otherwise(x):
+    return np.roll(teacher.predict(x, verbose=0), 1, axis=1)
+
+
+print(kd.auto.examine(sorted_otherwise, train=train, validation=validation))
+
+# %% [markdown]
 # ## One call
 #
 # A limit is a number that can be measured: bytes of the file, milliseconds of an example, weights,
