@@ -123,6 +123,11 @@ def candidates_of(
     return ordered, left_out
 
 
+def name_of(student: Any) -> str:
+    """What a student that was given is called."""
+    return str(getattr(student, "name", None) or getattr(student, "__name__", student))
+
+
 _Offer = tuple[str, str, Callable[[], keras.Model], str]
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import math
 import tempfile
 import time
@@ -13,12 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import stores
 from keras_kd._core.optional import require
 from keras_kd._core.scalars import count
 from keras_kd.auto import _folder, _search
 from keras_kd.auto._answers import ask
-from keras_kd.auto._candidates import candidates_of
+from keras_kd.auto._candidates import candidates_of, name_of
 from keras_kd.auto._code import code_of
 from keras_kd.auto._data import Data, data_of
 from keras_kd.auto._files import Files, Fitting, chosen, spread
@@ -175,8 +173,8 @@ def compress(
         about["card"] = {"teacher": model.name, "made_by": "keras_kd.auto.compress"}
     files = Files(limits, data, latency, None if formats is None else tuple(formats), about)
     settings = {
-        "teacher": _fingerprint(model), "data": _identity(data), "limits": str(limits),
-        "students": None if students is None else [_name(s) for s in students],
+        "teacher": model.fingerprint, "data": data.identity, "limits": str(limits),
+        "students": None if students is None else [name_of(s) for s in students],
         "formats": list(files.formats), "epochs": epochs, "trials": trials, "seed": seed,
     }  # fmt: skip
     progress = Progress(verbose)
@@ -458,21 +456,3 @@ def _named(task: Task) -> str | None:
 def _flat(task: Task, y: np.ndarray) -> np.ndarray:
     """The labels as `report.compare` knows them."""
     return y[:, 0].astype("int32") if isinstance(task, Labels) and task.outputs == 1 else y
-
-
-def _fingerprint(teacher: Teacher) -> str:
-    return stores.fingerprint(teacher.model) if teacher.is_keras else teacher.model.fingerprint()
-
-
-def _identity(data: Data) -> list[Any]:
-    """Which examples these are, as far as a few of them tell."""
-    digest = hashlib.sha256()
-    for part in (data.train, data.validation):
-        places = np.unique(np.linspace(0, len(part) - 1, 64).astype(int))
-        digest.update(np.ascontiguousarray(part.x[places]).tobytes())
-        digest.update(np.ascontiguousarray(part.y).tobytes())
-    return [len(data.train), len(data.validation), digest.hexdigest()[:16]]
-
-
-def _name(student: Any) -> str:
-    return str(getattr(student, "name", None) or getattr(student, "__name__", student))

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import stores
 from keras_kd._core.function_teacher import as_teacher
 from keras_kd._core.last_activation import PROBABILITIES
 from keras_kd._core.texts import predict
@@ -37,6 +38,11 @@ class Teacher:
     @property
     def is_keras(self) -> bool:
         return isinstance(self.model, keras.Model)
+
+    @property
+    def fingerprint(self) -> str:
+        """Which teacher it is."""
+        return stores.fingerprint(self.model) if self.is_keras else self.model.fingerprint()
 
     def predict(self, x: Any) -> np.ndarray:
         if self.is_keras:

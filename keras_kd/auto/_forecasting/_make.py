@@ -14,8 +14,7 @@ from keras_kd._core.optional import require
 from keras_kd._core.scalars import count, is_number
 from keras_kd.auto import _folder
 from keras_kd.auto._answers import ask
-from keras_kd.auto._candidates import Candidate, candidates_of, check_student
-from keras_kd.auto._compress import _fingerprint, _identity, _name
+from keras_kd.auto._candidates import Candidate, candidates_of, check_student, name_of
 from keras_kd.auto._data import data_of, kind_of
 from keras_kd.auto._folder import Clock
 from keras_kd.auto._forecasting._design import Point, design
@@ -143,7 +142,7 @@ def forecast(
     ends = _ends(examples, "examples", all_of_them) or _default_examples(all_of_them)
     lengths = _ends(epochs, "epochs", None)
     settings = {
-        "kind": "forecast", "teacher": _fingerprint(model), "data": _identity(data),
+        "kind": "forecast", "teacher": model.fingerprint, "data": data.identity,
         "students": [[student.name, student.parameters] for student in offered],
         "examples": list(ends), "epochs": None if lengths is None else list(lengths), "runs": runs,
         "seed": seed,
@@ -191,7 +190,7 @@ def _students(
         return candidates_of(given, teacher, task, x)[0]
     widths = _WIDTHS if sizes is None else _checked_widths(sizes)
     build = _default_build(task, x) if given is None else given
-    called = "width" if given is None else _name(given)
+    called = "width" if given is None else name_of(given)
     found = []
     for width in widths:
         make, name = partial(build, width), f"{called} {width:g}"
