@@ -22,6 +22,7 @@ searches write is kept beside it. Needs the extra "tune"; times are those of a q
 import argparse
 import json
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -278,6 +279,10 @@ def latency(bench, seed):
             continue
         name = names[number % len(names)]
         limit = 1.25 * times[name]
+        if not bench.have(
+            "latency", at, "auto"
+        ):  # of a search that was stopped the limit was another
+            shutil.rmtree(bench.folder / f"latency_{at}", ignore_errors=True)
         slower = [other for other in names if times[other] >= times[name]]
         found = bench.search(
             "latency", at, teacher, data, kd.auto.Limits(latency=limit),
