@@ -272,20 +272,21 @@ class _Run:
         self.progress.stage("how long a trial takes")
         trials.time(first)
         self._check_budget(trials, first, epochs)
-        export = self.files.seconds
-        short = plan.short if plan else _search.plan_short(trials, self.clock, export, epochs)
-        looked_at = _search.defaults(trials, short, self.clock.until(2.2 * export))
+        end = _search.end_of(trials, self.files.seconds)
+        short = plan.short if plan else _search.plan_short(trials, self.clock, end, epochs)
+        looked_at = _search.defaults(trials, short, self.clock.until(end.files))
         self.clock.keep()
         if plan is None:
-            plan = _search.plan_of(trials, self.clock, export, short, epochs)
+            plan = _search.plan_of(trials, self.clock, end, short, epochs)
             _folder.write_json(self.folder / _folder.PLAN, dataclasses.asdict(plan))
         if not looked_at:
             raise self._too_short(trials, first, epochs)
         best = max(looked_at, key=lambda t: t.objective)
-        reserve = 2.2 * export + 2 * trials.seconds(best.values["student"], plan.final)
+        last = end.trainings * trials.seconds(best.values["student"], plan.final)
+        reserve = end.files + last
         until = self.clock.until(reserve)
         with contextlib.suppress(OutOfTime):
-            self._defaults_in_full(trials, plan, best.values["student"], 2.2 * export)
+            self._defaults_in_full(trials, plan, best.values["student"], end.files)
         self.clock.keep()
         if plan.units:
             trials.space.hopeless = self._hopeless(trials, teacher, plan)

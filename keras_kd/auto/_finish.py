@@ -18,7 +18,7 @@ from keras_kd._core.optional import require_keras
 from keras_kd.auto import _folder
 from keras_kd.auto._files import Files
 from keras_kd.auto._folder import Clock
-from keras_kd.auto._search import Plan
+from keras_kd.auto._search import BITS, Plan
 from keras_kd.auto._space import Values, alone, without_hint
 from keras_kd.auto._task import Judged
 from keras_kd.auto._training import Diverged, OutOfTime
@@ -29,7 +29,6 @@ from keras_kd.exporting import ExportError, verify
 #: What rounding may cost before the student is trained with it.
 _MAY_LOSE = 0.005
 _AWARE_SHARE, AWARE_RATE = 0.25, 0.1
-BITS = {"int8": 8, "int4": 4}
 _MEASURED_AGAIN = 3
 _DIVERGED = "There is no control: the same student alone diverged at the winner's learning rate."
 _TRIED = 3
@@ -243,7 +242,11 @@ class Finish:
         except ExportError as failed:
             error, score = failed, -math.inf
         if fitting.format in BITS and judged.score - score > _MAY_LOSE:
-            found = self._aware(values, student, fitting.format, epochs, score, path)
+            # Of the time that is left the control has its share first.
+            rest = 0.0
+            if name == _folder.DISTILLED:
+                rest = self.trials.seconds(values["student"], epochs) + 2 * self.files.seconds
+            found = self._aware(values, student, fitting.format, epochs, score, path, rest)
             if found is not None:
                 student, aware, costs, score = found
                 error = None
@@ -294,6 +297,7 @@ class Finish:
         epochs: int,
         score: float,
         path: Path,
+        rest: float,
     ) -> Any:
         """The student trained on with rounding in mind, where its file is better for it."""
         try:
@@ -302,11 +306,13 @@ class Finish:
         except (ImportError, ValueError):
             return None
         more = max(1, round(_AWARE_SHARE * epochs))
+        rest += 2 * self.files.seconds
+        if self.trials.seconds(values["student"], more) + rest > self.clock.left:
+            return None
         self.tell(f"{values['student']} with rounding in mind for {more} epochs")
         values = {**without_hint(values), "learning_rate": AWARE_RATE * values["learning_rate"]}
-        reserve = 2 * self.files.seconds
         try:
-            self.trials.trainer.train(aware, values, more, until=self.clock.until(reserve))
+            self.trials.trainer.train(aware, values, more, until=self.clock.until(rest))
         except (OutOfTime, Diverged):
             return None
         ready = plain(aware)

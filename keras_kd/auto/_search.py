@@ -19,7 +19,8 @@ _LENGTHS = (1, 2, 3, 4, 6, 9, 12, 18, 27, 36, 48, 60)
 _FACTOR = 3
 #: Trials of Hyperband's first bracket, and what they take in trainings of full length, by units.
 _BRACKETS = {27: (40, 4.0), 9: (13, 3.0), 3: (4, 2.0)}
-_FINISH = 4  # trainings of full length: winner and control, each of twice that
+#: Bits of a weight in the number formats whose students may be trained with rounding in mind.
+BITS = {"int8": 8, "int4": 4}
 
 
 class _Enough(Exception):
@@ -43,24 +44,39 @@ class Plan:
     units: int
 
 
-def plan_short(trials: Trials, clock: Clock, export: float, epochs: int | None) -> int:
+@dataclass(frozen=True)
+class End:
+    """What winner and control take: files, in seconds, and trainings, in final ones. Those of few bits
+    may be trained on with rounding in mind, and written again."""
+
+    files: float
+    trainings: float
+
+
+def end_of(trials: Trials, export: float) -> End:
+    """`export`: seconds that one takes."""
+    few = any(one.format in BITS for one in trials.space.students.values())
+    return End(4.2 * export, 2.5) if few else End(2.2 * export, 2.0)
+
+
+def plan_short(trials: Trials, clock: Clock, end: End, epochs: int | None) -> int:
     """Epochs of the first look: a third of a trial of full length, as far as one knows its time."""
-    return max(1, plan_of(trials, clock, export, 1, epochs).full // _FACTOR)
+    return max(1, plan_of(trials, clock, end, 1, epochs).full // _FACTOR)
 
 
-def plan_of(trials: Trials, clock: Clock, export: float, short: int, epochs: int | None) -> Plan:
-    """The plan that the rest of the budget allows; `export`: seconds that one takes."""
+def plan_of(trials: Trials, clock: Clock, end: End, short: int, epochs: int | None) -> Plan:
+    """The plan that the rest of the budget allows."""
     start, step = trials.mean_times()
     epoch = step * trials.trainer.steps
-    left = clock.left - 2.2 * export
+    left = clock.left - end.files
     if epochs is not None:
         return Plan(short, epochs, 2 * epochs, 9 if epochs >= 9 else 3)
     for units, (count, lengths) in _BRACKETS.items():
-        full = (left - (count + 3) * start) / ((lengths + 1 + _FINISH) * epoch)
+        full = (left - (count + 3) * start) / ((lengths + 1 + 2 * end.trainings) * epoch)
         if full >= (_LENGTHS[-1] if units == 27 else units):
             found = max(_length(full), short)
             return Plan(short, found, 2 * found, units)
-    found = max(short, _length((left - 3 * start) / (3 * epoch)))
+    found = max(short, _length((left - 3 * start) / ((1 + end.trainings) * epoch)))
     return Plan(short, found, found, 0)
 
 

@@ -118,19 +118,21 @@ def test_a_training_ends_when_time_is_up():
 
 @pytest.mark.parametrize("left", [30.0, 66.0, 200.0, 1800.0, 20_000.0])
 @pytest.mark.parametrize("start, step", [(0.7, 0.003), (3.0, 0.02), (6.0, 0.1)])
-def test_the_plan_leaves_time_for_the_search_and_the_end(left, start, step):
-    from keras_kd.auto._search import _BRACKETS, plan_of, plan_short
+@pytest.mark.parametrize("trainings", [2.0, 2.5])
+def test_the_plan_leaves_time_for_the_search_and_the_end(left, start, step, trainings):
+    from keras_kd.auto._search import _BRACKETS, End, plan_of, plan_short
 
     steps, export = 30, 7.0
     trials = types.SimpleNamespace(
         mean_times=lambda: (start, step), trainer=types.SimpleNamespace(steps=steps)
     )
     clock = types.SimpleNamespace(left=left)
-    short = plan_short(trials, clock, export, None)
-    plan = plan_of(trials, clock, export, short, None)
+    last = End(2 * trainings * export, trainings)
+    short = plan_short(trials, clock, last, None)
+    plan = plan_of(trials, clock, last, short, None)
     assert short <= max(1, plan.full // 3) and plan.full <= 60
     epoch = step * steps
-    end = 2 * (start + plan.final * epoch) + 2 * export
+    end = 2 * start + trainings * plan.final * epoch + last.files
     if plan.units:  # the default, the first bracket, winner and control, and their files
         count, lengths = _BRACKETS[plan.units]
         whole = (count + 1) * start + (lengths + 1) * plan.full * epoch
