@@ -15,7 +15,7 @@ from keras_kd._core.messages import listing
 from keras_kd.auto._candidates import Candidate
 from keras_kd.auto._data import Data
 from keras_kd.auto._limits import Limits, amount
-from keras_kd.exporting import ExportError, Proof, export
+from keras_kd.exporting import ExportError, Proof, export, verify
 
 #: Number formats, the most exact first, and the bytes of a weight.
 FORMATS = {"float32": 4.0, "float16": 2.0, "int8": 1.0, "int4": 0.5}
@@ -24,6 +24,8 @@ _MICRO = ("float32", "int8")
 _LAYER_BYTES, _FILE_BYTES, _SPARE = (900, 6000, 1.15)
 #: A file measured again may be slower by so much.
 LATENCY_MARGIN = 0.9
+#: How often a latency that is above the limit is measured again, and from how many limits it is not.
+_MEASURED_AGAIN, _HOPELESS = 3, 3.0
 _CALIBRATION, _EXAMPLES = 256, 32
 #: How many students are searched among.
 _MOST, _MOST_ALIKE = 4, 2
@@ -161,7 +163,25 @@ class Files:
         """What the file of the student will take, from one that is not trained."""
         student = _as_if_trained(candidate.build())
         with tempfile.TemporaryDirectory() as folder:
-            return self.write(student, Path(folder, "m.tflite"), format, proven=False)
+            path = Path(folder, "m.tflite")
+            costs = self.write(student, path, format, proven=False)
+            return self.measured_again(path, student, costs, LATENCY_MARGIN)
+
+    def measured_again(
+        self, path: Path, student: keras.Model, costs: dict[str, float | None], share: float = 1.0
+    ) -> dict[str, float | None]:
+        """A latency above this share of the limit may be another program's: the least of some
+        measurements."""
+        limit = self.limits.latency
+        for _ in range(_MEASURED_AGAIN):
+            took = costs.get("latency")
+            if limit is None or took is None or took <= share * limit or self.latency is not None:
+                break
+            if took > _HOPELESS * limit:
+                break
+            again = verify(path, student, self.data.validation.x[:_EXAMPLES], target=self.target)
+            costs = {**costs, "latency": min(took, again.milliseconds)}
+        return costs
 
     def _broken(self, costs: dict[str, float | None]) -> list[str]:
         """As `Limits.broken`, with room for a latency that is another one each time."""

@@ -24,12 +24,11 @@ from keras_kd.auto._task import Judged
 from keras_kd.auto._training import Diverged, OutOfTime
 from keras_kd.auto._trials import Trial, Trials, write_student
 from keras_kd.compression import plain, quantize_aware
-from keras_kd.exporting import ExportError, verify
+from keras_kd.exporting import ExportError
 
 #: What rounding may cost before the student is trained with it.
 _MAY_LOSE = 0.005
 _AWARE_SHARE, AWARE_RATE = 0.25, 0.1
-_MEASURED_AGAIN = 3
 _DIVERGED = "There is no control: the same student alone diverged at the winner's learning rate."
 _TRIED = 3
 
@@ -252,7 +251,7 @@ class Finish:
                 error = None
         if error is not None:
             raise error
-        costs = self._measured_again(path, student, costs)
+        costs = self.files.measured_again(path, student, costs)
         write_student(path.with_suffix(".keras"), student)
         costs = {**fitting.costs, **{k: v for k, v in costs.items() if v is not None}}
         return Finished(
@@ -327,20 +326,6 @@ class Finish:
                 each.write_bytes(content)
             return None
         return ready, more, costs, after
-
-    def _measured_again(
-        self, path: Path, student: keras.Model, costs: dict[str, float | None]
-    ) -> dict[str, float | None]:
-        """A latency above the limit may be another program's: the least of some measurements."""
-        limit = self.files.limits.latency
-        held = self.trials.trainer.answers.data.validation
-        for _ in range(_MEASURED_AGAIN):
-            took = costs.get("latency")
-            if limit is None or took is None or took <= limit or self.files.latency is not None:
-                break
-            again = verify(path, student, held.x[:32], target=self.files.target)
-            costs = {**costs, "latency": min(took, again.milliseconds)}
-        return costs
 
     def score(self, path: Path) -> float:
         """How good a file is on the validation data."""

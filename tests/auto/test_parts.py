@@ -542,4 +542,37 @@ def test_the_size_is_that_of_a_trained_file(tmp_path):
     trained = files.write(student, tmp_path / "s.tflite", "float32", proven=False)["size"]
     fresh = files.write(build(), tmp_path / "f.tflite", "float32", proven=False)["size"]
     assert fresh < trained - 200  # else this shows nothing
-    assert abs(told - trained) < 50
+    assert abs(told - trained) < 0.3 * (trained - fresh)
+
+
+def test_a_latency_above_the_limit_is_measured_again(tmp_path, monkeypatch):
+    """Another program may have been in the way, of students that come into question too."""
+    from types import SimpleNamespace
+
+    from keras_kd.auto import _files
+    from keras_kd.auto._candidates import Candidate
+
+    took = iter([9.0, 8.5, 5.2, 3.0])
+    asked = []
+    monkeypatch.setattr(
+        Files, "write", lambda *args, **kwargs: {"size": 1.0, "latency": next(took), "arena": None}
+    )
+
+    def verify(path, student, examples, target):
+        asked.append(len(examples))
+        return SimpleNamespace(milliseconds=next(took))
+
+    monkeypatch.setattr(_files, "verify", verify)
+    data = data_of(blobs(60), blobs(40, seed=1), None)
+    files = Files(Limits(latency=6.0), data, None, None)
+
+    def build():
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+
+    candidate = Candidate("c", "given", build, "", 0, 0, 0)
+    assert files.measured(candidate, "float32")["latency"] == 5.2 and len(asked) == 2
+    took = iter([90.0])  # fifteen times the limit is no other program
+    assert files.measured(candidate, "float32")["latency"] == 90.0 and len(asked) == 2
+    files = Files(Limits(latency=6.0), data, lambda path: 7.0, None)  # of another device
+    took = iter([7.0])
+    assert files.measured(candidate, "float32")["latency"] == 7.0 and len(asked) == 2
