@@ -124,7 +124,7 @@ print(result)
 # and are left out, and they are no law: the search looks where it is good.
 
 # %%
-result.report  # noqa: B018 - in a notebook its pictures
+result.report  # in a notebook its pictures
 
 # %% [markdown]
 # ## All of it as a page
