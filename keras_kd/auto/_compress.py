@@ -74,7 +74,7 @@ def compress(
        (`keras-tuner`): short trainings for many, longer ones for the best of these. The default
        recipe is always among them. Students that a forecast from the first trainings
        (`keras_kd.auto.forecast`) rules out are left out.
-    5. The best is trained for twice as long, with rounding in mind where the file would lose by it,
+    5. The best is trained for at least twice as long, with rounding in mind where the file would lose by it,
        exported, proven by `keras_kd.export` and measured. So is the same student from the labels
        alone, the control; it is the student where it is better on the validation data by more than
        one standard error of the difference (the rule of Breiman et al., "Classification and
@@ -244,12 +244,16 @@ class _Run:
         plan = self._searched(trials, epochs, most, seed, about["score"])
         dropped |= space.hopeless
         finish = Finish(trials, self.files, plan, self.clock, tell)
+        if epochs is None:
+            best = finish.ranked()[0].values["student"]
+            end = _search.end_of(trials, self.files.seconds)
+            finish.plan = _search.longer(plan, trials, best, self.clock, end)
         distilled = finish.distilled()
         control = finish.alone(distilled)
-        best = finish.best(distilled, control)
-        self.notes += [*best.notes, *finish.notes]
+        winner = finish.best(distilled, control)
+        self.notes += [*winner.notes, *finish.notes]
         tell("comparing")
-        return self._result(best, distilled, control, trials, about, dropped)
+        return self._result(winner, distilled, control, trials, about, dropped)
 
     def leave_a_file(self) -> None:
         """The best student so far as a file, for whoever stops the search."""

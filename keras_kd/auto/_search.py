@@ -1,6 +1,7 @@
 """The search: the default recipe first, then Hyperband by keras-tuner over everything else."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import logging
@@ -17,6 +18,8 @@ from keras_kd.auto._trials import Trial, Trials
 #: Lengths of a trial, in epochs: few, so that another run comes to the same ones.
 _LENGTHS = (1, 2, 3, 4, 6, 9, 12, 18, 27, 36, 48, 60)
 _FACTOR = 3
+#: The share of the time that is left which the last trainings are planned to take.
+_SURE = 0.9
 #: Trials of Hyperband's first bracket, and what they take in trainings of full length, by units.
 _BRACKETS = {27: (40, 4.0), 9: (13, 3.0), 3: (4, 2.0)}
 #: Bits of a weight in the number formats whose students may be trained with rounding in mind.
@@ -78,6 +81,16 @@ def plan_of(trials: Trials, clock: Clock, end: End, short: int, epochs: int | No
             return Plan(short, found, 2 * found, units)
     found = max(short, _length((left - 3 * start) / ((1 + end.trainings) * epoch)))
     return Plan(short, found, found, 0)
+
+
+def longer(plan: Plan, trials: Trials, student: str, clock: Clock, end: End) -> Plan:
+    """The plan whose last trainings take what the search has left of the budget, up to four times the
+    length of a trial."""
+    first, second = (trials.seconds(student, epochs) for epochs in (1, 2))
+    for_each = _SURE * (clock.left - end.files) / end.trainings
+    fitting = 1 + int((for_each - first) / max(second - first, 1e-6))
+    most = min(4 * plan.full, _LENGTHS[-1])
+    return dataclasses.replace(plan, final=max(plan.final, min(fitting, most)))
 
 
 def _length(epochs: float) -> int:

@@ -140,3 +140,18 @@ def test_the_plan_leaves_time_for_the_search_and_the_end(left, start, step, trai
         assert plan.final == 2 * plan.full
     else:
         assert plan.final == plan.full
+
+
+def test_the_last_trainings_take_what_is_left():
+    from keras_kd.auto._search import End, Plan, longer
+
+    trials = types.SimpleNamespace(seconds=lambda student, epochs: 5.0 + 2.0 * epochs)
+    plan = Plan(4, 9, 18, 3)
+
+    def final(left):
+        return longer(plan, trials, "s", types.SimpleNamespace(left=left), End(20.0, 2.0)).final
+
+    assert final(60.0) == 18  # as planned: less is not to be had
+    assert final(160.0) == 29  # .9 of 140 s for two of 5 s and 2 s an epoch
+    assert 20.0 + 2 * (5.0 + 2.0 * 29) <= 160.0
+    assert final(10_000.0) == 36
