@@ -132,7 +132,7 @@ def test_the_table_has_every_recipe_and_every_number(choose_table):
     assert sorted(names) == sorted({*public_recipes, "assistant", "born_again"})
     for rows in results.values():
         assert set(rows) <= {*names, "student alone"}
-        assert len(rows) == 35
+        assert len(rows) == 38
     assert results["fashion_mnist"]["hinton"]["gain"] == "+5.48"
     needs = dict(re.findall(r"^\| \[`(\w+)`\]\S* \| [^|]* \| ([^|]*) \|", table, re.MULTILINE))
     assert needs["hinton"] == "(labels)" and needs["dkd"] == "labels"

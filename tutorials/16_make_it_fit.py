@@ -4,8 +4,8 @@
 # A trained network, some data and a limit: 40 kB, whatever it takes. The student, the recipe, the
 # temperature, the number format and the verdict are left to one call.
 #
-# **Time:** eight minutes on a laptop's CPU, five of them the search's budget. **At the end you have:**
-# `out/fit/student.tflite`, proven and within the limit, and a page that tells what it cost.
+# **Time:** eight minutes on a laptop's CPU. **At the end you have:** `out/fit/student.tflite`, proven and
+# within the limit, and a page that tells what it cost. Five of the minutes are the search's budget.
 
 # %%
 import logging

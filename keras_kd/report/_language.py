@@ -165,8 +165,10 @@ def compare_language(
     >>> report = keras_kd.report.compare_language(
     ...     {"uniform": uniform}, (x, np.roll(x, -1)), token_bytes=[0, 1, 1, 2], latency=False
     ... )
-    >>> report.models["uniform"].perplexity, round(report.models["uniform"].bits_per_byte, 3)
-    (4.0, 1.6)
+    >>> report.verdict
+    'uniform needs 1.600 bits per byte on 1 text.'
+    >>> round(report.models["uniform"].perplexity, 3)
+    4.0
     """
     batch_size = count(batch_size, "batch_size")
     teacher, baseline, judged = choose_roles(list(models), teacher, baseline, judged)

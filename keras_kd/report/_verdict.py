@@ -123,7 +123,7 @@ class _ErrorWords:
         )
 
     def test_set(self) -> str:
-        return f"on {self.examples:,} {self.things}"
+        return f"on {self.examples:,} {self.things if self.examples != 1 else self.things[:-1]}"
 
 
 class _DistanceWords(_ErrorWords):

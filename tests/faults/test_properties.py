@@ -15,8 +15,9 @@ st = hypothesis.strategies
 #: The fewest where each shape is compiled anew: there, every third loss once.
 EXAMPLES, EVERY = {"jax": (1, 3), "tensorflow": (5, 1), "torch": (8, 1)}[keras.config.backend()]
 #: Least elsewhere for some: of a class that is as unlikely everywhere there is no correlation, by
-#: the published formula; a density may be above 1.
-ELSEWHERE = (losses.CorrelationTarget, losses.VariationalMatch)
+#: the published formula; a density may be above 1; a softened teacher is met by logits that are divided
+#: by the temperature.
+ELSEWHERE = (losses.CorrelationTarget, losses.VariationalMatch, losses.TransformedTeacher)
 CASES = [case for case in cases.CASES if case.note != "masked"]  # whose mask is of four examples
 
 
