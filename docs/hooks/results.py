@@ -59,6 +59,11 @@ PAGES = {
             "Beside tfmot",
         ],
     ),
+    "auto": (
+        "Made to fit by itself",
+        "searches beside what is done by hand, under limits of bytes and time",
+        ["Made to fit by itself"],
+    ),
     "forecast": (
         "Forecasts",
         "how often the intervals of a forecast hold what larger runs come to",
