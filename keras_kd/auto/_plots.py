@@ -63,9 +63,12 @@ def pareto(
     costs = [c for c, _ in known] + [p[0] for _, p, _, _ in marks if p is not None and p[0]]
     if max(costs) > 5 * min(costs):
         axes.set_xscale("log")
+        from matplotlib.ticker import LogLocator
+
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("{x:g}" if max(costs) < 20 * min(costs) else "")
-        axes.tick_params(axis="x", which="both", labelsize=8)
+        axes.xaxis.set_minor_formatter("")
+        axes.tick_params(axis="x", labelsize=8)
     axes.set(xlabel=cost, ylabel=score)
     axes.grid(axis="y", color="#eeeeee")
     axes.spines[["top", "right"]].set_visible(False)
