@@ -81,14 +81,22 @@ def shown(outputs, name, pictures):
     parts, text = [], ""
     for output in outputs:
         data = output.get("data", {})
-        if "image/png" not in data:
+        drawn = ["".join(data["image/png"])] if "image/png" in data else _within(data)
+        if not drawn:
             text += "".join(data.get("text/plain", output.get("text")))
             continue
         parts += printed(text)
         text = ""
-        pictures.append(base64.b64decode("".join(data["image/png"])))
-        parts.append(f"![Picture {len(pictures)} of this tutorial]({name}/{len(pictures)}.png)")
+        for picture in drawn:
+            pictures.append(base64.b64decode(picture))
+            parts.append(f"![Picture {len(pictures)} of this tutorial]({name}/{len(pictures)}.png)")
     return parts + printed(text)
+
+
+def _within(data):
+    """The pictures inside of what an object shows of itself."""
+    shown_as = "".join(data.get("text/html", ""))
+    return re.findall(r'src="data:image/png;base64,([^"]+)"', shown_as)
 
 
 def printed(text):
