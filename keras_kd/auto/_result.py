@@ -1,7 +1,6 @@
 """What a search found, and how it is shown."""
 
 import html
-import io
 import json
 import os
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from keras_kd import exporting
 from keras_kd._core.files import check_page, replacing
+from keras_kd._core.plain_text import plain_text
 from keras_kd.auto import _page, _plots
 from keras_kd.auto._limits import Limits, amount
 from keras_kd.auto._space import ALONE
@@ -159,12 +159,11 @@ class Result:
         return found
 
     def __str__(self) -> str:
-        text = io.StringIO()
-        console = Console(
-            file=text, width=100, color_system=None, highlight=False, force_jupyter=False
-        )
+        return plain_text(self._show)
+
+    def _show(self, console: Console) -> None:
         for line in self.summary():
-            console.print(line, markup=False)
+            console.print(line)
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
         headings = ("", f"{self.score_name}, validation", "test", "size", "one example")
         for place, heading in enumerate(headings):
@@ -172,7 +171,6 @@ class Result:
         for name, held, test, size, took in self.rows():
             table.add_row(name, *shown(held, test, size, took))
         console.print(table)
-        return text.getvalue().rstrip()
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"

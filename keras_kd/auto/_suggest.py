@@ -114,7 +114,7 @@ def suggest(
         found = examination
     else:
         found = made(FOR_A_RECIPE, examination, student, train, **settings)
-    if found.facts is None or not hasattr(found.facts, "task"):
+    if found.facts is None:
         raise ValueError(
             f"There is nothing to learn from this teacher: {found.findings[0].evidence}"
         )

@@ -1,12 +1,12 @@
 """A proof as text, for a terminal: tables as those of a report."""
 
-import io
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from keras_kd._core.plain_text import plain_text
 from keras_kd.exporting._tensors import Tensor
 
 #: What the examples of a proof are, in words.
@@ -20,10 +20,13 @@ PROVEN_ON = {
 
 def shown(proof: Any) -> str:
     """What `print(proof)` prints."""
-    text = io.StringIO()
-    console = Console(
-        file=text, width=100, color_system=None, highlight=False, force_jupyter=False, markup=False
+    lines = (
+        line.rstrip() for line in plain_text(lambda console: _show(proof, console)).split("\n")
     )
+    return "\n".join(line for line in lines if line)
+
+
+def _show(proof: Any, console: Console) -> None:
     console.print(
         f"{proof.path}: {proof.format}, {proof.quantization}, {proof.bytes:,} bytes "
         f"({proof.gzip_bytes:,} compressed)",
@@ -37,8 +40,6 @@ def shown(proof: Any) -> str:
     console.print(_tensors(proof), end="")
     for line in _lines(proof):
         console.print(line, soft_wrap=False)
-    lines = [line.rstrip() for line in text.getvalue().rstrip().split("\n")]
-    return "\n".join(line for line in lines if line)
 
 
 def _table(first: str, *headings: str, right: bool) -> Table:

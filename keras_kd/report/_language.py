@@ -1,6 +1,5 @@
 """Language models side by side: what a text costs under each, and how like the teacher each is."""
 
-import io
 import math
 import statistics
 import time
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_kd import metrics
+from keras_kd._core.plain_text import plain_text
 from keras_kd._core.scalars import count
 from keras_kd._core.texts import predict_on_batch
 from keras_kd._core.vocabularies import padded_alike
@@ -92,6 +92,9 @@ class LanguageReport:
         )  # fmt: skip
 
     def __str__(self) -> str:
+        return plain_text(self._show, width=120)
+
+    def _show(self, console: Console) -> None:
         drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{self.tokens:,} tokens")
         drawn.add_column("", no_wrap=True)
         names = ("weights", "bits/token", "bits/byte", "perplexity", "next token", "as teacher",
@@ -104,13 +107,8 @@ class LanguageReport:
                 _shown(s.perplexity, 2), _percent(s.accuracy), _percent(s.agreement),
                 _shown(s.teacher_kl, 3), _shown(s.acceptance_length, 2), _shown(s.milliseconds, 2),
             )  # fmt: skip
-        text = io.StringIO()  # plain in a notebook as well
-        console = Console(
-            file=text, width=120, color_system=None, highlight=False, force_jupyter=False
-        )
-        console.print(self.verdict, markup=False)
+        console.print(self.verdict)
         console.print(drawn)
-        return text.getvalue()
 
 
 def compare_language(

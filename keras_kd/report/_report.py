@@ -1,6 +1,5 @@
 """`Report`: the numbers, with what prints them and draws them."""
 
-import io
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from keras_kd._core.files import check_page, replacing
+from keras_kd._core.plain_text import plain_text
 from keras_kd.report import _html, _plots, _rows, _tables
 from keras_kd.report._results import Results
 
@@ -46,11 +46,7 @@ class Report(Results):
         _tables.show(self.verdict, self.details(), _rows.tables(self), console or Console())
 
     def __str__(self) -> str:
-        text = io.StringIO()
-        self.show(
-            Console(file=text, width=100, color_system=None, highlight=False, force_jupyter=False)
-        )
-        return text.getvalue().rstrip()
+        return plain_text(self.show)
 
     def figures(self) -> dict[str, Any]:
         """A matplotlib `Figure` by name, for all that can be drawn of this report.

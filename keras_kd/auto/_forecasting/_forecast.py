@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import html
-import io
 import json
 import math
 import os
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_kd._core.files import replacing
+from keras_kd._core.plain_text import plain_text
 from keras_kd._core.scalars import count, is_number
 from keras_kd.auto._forecasting._law import Law, Seen, fit, forms, left_out
 from keras_kd.auto._forecasting._runs import Run
@@ -275,12 +275,11 @@ class Forecast:
         return figure
 
     def __str__(self) -> str:
-        text = io.StringIO()
-        console = Console(
-            file=text, width=100, color_system=None, highlight=False, force_jupyter=False
-        )
+        return plain_text(self._show)
+
+    def _show(self, console: Console) -> None:
         for line in self.summary():
-            console.print(line, markup=False)
+            console.print(line)
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for heading in ("student", "weights", "examples", "epochs", "alone", "distilled"):
             table.add_column(heading, justify="left" if heading == "student" else "right")
@@ -290,7 +289,6 @@ class Forecast:
             name = next(run.student for run in pair if run is not None)
             table.add_row(name, f"{size:,}", f"{examples:,}", str(epochs), *scores)
         console.print(table)
-        return text.getvalue().rstrip()
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
