@@ -576,3 +576,32 @@ def test_a_latency_above_the_limit_is_measured_again(tmp_path, monkeypatch):
     files = Files(Limits(latency=6.0), data, lambda path: 7.0, None)  # of another device
     took = iter([7.0])
     assert files.measured(candidate, "float32")["latency"] == 7.0 and len(asked) == 2
+
+
+@pytest.mark.parametrize("name, rest", [("distilled", 12.0 + 2 * 3.0), ("alone", 0.0)])
+def test_rounding_leaves_the_control_its_time(tmp_path, monkeypatch, name, rest):
+    """Of a file that loses by rounding: what is left for training with it in mind."""
+    from types import SimpleNamespace
+
+    from keras_kd.auto import _finish
+
+    asked = []
+
+    def aware(self, values, student, format, epochs, score, path, left):
+        asked.append(left)
+
+    monkeypatch.setattr(_finish.Finish, "_aware", aware)
+    monkeypatch.setattr(_finish.Finish, "score", lambda self, path: 0.5)
+    monkeypatch.setattr(_finish, "write_student", lambda path, student: None)
+    fitting = SimpleNamespace(name="s, int8", format="int8", costs={})
+    trials = SimpleNamespace(
+        folder=tmp_path, space=SimpleNamespace(students={"s": fitting}),
+        seconds=lambda student, epochs: 2.0 * epochs,
+    )  # fmt: skip
+    files = SimpleNamespace(
+        seconds=3.0, write=lambda *args: {"size": 1.0}, measured_again=lambda *args: args[2]
+    )
+    finish = _finish.Finish(trials, files, None, None, lambda text: None)
+    judged = SimpleNamespace(score=0.9)
+    finish._written(name, None, {"student": "s"}, 6, None, judged)
+    assert asked == [rest]
