@@ -174,6 +174,7 @@ def made(
         found = check(facts)
         if found is not None:
             findings += found if isinstance(found, list) else [found]
+    notes += tuple(facts.notes)
     return Examination(tuple(findings), facts, notes, time.perf_counter() - began)
 
 

@@ -92,8 +92,32 @@ def test_calibration_finds_the_temperature_that_was_planted():
 
 def test_a_slow_machine_is_no_fault_of_the_student(monkeypatch, tmp_path):
     monkeypatch.setattr("keras_kd.auto._doctor._student._SECONDS", 0.0)
-    found = kd.auto.examine(**faults.one_unit(tmp_path))["student_learns"]
-    assert found.severity == "fine" and found.evidence.startswith("Not looked at to the end")
+    found = kd.auto.examine(**faults.one_unit(tmp_path))
+    assert "student_learns" not in {one.name for one in found.findings}
+    assert any("was not looked at to the end" in note for note in found.notes)
+    assert "was not looked at to the end" in str(found)
+
+
+def test_a_student_that_cannot_be_copied_is_not_called_fine():
+    @keras.saving.register_keras_serializable("test_doctor")
+    class Needing(keras.Model):
+        """Whose config does not say what it was made with."""
+
+        def __init__(self, units):
+            super().__init__()
+            self.head = keras.layers.Dense(units)
+
+        def call(self, x):
+            return self.head(keras.ops.reshape(x, (keras.ops.shape(x)[0], 64)))
+
+        def get_config(self):
+            return {}
+
+    student = Needing(10)
+    student(np.zeros((1, 8, 8, 1), "float32"))
+    found = kd.auto.examine(**{**on_digits(), "student": student})
+    assert "student_learns" not in {one.name for one in found.findings}
+    assert any("cannot be copied" in note for note in found.notes)
 
 
 def test_print_page_and_dict(tmp_path):

@@ -59,6 +59,8 @@ class Facts:
     stored: np.ndarray | None = None
     #: What checks found, in numbers, for `suggest`.
     numbers: dict[str, Any] = field(default_factory=dict)
+    #: What could not be looked at, and why: it is no finding, and least of all a fine one.
+    notes: list[str] = field(default_factory=list)
 
     @property
     def classes(self) -> bool:

@@ -129,13 +129,11 @@ def student_learns(facts: Facts) -> list[Finding]:
         runs = ShortRuns(facts)
     except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
         told = str(error).strip().splitlines() or [type(error).__name__]
-        return [
-            *findings,
-            Finding(
-                "student_learns", "fine",
-                f"Not looked at: the student cannot be copied, which it is trained as. {told[0]}",
-            ),
-        ]  # fmt: skip
+        facts.notes.append(
+            "Whether the student learns was not looked at: it is trained as a copy, and cannot be "
+            f"copied. {told[0]}"
+        )
+        return findings
     return findings + _judged(facts, runs)
 
 
@@ -155,8 +153,11 @@ def _judged(facts: Facts, runs: ShortRuns) -> list[Finding]:
     told = "; ".join(f"{of} {r.score:.2f} after {r.steps} steps at {r.rate:g}" for r in done)
     told = f"of {count} training examples, a copy of the student learned by Adam: {told}"
     if best.score < runs.bar and any(run.late for run in done):
-        said = f"Not looked at to the end, {_SECONDS:.0f} s were too short: {told}."
-        return [Finding("student_learns", "fine", said)]
+        facts.notes.append(
+            "Whether the student learns was not looked at to the end, "
+            f"{_SECONDS:.0f} s were too short: {told}."
+        )
+        return []
     if best.score < runs.bar:
         return [
             Finding(
