@@ -420,7 +420,7 @@ def test_a_killed_search_leaves_whole_files(tmp_path):
 
 def test_students_without_hope_are_not_searched_among(teacher, tmp_path, monkeypatch):
     """Decided once: a search that goes on is over the same students."""
-    from keras_kd.auto import _compress
+    from keras_kd.auto import _run
 
     asked = []
 
@@ -429,7 +429,7 @@ def test_students_without_hope_are_not_searched_among(teacher, tmp_path, monkeyp
         name = next(s.name for s in students if s.name.startswith("table-small"))
         return [s for s in students if s.name != name], {name: "at most 0.5 by the forecast"}
 
-    monkeypatch.setattr(_compress, "prune", ruled_out)
+    monkeypatch.setattr(_run, "prune", ruled_out)
     given = {**QUICK, "students": ["table-tiny", "table-small"], "trials": 6}
     result = kd.auto.compress(teacher, **PARTS, **given, folder=tmp_path / "run")
     assert len(asked) == 1 and asked[0][:2] == (result.teacher["score"], 3) and asked[0][2] >= 3
