@@ -164,3 +164,15 @@ def test_a_student_without_weights_is_an_error():
     bare = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
     with pytest.raises(ValueError, match="has no weights yet"):
         kd.auto.examine(**on_digits(student=bare))
+
+
+def test_averages_forget_with_every_epoch():
+    """29 steps an epoch: a momentum of .95 keeps .23 of the beginning after one, 3e-7 after ten."""
+    inputs = keras.Input((8, 8, 1))
+    h = keras.layers.BatchNormalization(momentum=0.95)(keras.layers.Flatten()(inputs))
+    lagging = keras.Model(inputs, keras.layers.Dense(10)(h))
+    given = {**on_digits(), "student": lagging, "batch_size": 32}
+    severities = [
+        kd.auto.examine(**given, epochs=epochs)["student_averages"].severity for epochs in (1, 10)
+    ]
+    assert severities == ["warning", "fine"]
