@@ -176,3 +176,13 @@ def test_averages_forget_with_every_epoch():
         kd.auto.examine(**given, epochs=epochs)["student_averages"].severity for epochs in (1, 10)
     ]
     assert severities == ["warning", "fine"]
+
+
+def test_few_of_every_class_are_few():
+    """Twelve of each: none is rare, and all of them are few."""
+    given = on_digits()
+    x, y = given["train"]
+    some = np.concatenate([np.flatnonzero(y == label)[:12] for label in range(10)])
+    found = kd.auto.examine(**{**given, "train": (x[some], y[some])})["enough_examples"]
+    assert found.severity == "warning"
+    assert "fewer than 15 training examples of a class on average" in found.evidence
